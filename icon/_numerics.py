@@ -1,0 +1,87 @@
+"""Where floats misbehave, and what is done about it."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+
+HIGHEST = lax.Precision.HIGHEST  # a GPU's default, TF32, ruins |a|² + |b|² - 2ab
+FEW = 8  # up to here the plain difference is as fast as a matmul, and exact
+
+
+def widen(x: Array) -> Array:
+    """Half precision as float32: sums of half-precision numbers stall."""
+    return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+
+
+def common(x: Array, y: Array) -> tuple[Array, Array]:
+    """Both in the wider of their types, also where promotion must be explicit."""
+    dtype = np.promote_types(x.dtype, y.dtype)
+    return x.astype(dtype), y.astype(dtype)
+
+
+def matvec(b: Float[Array, "m d"], a: Float[Array, " d"]) -> Float[Array, " m"]:
+    """b @ a, so that vmap over a makes one matmul."""
+    b, a = common(widen(b), widen(a))
+    return jnp.matmul(b, a, precision=HIGHEST)
+
+
+def sqdist(a: Float[Array, " d"], b: Float[Array, "m d"]) -> Float[Array, " m"]:
+    """|a - b_j|²: the difference in few dimensions, else one matvec, centred first."""
+    b, a = common(widen(b), widen(a))
+    if b.shape[1] <= FEW:
+        return sum((b[:, k] - a[k]) ** 2 for k in range(b.shape[1]))  # pyright: ignore
+    center = lax.stop_gradient(jnp.mean(b, 0))  # off centre the digits cancel
+    a, b = a - center, b - center[None]
+    return jnp.maximum(jnp.sum(a * a) + jnp.sum(b * b, 1) - 2 * matvec(b, a), 0)
+
+
+def sqrt(x: Array) -> Array:
+    """The square root, with a zero gradient instead of inf at zero."""
+    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
+
+
+def safe_log(x: Array) -> Array:
+    """log, with a zero gradient instead of nan where x is zero."""
+    return jnp.where(x == 0, -jnp.inf, jnp.log(jnp.where(x == 0, 1, x)))
+
+
+def lse(x: Float[Array, " m"]) -> Float[Array, ""]:
+    """logsumexp; where every entry is -inf, -inf with a zero gradient, not nan."""
+    peak = lax.stop_gradient(jnp.max(x, initial=-jnp.inf))
+    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    return safe_log(jnp.sum(jnp.exp(x - peak))) + peak
+
+
+def unit(z: Float[Array, "*n d"]) -> Float[Array, "*n d"]:
+    """z / |z| along the last axis; a row of zeros stays zero, with a zero gradient.
+
+    Divided by its largest entry first: squares of 1e-30 or 1e30 are not floats.
+    """
+    z = widen(z)
+    peak = lax.stop_gradient(jnp.max(jnp.abs(z), -1, keepdims=True))
+    z = z / jnp.where(peak > 0, peak, 1)
+    square = jnp.sum(z * z, -1, keepdims=True)
+    return z * jnp.where(square > 0, 1 / jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+
+
+def log_mixture(x: Array, y: Array, alpha: Array) -> Array:
+    """log((1 - alpha) e^x + alpha e^y), smooth in alpha up to both of its ends.
+
+    Relative to the larger of the two, so that nothing overflows; to the one that is
+    there at all when alpha is 0 or 1, where logaddexp would take the slope of log 0.
+    """
+    gap = x - y
+    over_x = jnp.where(gap > 0, alpha < 1, alpha == 0)
+    low = jnp.clip(jnp.where(over_x, -gap, gap), max=80)  # only reached at an end
+    rest = jnp.exp(low)
+    inside = jnp.where(over_x, (1 - alpha) + alpha * rest, alpha + (1 - alpha) * rest)
+    return jnp.where(over_x, x, y) + jnp.log(inside)
+
+
+def log_odds(x: Array) -> Array:
+    """log(e^x / (1 - e^x)): the log-odds of a log-probability, -inf and inf at ends."""
+    inside = (x < 0) & (x > -jnp.inf)
+    y = jnp.where(inside, x, -1)
+    return jnp.where(inside, y - jnp.log(-jnp.expm1(y)), jnp.where(x < 0, x, jnp.inf))

@@ -1,0 +1,220 @@
+"""Which small network turns a row into a point?"""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+class MLP(nn.Module):
+    """Dense layers with a relu between them, on rows of any shape.
+
+    x -> W_L relu(... relu(W_1 x + b_1) ...) + b_L
+
+    Args:
+        features: the width of each layer; the last is the width of the output.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.ones((4, 8, 8)), encoders.MLP((512, 128))
+        >>> params = model.init(jax.random.key(0), x)
+        >>> model.apply(params, x).shape
+        (4, 128)
+    """
+
+    features: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b k"]:
+        return Decoder(self.features, name="layers")(x.reshape(len(x), -1))
+
+
+class Decoder(nn.Module):
+    """Dense layers from a code to one logit a pixel, over any leading axes.
+
+    log p(x | z) = sum_i x_i log s(l_i) + (1 - x_i) log s(-l_i), l = decoder(z),
+    s the sigmoid, is what the logits are for.
+
+    Args:
+        features: the width of each layer; the last is the number of pixels.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> z, model = jnp.ones((3, 4, 2)), encoders.Decoder((32, 64))
+        >>> model.apply(model.init(jax.random.key(0), z), z).shape
+        (3, 4, 64)
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes (2013).
+    """
+
+    features: Sequence[int]
+
+    @nn.compact
+    def __call__(self, z: Float[Array, "... k"]) -> Float[Array, "... d"]:
+        for width in self.features[:-1]:
+            z = nn.relu(nn.Dense(width)(z))
+        return nn.Dense(self.features[-1])(z)
+
+
+class CNN(nn.Module):
+    """3 x 3 convolutions, each halving the image, then one dense layer.
+
+    x -> W flatten(pool(relu(norm(conv(x))))), a layer for each of the features.
+
+    Args:
+        features: the channels of each convolution; sides of 8 allow for three.
+        width: the width of the output.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.ones((4, 8, 8)), encoders.CNN((16, 32), width=64)
+        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        (4, 64)
+    """
+
+    features: Sequence[int] = (16, 64)
+    width: int = 128
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w"]) -> Float[Array, "b k"]:
+        x = x[..., None]
+        for channels in self.features:
+            x = nn.LayerNorm()(nn.Dense(channels)(_windows(x)))
+            x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
+        return nn.Dense(self.width)(x.reshape(len(x), -1))
+
+
+def _windows(x: Float[Array, "b h w c"]) -> Float[Array, "b h w k"]:
+    """Every pixel with its eight neighbors: a convolution is a matmul of these."""
+    # On a CPU, XLA's own convolutions of few channels are slower than this.
+    h, w = x.shape[1:3]
+    x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    parts = [x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
+    return jnp.concatenate(parts, -1)
+
+
+class ClusterHead(nn.Module):
+    """How much each row belongs to each cluster.
+
+    m(x) = softmax(MLP(x)), whose rows sum to 1.
+
+    Args:
+        clusters: how many clusters C.
+        features: the widths of the layers below.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.ones((4, 64)), encoders.ClusterHead(10)
+        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        (4, 10)
+    """
+
+    clusters: int
+    features: Sequence[int] = ()
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b C"]:
+        return nn.softmax(MLP((*self.features, self.clusters))(x))
+
+
+class Prototypes(nn.Module):
+    """A table of learned points; it takes no input.
+
+    c_1, ..., c_K ~ N(0, I / dim) at the start, of length about 1.
+
+    Args:
+        count: how many points K.
+        dim: how many coordinates each has.
+
+    Example:
+        >>> import jax
+        >>> from icon import encoders
+        >>> model = encoders.Prototypes(10, 64)
+        >>> model.apply(model.init(jax.random.key(0))).shape
+        (10, 64)
+    """
+
+    count: int
+    dim: int
+
+    @nn.compact
+    def __call__(self) -> Float[Array, "K dim"]:
+        start = nn.initializers.normal(self.dim**-0.5)
+        return self.param("points", start, (self.count, self.dim))
+
+
+class Posterior(nn.Module):
+    """The mean and the standard deviation of the code of each row.
+
+    q(z | x) = N(mean(x), diag(std(x))^2), std = softplus(.) + 1e-4
+
+    Args:
+        latent: how many coordinates a code has.
+        features: the widths of the layers below.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.ones((4, 8, 8)), encoders.Posterior(2)
+        >>> mean, std = model.apply(model.init(jax.random.key(0), x), x)
+        >>> mean.shape, std.shape
+        ((4, 2), (4, 2))
+
+    Source: Kingma and Welling, Auto-Encoding Variational Bayes (2013).
+    """
+
+    latent: int
+    features: Sequence[int] = (256,)
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b ..."]
+    ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
+        both = MLP((*self.features, 2 * self.latent))(x)
+        mean, raw = jnp.split(both, 2, -1)
+        # The floor keeps log std finite when the decoder asks for certainty.
+        return mean, nn.softplus(raw) + 1e-4
+
+
+class TokenEncoder(nn.Module):
+    """A vector for each token of a sentence, informed by all the others.
+
+    h -> h + mix over tokens(norm(h)) -> h + mix over width(norm(h)), per layer.
+
+    Args:
+        words: how many words there are; the id `words` stands for a hidden one.
+        width: the width of the vectors.
+        layers: how often tokens and widths are mixed.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.full((4, 16), 32), encoders.TokenEncoder(32)
+        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        (4, 16, 64)
+
+    Source: Tolstikhin et al., MLP-Mixer (2021).
+    """
+
+    words: int
+    width: int = 64
+    layers: int = 2
+
+    @nn.compact
+    def __call__(self, x: Int[Array, "b t"]) -> Float[Array, "b t k"]:
+        start = nn.initializers.normal(self.width**-0.5)
+        h = nn.Embed(self.words + 1, self.width, embedding_init=start)(x)
+        h = h + self.param("position", start, (1, x.shape[1], self.width))
+        for _ in range(self.layers):
+            h = h + _mix(nn.LayerNorm()(h).mT, x.shape[1]).mT
+            h = h + _mix(nn.LayerNorm()(h), self.width)
+        return nn.LayerNorm()(h)
+
+
+def _mix(x: Float[Array, "b n k"], width: int) -> Float[Array, "b n k"]:
+    return Decoder((2 * width, width))(x)

@@ -1,0 +1,527 @@
+"""How good is an embedding or a clustering?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, Real
+
+from icon._checks import InvalidInput
+
+
+Host = np.ndarray | jax.Array
+
+PROTOCOL = {
+    "trustworthiness": "all rows, Euclidean distances, ranks in x of the k=12 nearest "
+    "in z; exact, in blocks of rows, at any n",
+    "neighborhood_recall": "all rows, Euclidean distances, the k=15 nearest in x and "
+    "the k=15 nearest in z, the point itself left out",
+    "knn_accuracy": "leave-one-out over all rows, or the rows outside train scored "
+    "by train alone; k=10, majority vote, a tie goes to the nearest",
+    "linear_probe": "multinomial logistic regression on features standardised by the "
+    "train rows, L2 strength 1; accuracy on the rows outside train",
+    "hungarian_accuracy": "all rows; clusters matched one to one to classes by the "
+    "assignment with the most hits",
+    "nmi": "all rows; mutual information over the mean of the two entropies",
+    "ari": "all rows; Rand index of pairs, adjusted so that chance is 0",
+    "alignment": "all pairs of rows scaled to length 1; mean distance to the power 2",
+    "uniformity": "all ordered pairs i != j of rows scaled to length 1, t=2; exact, "
+    "in blocks of rows, at any n",
+    "cluster_entropy": "all rows; nats",
+}
+"""Each metric's protocol at its defaults: what to print beside a number."""
+
+METRICS = ("euclidean", "cosine", "manhattan")
+_ENTRIES = 2**23  # of one block of distances: 64 MiB
+
+
+def trustworthiness(
+    x: Real[Host, "n d"], z: Real[Host, "n e"], *, k: int = 12
+) -> float:
+    """Whether the neighbors seen in the embedding are neighbors in the data.
+
+        1 - 2/(n k (2n - 3k - 1)) sum_i sum_{j in N_z(i)} max(0, rank_x(i, j) - k)
+
+    Protocol: all rows, Euclidean distances, ranks in x of the k=12 nearest in z;
+    exact, in blocks of rows, at any n. Equals scikit-learn's where no two
+    distances tie, without its three n x n arrays.
+
+    Args:
+        x: the data, one row a point.
+        z: the embedding of the same points.
+        k: how many neighbors; below n / 2, or the formula leaves [0, 1].
+
+    Raises:
+        InvalidInput: not matrices of equally many finite rows, or k >= n / 2.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.arange(10.0)[:, None]
+        >>> trustworthiness(x, 3 * x, k=3)
+        1.0
+
+    Source: Venna and Kaski 2001, "Neighborhood preservation in nonlinear
+    projection methods".
+    """
+    x, z = _same_rows(x, z)
+    n = len(x)
+    k = _whole("k", k, (n + 1) // 2, "k below n / 2")
+    near = _nearest(z, k)
+    excess = sum(_excess(x, near, rows) for rows in _blocks(n))
+    return float(1 - 2 * excess / (n * k * (2 * n - 3 * k - 1)))
+
+
+def neighborhood_recall(
+    x: Real[Host, "n d"], z: Real[Host, "n e"], *, k: int = 15
+) -> float:
+    """How many of a point's neighbors in the data are still its neighbors.
+
+        1/(n k) sum_i |N_x(i) ∩ N_z(i)|
+
+    Protocol: all rows, Euclidean distances, the k=15 nearest in x and the k=15
+    nearest in z, the point itself left out. Chance is k / (n - 1).
+
+    Args:
+        x: the data, one row a point.
+        z: the embedding of the same points.
+        k: how many neighbors, below n.
+
+    Raises:
+        InvalidInput: not matrices of equally many finite rows, or k >= n.
+
+    Example:
+        >>> import numpy as np
+        >>> x = np.arange(10.0)[:, None] ** 2
+        >>> neighborhood_recall(x, -x, k=3)
+        1.0
+
+    Source: Lee and Verleysen 2009, "Quality assessment of dimensionality
+    reduction" (there Q_NX).
+    """
+    x, z = _same_rows(x, z)
+    k = _whole("k", k, len(x), "k below the number of points")
+    # One number for each (anchor, neighbor), so that one set lookup compares all.
+    anchor = len(x) * np.arange(len(x))[:, None]
+    return float(np.isin(anchor + _nearest(x, k), anchor + _nearest(z, k)).mean())
+
+
+def knn_accuracy(
+    z: Real[Host, "n d"],
+    labels: Int[Host, " n"],
+    *,
+    k: int = 10,
+    train: Int[Host, " m"] | None = None,
+    metric: str = "euclidean",
+) -> float:
+    """How often the majority of a point's nearest neighbors has its label.
+
+        1/|test| sum_{i in test} [label_i = majority of label_j, j in N_k(i)]
+
+    Protocol: leave-one-out over all rows, or the rows outside train scored by train
+    alone; k=10, majority vote, a tie goes to the nearest. Equal distances are
+    ordered as scikit-learn orders them.
+
+    Args:
+        z: features, one row a point.
+        labels: a whole number for each point.
+        k: how many neighbors vote; below n, and at most the number of train rows.
+        train: the rows that vote; all the others are scored. None: leave-one-out.
+        metric: "euclidean", "cosine" or "manhattan".
+
+    Raises:
+        InvalidInput: labels of another length or not whole numbers, non-finite
+            features, too large a k, train rows that repeat or do not exist.
+
+    Example:
+        >>> import numpy as np
+        >>> z = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]])
+        >>> knn_accuracy(z, np.array([0, 0, 0, 1, 1, 1]), k=2)
+        1.0
+
+    Source: Wu et al. 2018, "Unsupervised feature learning via non-parametric
+    instance discrimination", without the weights on the votes.
+    """
+    z = _rows("z", z)
+    y = _ids("labels", labels, len(z))
+    if metric not in METRICS:
+        raise InvalidInput("metric", repr(metric), f"one of {', '.join(METRICS)}")
+    if train is None:
+        k = _whole("k", k, len(z), "k below the number of points")
+        return _hits(y[_nearest(z, k, metric)], y)
+    fit, rest = _split(train, len(z))
+    k = _whole("k", k, len(fit) + 1, "k of at most the number of train rows")
+    return _hits(y[fit][_nearest(z[fit], k, metric, z[rest])], y[rest])
+
+
+def linear_probe(
+    z: Real[Host, "n d"],
+    labels: Int[Host, " n"],
+    *,
+    train: Int[Host, " m"],
+    l2: float = 1.0,
+    iterations: int = 1000,
+) -> float:
+    """How well a linear classifier on frozen features does on unseen points.
+
+        min_W  sum_{i in train} CE(label_i, W z_i + b) + l2/2 ||W||²
+
+    Protocol: multinomial logistic regression on features standardised by the train
+    rows, L2 strength 1; accuracy on the rows outside train. A class that train
+    lacks counts as errors.
+
+    Args:
+        z: features, one row a point.
+        labels: a whole number for each point.
+        train: the rows to fit; all the others are scored.
+        l2: the weight on the squared coefficients, above 0.
+        iterations: the most L-BFGS steps; scikit-learn warns when they are too few.
+
+    Raises:
+        InvalidInput: as `knn_accuracy`, or train rows of a single class.
+
+    Example:
+        >>> import numpy as np
+        >>> z = np.array([[0.0], [0.1], [0.2], [5.0], [5.1], [5.2]])
+        >>> linear_probe(z, np.array([0, 0, 0, 1, 1, 1]), train=np.array([0, 1, 3, 4]))
+        1.0
+
+    Source: Alain and Bengio 2016, "Understanding intermediate layers using linear
+    classifier probes".
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    z = _rows("z", z)
+    y = _ids("labels", labels, len(z))
+    fit, rest = _split(train, len(z))
+    if len(np.unique(y[fit])) < 2:
+        raise InvalidInput("train", "rows of a single class", "rows of two or more")
+    if not l2 > 0:
+        raise InvalidInput("l2", l2, "a number above 0")
+    steps = _whole("iterations", iterations, None, "a whole number")
+    probe = LogisticRegression(C=1 / l2, max_iter=steps)
+    model = make_pipeline(StandardScaler(), probe).fit(z[fit], y[fit])
+    return float(model.score(z[rest], y[rest]))
+
+
+def hungarian_accuracy(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
+    """Accuracy of a clustering after the best matching of clusters to classes.
+
+        max over one-to-one matchings m of  1/n sum_i [m(cluster_i) = label_i]
+
+    Protocol: all rows; clusters matched one to one to classes by the assignment
+    with the most hits. Clusters left over, when there are more of them than
+    classes, count as errors.
+
+    Args:
+        labels: a whole number for each point.
+        clusters: likewise; the numbers need not agree with those of the labels.
+
+    Raises:
+        InvalidInput: other than two equally long vectors of whole numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> hungarian_accuracy(np.array([0, 0, 1, 1]), np.array([7, 7, 7, 3]))
+        0.75
+
+    Source: Kuhn 1955, "The Hungarian method for the assignment problem".
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics.cluster import contingency_matrix
+
+    together = contingency_matrix(*_partitions(labels, clusters))
+    pairs = linear_sum_assignment(together, maximize=True)
+    return float(together[pairs].sum() / together.sum())
+
+
+def nmi(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
+    """Mutual information of classes and clusters, as a share of their entropies.
+
+        2 I(labels; clusters) / (H(labels) + H(clusters))
+
+    Protocol: all rows; mutual information over the mean of the two entropies. Not
+    adjusted for chance: it grows with the number of clusters.
+
+    Args:
+        labels: a whole number for each point.
+        clusters: likewise.
+
+    Raises:
+        InvalidInput: other than two equally long vectors of whole numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> nmi(np.array([0, 0, 1, 1]), np.array([1, 0, 1, 0]))
+        0.0
+
+    Source: Strehl and Ghosh 2002, "Cluster ensembles" (with the arithmetic mean).
+    """
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(*_partitions(labels, clusters)))
+
+
+def ari(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
+    """How many pairs classes and clusters agree on, beyond chance.
+
+        (Rand - E Rand) / (1 - E Rand),  E over shuffles of fixed sizes
+
+    Protocol: all rows; Rand index of pairs, adjusted so that chance is 0. May be
+    negative, for worse than chance.
+
+    Args:
+        labels: a whole number for each point.
+        clusters: likewise.
+
+    Raises:
+        InvalidInput: other than two equally long vectors of whole numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> ari(np.array([0, 0, 1, 1]), np.array([1, 1, 0, 0]))
+        1.0
+
+    Source: Hubert and Arabie 1985, "Comparing partitions".
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(*_partitions(labels, clusters)))
+
+
+def alignment(a: Real[Host, "n d"], b: Real[Host, "n d"], *, power: float = 2) -> float:
+    """How close the two views of a point are on the sphere; 0 is best.
+
+        1/n sum_i ||a_i/|a_i| - b_i/|b_i| ||^power
+
+    Protocol: all pairs of rows scaled to length 1; mean distance to the power 2.
+
+    Args:
+        a: one view of each point, one row a point.
+        b: another view of the same points, in the same order.
+        power: of the distance, above 0.
+
+    Raises:
+        InvalidInput: shapes that differ, a row of length 0, a power of 0 or less.
+
+    Example:
+        >>> import numpy as np
+        >>> alignment(np.eye(2), np.eye(2)[::-1])
+        2.0
+
+    Source: Wang and Isola 2020, "Understanding contrastive representation learning
+    through alignment and uniformity on the hypersphere".
+    """
+    a, b = _rows("a", a), _rows("b", b)
+    if a.shape != b.shape:
+        raise InvalidInput("b", b.shape, f"the shape of a, {a.shape}")
+    if not power > 0:
+        raise InvalidInput("power", power, "a number above 0")
+    square = ((_unit("a", a) - _unit("b", b)) ** 2).sum(1)
+    # Not sqrt then power: 2 is the usual one, and this leaves it exact.
+    return float((square ** (power / 2)).mean())
+
+
+def uniformity(z: Real[Host, "n d"], *, t: float = 2) -> float:
+    """How evenly points spread over the sphere; 0 is a single point, lower is better.
+
+        log 1/(n(n-1)) sum_{i != j} exp(-t ||z_i/|z_i| - z_j/|z_j| ||²)
+
+    Protocol: all ordered pairs i != j of rows scaled to length 1, t=2; exact, in
+    blocks of rows, at any n.
+
+    Args:
+        z: features, one row a point.
+        t: how sharply near pairs count, above 0.
+
+    Raises:
+        InvalidInput: fewer than two rows, a row of length 0, t of 0 or less.
+
+    Example:
+        >>> import numpy as np
+        >>> uniformity(np.array([[1.0, 0.0], [-1.0, 0.0]]))
+        -8.0
+
+    Source: Wang and Isola 2020, "Understanding contrastive representation learning
+    through alignment and uniformity on the hypersphere".
+    """
+    from scipy.special import logsumexp
+
+    z = _unit("z", _rows("z", z))
+    if not t > 0:
+        raise InvalidInput("t", t, "a number above 0")
+    n = len(z)
+    sums = [logsumexp(-t * _squares(z, rows)) for rows in _blocks(n)]
+    return float(logsumexp(sums) - np.log(n * (n - 1)))
+
+
+def cluster_entropy(clusters: Int[Host, " n"]) -> float:
+    """Entropy of the cluster sizes: how many clusters are really used.
+
+        H = -sum_c n_c/n log n_c/n;  exp(H) is the effective number of clusters
+
+    Protocol: all rows; nats. 0 is collapse onto a single cluster, log C is C equal
+    ones.
+
+    Args:
+        clusters: a whole number for each point.
+
+    Raises:
+        InvalidInput: other than a vector of whole numbers.
+
+    Example:
+        >>> import math, numpy as np
+        >>> math.exp(cluster_entropy(np.array([0, 1, 2, 3])))
+        4.0
+        >>> cluster_entropy(np.array([5, 5, 5, 5]))
+        0.0
+
+    Source: Hill 1973, "Diversity and evenness" (the number of order 1).
+    """
+    sizes = np.unique(_ids("clusters", clusters), return_counts=True)[1]
+    share = sizes / sizes.sum()
+    return float(share @ np.log(1 / share))
+
+
+def _nearest(
+    z: Float[np.ndarray, "n d"],
+    k: int,
+    metric: str = "euclidean",
+    ask: Float[np.ndarray, "m d"] | None = None,
+) -> Int[np.ndarray, "m k"]:
+    """The k rows of z nearest to each row of `ask`, or of z itself without self."""
+    from sklearn.neighbors import NearestNeighbors
+
+    fitted = NearestNeighbors(n_neighbors=k, metric=metric).fit(z)
+    return fitted.kneighbors(ask, return_distance=False)
+
+
+def _hits(votes: Int[np.ndarray, "m k"], truth: Int[np.ndarray, " m"]) -> float:
+    """The share of rows whose votes, nearest first, elect the truth."""
+    count = np.zeros((len(votes), votes.max() + 1), int)
+    np.add.at(count, (np.arange(len(votes))[:, None], votes), 1)
+    # argmax takes the first of equals, and the votes are ordered by distance.
+    best = np.take_along_axis(count, votes, 1).argmax(1)
+    return float((votes[np.arange(len(votes)), best] == truth).mean())
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Rows whose distances to all n points fit in one block of memory."""
+    size = max(1, _ENTRIES // n)
+    return (slice(start, start + size) for start in range(0, n, size))
+
+
+def _squares(z: Float[np.ndarray, "n d"], rows: slice) -> Float[np.ndarray, "b n"]:
+    """Squared distances of some rows to all rows; infinite to themselves."""
+    from sklearn.metrics.pairwise import euclidean_distances
+
+    square = euclidean_distances(z[rows], z, squared=True)
+    here = np.arange(len(square))
+    square[here, here + rows.start] = np.inf
+    return square
+
+
+def _excess(
+    x: Float[np.ndarray, "n d"], near: Int[np.ndarray, "n k"], rows: slice
+) -> int:
+    """By how much the ranks in x of these rows' neighbors exceed k, summed."""
+    square, near = _squares(x, rows), near[rows]
+    mine = np.take_along_axis(square, near, 1)
+    # A rank is one more than the number of strictly closer points.
+    rank = np.stack([(square < d[:, None]).sum(1) + 1 for d in mine.T], 1)
+    return int(np.maximum(0, rank - near.shape[1]).sum())
+
+
+def _unit(name: str, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+    """Rows scaled to length 1."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    if not length.all():
+        row = int(length.argmin())
+        raise InvalidInput(name, f"length 0 in row {row}", "rows longer than 0")
+    return x / length
+
+
+def _rows(name: str, value: Any) -> Float[np.ndarray, "n d"]:
+    """A float64 matrix of at least two finite rows."""
+    x = np.asarray(value)
+    if x.ndim != 2 or len(x) < 2 or x.shape[1] < 1:
+        raise InvalidInput(name, f"shape {x.shape}", "a matrix of two or more rows")
+    # V: bfloat16 and its like, which NumPy knows only by size.
+    if x.dtype.kind not in "biufV":
+        raise InvalidInput(name, f"dtype {x.dtype}", "real numbers")
+    x = x.astype(np.float64)
+    _finite(name, x)
+    return x
+
+
+def _finite(name: str, x: Float[np.ndarray, "n d"]) -> None:
+    """The first entry that is NaN or infinite, by its row and column."""
+    bad: Bool[np.ndarray, "n d"] = ~np.isfinite(x)
+    if bad.any():
+        row, column = (int(at[0]) for at in bad.nonzero())
+        got = f"{x[row, column]} at row {row}, column {column}"
+        raise InvalidInput(name, got, "finite numbers")
+
+
+def _same_rows(
+    x: Any, z: Any
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n e"]]:
+    """Two matrices of equally many rows."""
+    x, z = _rows("x", x), _rows("z", z)
+    if len(x) != len(z):
+        raise InvalidInput("z", f"{len(z)} rows", f"the {len(x)} rows of x")
+    return x, z
+
+
+def _ids(name: str, value: Any, n: int | None = None) -> Int[np.ndarray, " n"]:
+    """A vector of whole numbers, renumbered from 0; of length n where one is given."""
+    ids = _integers(name, value)
+    if n is not None and len(ids) != n:
+        raise InvalidInput(name, f"length {len(ids)}", f"one for each of {n} rows")
+    return np.unique(ids, return_inverse=True)[1]
+
+
+def _integers(name: str, value: Any) -> Int[np.ndarray, " n"]:
+    """A vector of at least one integer."""
+    ids = np.asarray(value)
+    if ids.ndim != 1 or not len(ids):
+        raise InvalidInput(name, f"shape {ids.shape}", "a vector, not empty")
+    if ids.dtype.kind not in "iu":
+        raise InvalidInput(name, f"dtype {ids.dtype}", "integers")
+    return ids
+
+
+def _partitions(
+    labels: Any, clusters: Any
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
+    """Two vectors of whole numbers of one length."""
+    y = _ids("labels", labels)
+    return y, _ids("clusters", clusters, len(y))
+
+
+def _whole(name: str, value: Any, below: int | None, what: str) -> int:
+    """A whole number from 1, below a limit where there is one."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < 1 or (below is not None and value >= below):
+        limit = "1 or more" if below is None else f"here 1 to {below - 1}"
+        raise InvalidInput(name, value, f"{what}, {limit}")
+    return int(value)
+
+
+def _split(train: Any, n: int) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " r"]]:
+    """The train rows and the rows that are left."""
+    if np.asarray(train).dtype == bool:
+        raise InvalidInput("train", "dtype bool", "row numbers: np.flatnonzero(mask)")
+    rows = _integers("train", train)
+    outside = rows[(rows < 0) | (rows >= n)]
+    if len(outside):
+        raise InvalidInput("train", int(outside[0]), f"rows from 0 to {n - 1}")
+    values, counts = np.unique(rows, return_counts=True)
+    if counts.max() > 1:
+        twice = int(values[counts.argmax()])
+        raise InvalidInput("train", f"row {twice} twice", "each row at most once")
+    if len(rows) == n:
+        raise InvalidInput("train", f"all {n} rows", "some rows left to be scored")
+    return rows, np.setdiff1d(np.arange(n), rows)
