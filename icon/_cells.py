@@ -92,9 +92,9 @@ def reverse(p, q, **options):
     return cross_entropy(q, p, **options)
 
 
-def both_summed(loss):
+def both_summed(p, q, *, loss, **options):
     """Both directions, summed instead of averaged."""
-    return lambda p, q, **options: 2 * both_ways(loss)(p, q, **options)
+    return 2 * both_ways(loss)(p, q, **options)
 
 
 def by_degree(p, q, **options):
@@ -107,9 +107,9 @@ def sharp_meeting(p, q, **options):
     return cross_entropy(p, sharp(q), **options)
 
 
-def hinge(m):
-    """The lowest energy, those who are no neighbours given a head start of m."""
-    return lambda p, q, **options: sharp_meeting(p, margin(q, p, m), **options)
+def hinge(p, q, *, m, **options):
+    """The same, those who are no neighbours given a head start of m."""
+    return sharp_meeting(p, margin(q, p, m), **options)
 
 
 def hinton(p, q, **options):
@@ -124,7 +124,8 @@ ROOT_HALF = 0.5**0.5  # s = -d²: SNE, and the limits without their factor of a 
 TEACHER_TEMPERATURE = 4.0
 
 far = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
-heavy = ft.partial(student_t, dof=10.0)  # the perplexity of a lower dof has a floor
+narrow = ft.partial(hinge, m=0.2)
+heavy = ft.partial(student_t, dof=20.0)  # the perplexity of a lower dof has a floor
 
 
 def nearest(x, k=None, perplexity=30.0, *, kernel=gaussian):
@@ -182,7 +183,7 @@ def mixtures(z, prototypes):
     return grouped(gaussian(z, prototypes.reshape(-1, d)), owner, count)
 
 
-# ------------------------------------------------------- the table
+# ------------------------------------------------------- the table: its families
 
 
 G, W, S, T, C = "Gaussian", "σ → ∞", "σ → 0", "Student-t", "Clusters"
@@ -191,6 +192,9 @@ KNN, POSITIVE, MODAL = "kNN", "Positive pairs", "Cross-modal pairs"
 LABEL, GRAPH, SELF, CLASS = "Data-label pairs", "Graph", "Identity", "Classes"
 TOKENS, TEACHER, LATENT, GRID = "Tokens", "Teacher", "Latent", "Grid"
 KNOWN, PREDICTED, NEW = "known", "predicted", "new"
+FAMILIES = (G, W, S, T, C, SUMS, YES, DENSITY)
+EVIDENCE = (G, T, SELF, GRAPH, KNN, POSITIVE, MODAL, CLASS, LABEL)
+BEYOND = (TOKENS, TEACHER, LATENT, GRID)
 
 ROWS = (
     # ---- q is Gaussian: softmax of -d² or of a dot product
@@ -215,7 +219,7 @@ ROWS = (
          "momentum keys", G, POSITIVE, KNOWN, "Chen, Xie & He 2021"),
     Cell("CLIP", same, ft.partial(cosine, temperature=0.07), both_ways(kl),
          "pairs", G, MODAL, KNOWN, "Radford et al. 2021"),
-    Cell("CMC", same, ft.partial(cosine, temperature=0.07), both_summed(kl),
+    Cell("CMC", same, ft.partial(cosine, temperature=0.07), ft.partial(both_summed, loss=kl),
          "pairs", G, MODAL, KNOWN, "Tian et al. 2020, full softmax"),
     Cell("SupCon", same, ft.partial(cosine, temperature=0.1), kl,
          "labels", G, CLASS, KNOWN, "Khosla et al. 2020"),
@@ -239,15 +243,15 @@ ROWS = (
     Cell("class means", same, lambda z, w: wide(dot(z, w)), cross_entropy,
          "labels and classes", W, LABEL, NEW, "nearest centroids, as a cell"),
     # ---- sigma to zero: the maximum
-    Cell("graph triplet", graph, far, hinge(1.0),
+    Cell("graph triplet", graph, far, ft.partial(hinge, m=1.0),
          "graph", S, GRAPH, NEW, "Weinberger & Saul 2009 (LMNN), as a cell"),
     Cell("neighborhood recall", alike, lambda z: hard(far(z), 15), tv,
          "features", S, KNN, NEW, "a metric that is a cell"),
-    Cell("triplet", one_of, lambda z, index: among(far(z), index), hinge(0.2),
+    Cell("triplet", one_of, lambda z, index: among(far(z), index), narrow,
          "triplets", S, POSITIVE, KNOWN, "Schroff et al. 2015"),
-    Cell("triplet CLIP", same, far, both_summed(hinge(0.2)),
+    Cell("triplet CLIP", same, far, ft.partial(both_summed, loss=narrow),
          "pairs", S, MODAL, PREDICTED, "I-Con 2025, grey; VSE++, Faghri et al. 2018"),
-    Cell("triplet SupCon", same, far, hinge(0.2),
+    Cell("triplet SupCon", same, far, narrow,
          "labels", S, CLASS, PREDICTED, "I-Con 2025, grey"),
     Cell("error rate", same, lambda z, w: hard(dot(z, w)), tv,
          "labels and classes", S, LABEL, PREDICTED, "I-Con 2025, grey"),
@@ -298,9 +302,9 @@ ROWS = (
          "labels and classes", C, LABEL, NEW, "Quinlan 1986, as a cell"),
     # ---- beyond the grid
     Cell("NCA", same, lambda z, labels, classes: grouped(far(z), labels, len(classes)),
-         kl, "labels and classes", SUMS, CLASS, KNOWN, "Goldberger et al. 2004"),
+         kl, "labels of all", SUMS, CLASS, KNOWN, "Goldberger et al. 2004"),
     Cell("RSLVQ", same, mixtures, kl,
-         "labels and classes", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003"),
+         "labels and mixtures", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003"),
     Cell("UMAP", certain, lambda z: bernoulli(points(umap, z, a=1.577, b=0.895)), kl,
          "features", YES, KNN, KNOWN, "McInnes et al. 2018; every pair, no sampling"),
     Cell("skip-gram, negative sampling", yes_to,

@@ -22,6 +22,7 @@ class History(NamedTuple):
     loss: np.ndarray  # [steps], each before its update
     state: Any  # the optimizer's
     metrics: Sequence[Any] = ()
+    interrupted: bool = False  # by Ctrl-C
 
 
 class DivergenceError(ArithmeticError):
@@ -108,6 +109,7 @@ def minimize(
     got = f"shape {getattr(said, 'shape', type(said).__name__)}"
     check.require(getattr(said, "shape", None) == (), "loss", got, "a function to a number")
     state, history, done = optimizer.init(z) if state is None else state, [], 0
+    interrupted = False
     try:
         while done < steps:
             length = min(CHUNK, steps - done)
@@ -117,8 +119,9 @@ def minimize(
             if _told(callbacks, done, float(values[-1]), z):
                 break
     except KeyboardInterrupt:
-        pass  # what was reached by then is the result
-    return z, History(np.concatenate([*history, np.zeros(0, np.float32)]), state)
+        interrupted = True  # what was reached by then is the result
+    values = np.concatenate([*history, np.zeros(0, np.float32)])
+    return z, History(values, state, interrupted=interrupted)
 
 
 def _finite(values, done, z):
@@ -182,6 +185,7 @@ def fit(
     check.require(callable(batches), "batches", batches, "a function (key, epoch)")
     params = jax.tree.map(jnp.asarray, params)
     state, losses, metrics, step = optimizer.init(params), [], [], 0
+    interrupted = False
     try:
         for batch in _epochs(batches, jax.random.fold_in(key, 0)):
             now = jax.random.fold_in(jax.random.fold_in(key, 1), step)
@@ -192,9 +196,9 @@ def fit(
             if _told(callbacks, step, float(value), params):
                 break
     except KeyboardInterrupt:
-        pass  # what was reached by then is the result
+        interrupted = True  # what was reached by then is the result
     values = np.concatenate([*losses, np.zeros(0, np.float32)])
-    return params, History(values, state, metrics)
+    return params, History(values, state, metrics, interrupted)
 
 
 def _epochs(batches, key):

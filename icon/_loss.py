@@ -547,6 +547,7 @@ def both_ways(loss: Callable) -> Callable:
             check.answers(name, x, "T")
         return (loss(p, q, **options) + loss(p.T, q.T, **options)) / 2
 
+    both.__name__ = f"both_ways({getattr(loss, '__name__', 'loss')})"
     return both
 
 

@@ -315,8 +315,8 @@ def _read_csv(path: Path, features, labels):
     if not table:
         raise InvalidInput("path", "a header alone", "at least one row")
     lines, values, cells = zip(*table, strict=True)
-    place = lambda i: f"line {lines[i[0]]}" + "".join(
-        f", column {names[at[j]]!r}" for j in i[1:]
+    place = lambda i: (
+        f"line {lines[i[0]]}" + "".join(f", column {names[at[j]]!r}" for j in i[1:])
     )
     return np.stack(values), None if label is None else _typed(cells), place
 
@@ -636,7 +636,7 @@ def tokens(
     most = len(np.unique(sample, axis=0))
     if not 1 <= words <= most:
         raise InvalidInput("words", words, f"1 to {most}, the number of patches")
-    centers = KMeans(words, n_init=1, random_state=seed).fit(sample)
+    centers: Any = KMeans(words, random_state=seed).fit(sample)
     return centers.predict(flat).reshape(patches.shape[:2]).astype(np.int32)
 
 

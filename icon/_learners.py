@@ -1,0 +1,123 @@
+"""What learns? A function of the row of the table and of the kind of evidence."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+
+from icon import _cells as cells
+from icon._numerics import unit
+from icon._sources import FREELY, WIDTH
+
+
+class Learner(NamedTuple):
+    """What learns: where it starts, what it makes of rows, what is kept of them."""
+
+    start: Callable  # (key, rows) -> params
+    apply: Callable  # (params, rows) -> embedding
+    represent: Callable  # (params, rows) -> what is scored
+    maps: bool  # it learns on some rows, and is scored on others
+    rate: float  # of Adam
+    width: int = 2
+    finish: Callable = lambda z: z  # what makes an embedding of a network's output
+
+
+def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
+    """A small network: a trunk, whose output is scored, and a head."""
+
+    def models():
+        from icon import encoders
+
+        return encoders.MLP((512, 256)), encoders.MLP((128, width))
+
+    def start(key, x):
+        trunk, head = models()
+        one, two = jr.split(key)
+        below = trunk.init(one, x[:1])
+        return below, head.init(two, jax.nn.relu(trunk.apply(below, x[:1])))
+
+    def represent(params, x):
+        return models()[0].apply(params[0], x)
+
+    def apply(params, x):
+        return finish(models()[1].apply(params[1], jax.nn.relu(represent(params, x))))
+
+    return Learner(start, apply, represent, True, 1e-3, width, finish)
+
+
+def _orthonormal(params, x):
+    """The rows through a map whose columns are orthonormal."""
+    return x.reshape(len(x), -1) @ jnp.linalg.qr(params)[0]
+
+
+LINEAR = Learner(
+    lambda key, x: jr.normal(key, (math.prod(x.shape[1:]), 2)),
+    _orthonormal,
+    _orthonormal,
+    True,
+    0.05,
+)
+
+
+def principal(x):
+    """The plane of largest variance, of standard deviation 1."""
+    x = x - x.mean(0)
+    u, s, _ = np.linalg.svd(x, full_matrices=False)
+    z = np.pad(u[:, :2] * s[:2], ((0, 0), (0, max(0, 2 - len(s)))))
+    return jnp.asarray(z / max(z.std(), 1e-12), jnp.float32)
+
+
+FREE = Learner(
+    lambda key, x: principal(np.asarray(x)),
+    lambda params, x: params,
+    lambda params, x: params,
+    False,
+    1.0,
+)
+
+
+def memberships(clusters: int) -> Learner:
+    """Free memberships, started near the seeds of k-means++."""
+
+    def start(key, x):
+        from sklearn.cluster import kmeans_plusplus
+
+        seed = int(jr.randint(key, (), 0, 2**31 - 1))
+        x = np.asarray(x)
+        centers, _ = kmeans_plusplus(x, clusters, random_state=seed)
+        apart = ((x[:, None] - centers[None]) ** 2).sum(-1)
+        apart = apart - apart.min(1, keepdims=True)
+        # never hard: where q is 0 and p is not, the loss is infinite
+        return jnp.asarray(-np.minimum(apart / apart.mean().clip(1e-12), 1) * 8)
+
+    soft = lambda params, x: jax.nn.softmax(params)
+    return Learner(start, soft, soft, False, 0.5, clusters)
+
+
+def learner(row: str, source: str, clusters: int) -> Learner:
+    """What learns, by the row of the table and by what p is built from.
+
+    | row           | all points       | items          | batches                    |
+    |---------------|------------------|----------------|----------------------------|
+    | σ → ∞         | orthonormal map  | the same       | the same                   |
+    | Clusters      | free memberships | a network      | a network with a softmax   |
+    | σ → 0         | free embedding   | orthonormal map| a network to the sphere    |
+    | Gaussian      | free embedding   | orthonormal map| a network to 32 dimensions |
+    | Student-t, …  | free embedding   | orthonormal map| a network to the plane     |
+    """
+    if row == cells.W:
+        return LINEAR
+    free = source in FREELY
+    if row == cells.C:
+        return memberships(clusters) if free else encoder(clusters, jax.nn.softmax)
+    if source == "items":
+        return LINEAR
+    if free:
+        return FREE
+    if row == cells.S:
+        return encoder(WIDTH, unit)
+    return encoder(WIDTH if row == cells.G else 2)

@@ -1,0 +1,411 @@
+"""How is a cell trained? A function of its column and its row, never of its name.
+
+`_sources` says what p is built from, `_learners` what learns; this file brings the two
+together, trains, and scores. A cell of your own needs nothing else.
+"""
+
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+
+from icon import _cells as cells
+from icon import _checks as checks
+from icon import data as datasets
+from icon import evaluate
+from icon._cells import TABLE, Cell
+from icon._descent import fit, minimize
+from icon._formula import formula
+from icon._learners import Learner, learner, principal
+from icon._loss import dense, kl
+from icon._points import student_t
+from icon._sources import BATCHED, USUAL, WHOLE, Batches, Budget, Material, Whole
+
+
+FULL = Budget()
+QUICK = Budget(points=500, steps=50, batches=40, restarts=1)
+
+
+def material(data, seed: int = 0, budget: Budget = FULL) -> Material:
+    """A data set made ready: sampled down to the budget, and split 70/30 by the seed.
+
+    Args:
+        data: an `icon.data.Dataset`.
+        seed: decides the sample and the split.
+        budget: how many points, steps, batches and restarts.
+
+    Example:
+        >>> import icon
+        >>> m = icon.recipes.material(icon.data.digits())
+        >>> len(m.train), len(m.test)
+        (1257, 540)
+    """
+    n = len(data.features)
+    chosen = np.sort(np.random.default_rng(seed).permutation(n)[: budget.points])
+    x = np.asarray(data.features if data.images is None else data.images)[chosen]
+    labelled = data.labels is not None
+    labels = np.asarray(data.labels)[chosen] if labelled else np.zeros(len(x), np.int32)
+    train, test = datasets.split(len(x), seed)
+    classes = int(labels.max()) + 1 if labelled else 10
+    return Material(x, labels, train, test, classes, seed, budget, labelled)
+
+
+# ------------------------------------------------------- training
+
+
+class Net(NamedTuple):
+    """A learner for each side of a lesson."""
+
+    learner: Learner
+
+    def __call__(self, params, side: str, x):
+        return self.learner.apply(params[side], x)
+
+    def finish(self, x):
+        return self.learner.finish(x)
+
+
+class Trained(NamedTuple):
+    """What became of a cell."""
+
+    cell: Cell
+    learner: Learner
+    params: Any
+    loss: np.ndarray  # of every step
+    value: float  # of the cell's own loss, at the end
+    seconds: float
+    embedding: np.ndarray  # of all rows, what q sees
+    represented: np.ndarray  # of all rows, what is scored
+    untrained: np.ndarray  # the same before the first step
+    note: str = ""
+
+
+def source_of(cell: Cell, m: Material) -> str:
+    """What p is built from: what the cell says, its column's usual, or what p accepts."""
+    if cell.learns_from:
+        known = {**WHOLE, **BATCHED}
+        return _one_of("learns_from", cell.learns_from, known)
+    if cell.column:
+        return USUAL[_one_of("column", cell.column, USUAL)]
+    try:
+        cell.p(jnp.asarray(m.flat[:50]))
+    except (checks.InvalidInput, TypeError):
+        return "labels"
+    return "features"
+
+
+def _one_of(argument: str, got: str, known) -> str:
+    checks.require(got in known, argument, repr(got), "one of " + ", ".join(known))
+    return got
+
+
+def _adam(rate: float, steps: int):
+    """Adam that warms up and cools down; means over all pairs have tiny gradients."""
+    warm = max(1, min(20, steps // 5))
+    cool = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1))
+    return optax.adam(cool, eps=1e-16)
+
+
+def _momentum(decay: float = 0.99) -> optax.GradientTransformation:
+    """After the step, the slow side follows the fast one: an average of its past."""
+
+    def update(updates, state, params):
+        fast = optax.apply_updates(params["z"], updates["z"])
+        follow = lambda new, old: (1 - decay) * (new - old)
+        return {**updates, "slow": jax.tree.map(follow, fast, params["slow"])}, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+class NoSlope(Exception):
+    """The gradient is exactly zero: a ranking cannot be descended."""
+
+
+def _refuse_flat(before, after) -> None:
+    same = jax.tree.map(lambda x, y: bool(jnp.all(x == y)), before, after)
+    if all(jax.tree.leaves(same)):
+        raise NoSlope
+
+
+def _unbroken(history):
+    """Ctrl-C ends the table, not one row."""
+    if history.interrupted:
+        raise KeyboardInterrupt
+    return history.loss
+
+
+def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
+    """All points at once, p built once; the best of several starts of a clustering."""
+    restarted = cell.row == cells.C and not who.maps
+    tries, steps = (m.budget.restarts, 60) if restarted else (1, m.budget.steps)
+    optimizer = _adam(who.rate, steps)
+    args = cell.p(*lesson.evidence), jnp.asarray(m.x), lesson.beside
+    seen = m.x if who.maps else m.flat if lesson.start is None else lesson.start
+
+    def loss(params, p, x, beside):
+        return cell.loss(p, cell.q(who.apply(params["z"], x), *beside))
+
+    def own(cell):
+        return cell.loss(args[0], cell.q(who.apply(params["z"], args[1]), *args[2]))
+
+    ended = []
+    for key in jr.split(jr.key(m.seed), tries):
+        start = {"z": who.start(key, seen)}
+        params, history = minimize(loss, start, optimizer, steps, args=args)
+        _refuse_flat(start, params)
+        ended.append((_unbroken(history), start, params))
+    losses, start, params = min(ended, key=lambda end: end[0][-1])
+    return start, params, losses, own
+
+
+def _starts(lesson: Batches, who: Learner, m: Material):
+    """What learns, at its start: a learner for each side, and what is beside them."""
+    one, two = jr.split(jr.key(m.seed))
+    look = datasets.halves(m.x)[0] if "left" in lesson.sides else m.x
+    look = look if who.maps else m.flat
+    sides = {side: who.start(one, look) for side in lesson.sides}
+    return {**sides, "beside": lesson.beside(two, who.width)}
+
+
+def _learn(cell: Cell, lesson: Batches, who: Learner, m: Material):
+    """Batch after batch, p built from each."""
+    net, params, key = Net(who), _starts(lesson, who, m), jr.key(m.seed)
+    steps = m.budget.batches if who.maps else m.budget.steps
+    optimizer = _adam(who.rate, steps)
+    if "slow" in lesson.sides:
+        optimizer = optax.chain(optimizer, _momentum())
+    feed = datasets.batches(lesson.arrays, lesson.size, steps)
+
+    def loss(params, batch, key):
+        evidence, embedding = lesson.meet(params, batch, key, net)
+        meet = lesson.loss or cell.loss
+        return meet(cell.p(*evidence), cell.q(*embedding))
+
+    stop_at = lambda last: [lambda step, loss, params: step >= last]
+    after, _ = fit(loss, params, feed, optimizer, key, callbacks=stop_at(2))
+    _refuse_flat(params, after)  # the second step: the first warms up
+    start = params
+    params, history = fit(loss, start, feed, optimizer, key, callbacks=stop_at(steps))
+
+    def own(cell):
+        evidence, embedding = lesson.meet(params, next(feed(key, 0)), key, net)
+        return cell(evidence, embedding)
+
+    return start, params, _unbroken(history), own
+
+
+def _with_slope(cell: Cell, source: str) -> Cell:
+    """The row at a temperature above zero, of the same evidence and column."""
+    near = [c for c in TABLE.values() if c.row == cells.G and c.learns_from == source]
+    near.sort(key=lambda c: c.column != cell.column)
+    checks.require(near, "cell", f"{cell.name}, whose gradient is zero", "a slope")
+    return near[0]
+
+
+def train(cell: Cell, m: Material) -> Trained:
+    """Train a cell on a data set, by its column and its row.
+
+    Args:
+        cell: any cell, of the table or of your own.
+        m: what `material` makes of a data set.
+
+    Raises:
+        InvalidInput: a column, row or evidence that no recipe knows.
+        DivergenceError: a loss that stops being finite.
+
+    Example:
+        >>> import icon
+        >>> from icon import recipes
+        >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
+        >>> recipes.train(icon.TABLE["PCA"], m).embedding.shape
+        (500, 2)
+    """
+    began, source = time.monotonic(), source_of(cell, m)
+    row = _one_of("row", cell.row or cells.G, cells.FAMILIES)
+    who = learner(row, source, m.classes)
+    seen = m.only(m.train) if who.maps and source in WHOLE else m
+    lesson = {**WHOLE, **BATCHED}[source](seen)
+    go, note = (_descend if source in WHOLE else _learn), ""
+    try:
+        start, params, loss, own = go(cell, lesson, who, seen)
+    except NoSlope:
+        near = _with_slope(cell, source)
+        start, params, loss, own = go(near, lesson, who, seen)
+        note = f"no slope of its own: descends {near.name}"
+    before, after = (_of_all(lesson, who, x, m) for x in (start, params))
+    value = float(own(cell)) if note else float(np.mean(loss[-20:]))
+    seconds = time.monotonic() - began
+    return Trained(cell, who, params, loss, value, seconds, *after, before[1], note)
+
+
+def _of_all(lesson, who: Learner, params, m: Material):
+    """The embedding of all rows, and what of them is scored."""
+    if getattr(lesson, "represent", None):
+        both = np.asarray(lesson.represent(params))
+        return both, both
+    if "left" in params:
+        sides = zip(("left", "right"), datasets.halves(m.x), strict=True)
+        both = [_of_side(who, params[side], x) for side, x in sides]
+        return tuple(np.concatenate(x, 1) for x in zip(*both, strict=True))
+    return _of_side(who, params["z"], m.x)
+
+
+def _of_side(who, params, x):
+    x = jnp.asarray(x)
+    both = who.apply(params, x), who.represent(params, x)
+    return tuple(np.asarray(z.reshape(len(z), -1)) for z in both)
+
+
+# ------------------------------------------------------- scores
+
+
+NEIGHBORS, NEAR = 10, 12
+
+
+def score(trained: Trained, m: Material) -> dict[str, float]:
+    """How good a trained cell is, the main score first, the raw pixels beside.
+
+    Rows that learn a map are scored on the 30% they have not seen; free embeddings and
+    memberships leave one out. Clusterings are scored against the labels.
+
+    Args:
+        trained: what `train` returned.
+        m: the data it was trained on.
+
+    Example:
+        >>> import icon
+        >>> from icon import recipes
+        >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
+        >>> scores = recipes.score(recipes.train(icon.TABLE["PCA"], m), m)
+        >>> list(scores)
+        ['10-NN', 'raw 10-NN', 'trustworthiness', 'untrained 10-NN']
+    """
+    if trained.cell.row == cells.C:
+        return _clustering(trained, m)
+    if not m.labelled:
+        return {"trustworthiness": _trustworthiness(trained, m)}
+    train_rows = m.train if _is_map(trained) else None
+    near = lambda z: evaluate.knn_accuracy(z, m.labels, k=NEIGHBORS, train=train_rows)
+    z, wide = trained.represented, trained.represented.shape[1] > 2
+    scores = {"10-NN": near(z), "raw 10-NN": near(m.flat)}
+    if wide:
+        probe = lambda z: evaluate.linear_probe(z, m.labels, train=m.train)
+        scores |= {"linear probe": probe(z), "raw linear probe": probe(m.flat)}
+        scores["untrained linear probe"] = probe(trained.untrained)
+    else:
+        scores["trustworthiness"] = _trustworthiness(trained, m)
+    if _is_map(trained):
+        scores["untrained 10-NN"] = near(trained.untrained)
+    return scores
+
+
+def _is_map(trained: Trained) -> bool:
+    """Words, posteriors and grids learn a map too, without a learner of the table."""
+    return trained.learner.maps
+
+
+def _shown(trained: Trained, m: Material) -> np.ndarray:
+    """The rows to score and to draw."""
+    return m.test if _is_map(trained) else np.arange(len(m.x))
+
+
+def _trustworthiness(trained: Trained, m: Material) -> float:
+    rows = _shown(trained, m)
+    k = min(NEAR, len(rows) // 2 - 1)
+    z = trained.embedding if trained.embedding.shape[1] == 2 else trained.represented
+    return evaluate.trustworthiness(m.flat[rows], z[rows], k=k)
+
+
+def _clusters(trained: Trained, m: Material) -> np.ndarray:
+    """The most likely cluster; of a pair, the left side's."""
+    return trained.embedding[:, : m.classes].argmax(1)
+
+
+def _clustering(trained: Trained, m: Material) -> dict[str, float]:
+    rows = _shown(trained, m)
+    found = _clusters(trained, m)[rows]
+    if not m.labelled:
+        return {"clusters used": float(len(np.unique(found)))}
+    truth = m.labels[rows]
+    raw = _raw_clusters(m)[rows]
+    return {
+        "Hungarian": evaluate.hungarian_accuracy(truth, found),
+        "raw Hungarian": evaluate.hungarian_accuracy(truth, raw),
+        "NMI": evaluate.nmi(truth, found),
+        "ARI": evaluate.ari(truth, found),
+    }
+
+
+def _raw_clusters(m: Material) -> np.ndarray:
+    """scikit-learn's k-means of the pixels."""
+    from sklearn.cluster import KMeans
+
+    return KMeans(m.classes, n_init=10, random_state=m.seed).fit_predict(m.flat)
+
+
+# ------------------------------------------------------- pictures
+
+
+def _flat_loss(z, p):
+    return kl(p, student_t(z), joint=True)
+
+
+def plane(z, steps: int = 250) -> np.ndarray:
+    """An embedding of any dimension as a picture: itself, or its own t-SNE.
+
+    Args:
+        z: floats [n, d].
+        steps: of the t-SNE.
+
+    Example:
+        >>> import numpy as np
+        >>> from icon import recipes
+        >>> recipes.plane(np.random.default_rng(0).normal(size=(40, 5)), 10).shape
+        (40, 2)
+    """
+    z = np.asarray(z, np.float32)
+    if z.shape[1] <= 2:
+        return np.pad(z, ((0, 0), (0, 2 - z.shape[1])))
+    perplexity = min(15.0, (len(z) - 1) / 3)
+    p = cells.nearest(jnp.asarray(z), min(45, len(z) - 1), perplexity)
+    start = principal(z)
+    drawn, history = minimize(_flat_loss, start, _DRAW, steps, args=(p,))
+    return np.asarray(drawn)
+
+
+_DRAW = _adam(1.0, 250)
+
+
+def result(trained: Trained, m: Material, ground: np.ndarray) -> dict[str, Any]:
+    """Everything the table shows of a cell: its formula, its picture, its numbers.
+
+    Args:
+        trained: what `train` returned.
+        m: the data it was trained on.
+        ground: [n, 2], where clusterings are drawn: a picture of the raw data.
+    """
+    cell, rows = trained.cell, _shown(trained, m)
+    clustering = cell.row == cells.C
+    z = ground[rows] if clustering else plane(trained.embedding[rows])
+    return dict(
+        name=cell.name,
+        column=cell.column or "your own",
+        row=cell.row or cells.G,
+        status=cell.status,
+        p=formula(cell.p),
+        q=formula(cell.q),
+        loss=formula(cell.loss),
+        reference=cell.reference,
+        z=z,
+        labels=m.labels[rows] if m.labelled else None,
+        clusters=_clusters(trained, m)[rows] if clustering else None,
+        scores=score(trained, m),
+        protocol="held-out 30%" if _is_map(trained) else "leave-one-out",
+        loss_value=trained.value,
+        seconds=trained.seconds,
+        note=trained.note,
+    )

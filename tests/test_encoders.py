@@ -1,0 +1,121 @@
+"""Does each network map the shapes it promises, and can it learn?"""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+from jax import lax
+
+from icon import encoders
+
+
+@pytest.fixture(autouse=True)
+def hostile():
+    """No silent widening of types and no silent broadcasting."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+def started(model, *x):
+    """Parameters of the right shapes, without the seconds it takes to compile init."""
+    rng = np.random.default_rng(0)
+    fill = lambda leaf: rng.normal(0, 0.3, leaf.shape).astype(leaf.dtype)
+    return jax.tree.map(fill, jax.eval_shape(model.init, jr.key(0), *x))
+
+
+IMAGES = jr.normal(jr.key(0), (5, 8, 8))
+TOKENS = jr.randint(jr.key(1), (5, 16), 0, 33)
+MODELS = [
+    (encoders.MLP((16, 6)), IMAGES, (5, 6)),
+    (encoders.MLP([6]), IMAGES[:, 0], (5, 6)),
+    (encoders.CNN((4, 8), 6), IMAGES, (5, 6)),
+    (encoders.CNN((4,), 6), jr.normal(jr.key(0), (2, 7, 28)), (2, 6)),
+    (encoders.Decoder((16, 64)), IMAGES, (5, 8, 64)),
+    (encoders.ClusterHead(3, (16,)), IMAGES, (5, 3)),
+    (encoders.TokenEncoder(32, 12, 1), TOKENS, (5, 16, 12)),
+]
+
+
+@pytest.mark.parametrize("model, x, shape", MODELS)
+def test_every_network_keeps_its_promises(model, x, shape):
+    weight = jr.normal(jr.key(2), shape)
+
+    @jax.jit
+    def both(params, x):
+        z, pull = jax.vjp(lambda p: model.apply(p, x), params)
+        return z, pull(weight)[0]
+
+    params = started(model, x)
+    z, grads = both(params, x)
+    assert z.shape == shape and z.dtype == jnp.float32
+    for leaf in jax.tree.leaves(grads):  # no parameter is idle
+        assert np.isfinite(leaf).all() and np.abs(leaf).max() > 0
+    # A row's answer does not depend on the rows beside it.
+    mixed = jnp.concatenate([x[:1], x[:-1]])
+    np.testing.assert_allclose(both(params, mixed)[0][1:], z[:-1], atol=1e-5)
+
+
+def test_mlp_is_its_formula():
+    x = IMAGES.reshape(5, -1)
+    params = started(encoders.MLP((7, 3)), x)
+    one, two = params["params"]["layers"].values()
+    hidden = np.maximum(x @ one["kernel"] + one["bias"][None], 0)
+    expected = hidden @ two["kernel"] + two["bias"][None]
+    found = encoders.MLP((7, 3)).apply(params, IMAGES)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_windows_make_a_convolution():
+    x, kernel = jr.normal(jr.key(0), (2, 6, 5, 3)), jr.normal(jr.key(1), (3, 3, 3, 4))
+    expected = lax.conv_general_dilated(
+        x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    found = encoders._windows(x) @ kernel.reshape(27, 4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_memberships_sum_to_1():
+    model = encoders.ClusterHead(10)
+    m = model.apply(started(model, IMAGES), 10 * IMAGES)
+    np.testing.assert_allclose(m.sum(-1), 1, atol=1e-6)
+    assert (m >= 0).all() and m.std() > 0.01
+
+
+def test_prototypes_start_near_length_1():
+    model = encoders.Prototypes(7, 400)
+    points = model.apply(model.init(jr.key(0)))
+    assert points.shape == (7, 400)
+    np.testing.assert_allclose(jnp.linalg.norm(points, axis=-1), 1, atol=0.15)
+    assert not np.allclose(points, model.apply(model.init(jr.key(1))))
+
+
+def test_posterior_is_a_mean_and_a_positive_deviation():
+    model = encoders.Posterior(2, (16,))
+    params = started(model, IMAGES)
+    apply = jax.jit(model.apply)
+    mean, std = apply(params, IMAGES)
+    assert mean.shape == std.shape == (5, 2)
+    assert (mean < 0).any() and (mean > 0).any()
+    # Far away both signs of the raw output occur: the floor holds, and large
+    # deviations stay linear in it.
+    far = apply(params, 1e4 * IMAGES)[1]
+    assert far.min() == pytest.approx(1e-4, rel=1e-3) and 1e2 < far.max() < np.inf
+
+
+def test_a_token_hears_from_the_others_and_knows_its_place():
+    model = encoders.TokenEncoder(32, 16, 1)
+    params, apply = started(model, TOKENS), jax.jit(model.apply)
+    change = TOKENS.at[:, 3].set((TOKENS[:, 3] + 1) % 33)
+    moved = jnp.abs(apply(params, change) - apply(params, TOKENS))
+    assert (moved.max((0, 2)) > 1e-4).all()
+    alike = apply(params, jnp.full((5, 16), 32))
+    assert not np.allclose(alike[0, 0], alike[0, 1], atol=1e-2)
+
+
+def test_token_encoder_mixes_as_often_as_asked():
+    shapes = lambda n: jax.eval_shape(
+        encoders.TokenEncoder(32, 8, n).init, jr.key(0), TOKENS
+    )
+    count = lambda n: sum(leaf.size for leaf in jax.tree.leaves(shapes(n)))
+    assert count(3) - count(2) == count(2) - count(1) > 0
