@@ -125,7 +125,7 @@ TEACHER_TEMPERATURE = 4.0
 
 far = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
 narrow = ft.partial(hinge, m=0.2)
-heavy = ft.partial(student_t, dof=20.0)  # the perplexity of a lower dof has a floor
+heavy = ft.partial(student_t, dof=30.0)  # the perplexity of a lower dof has a floor
 
 
 def nearest(x, k=None, perplexity=30.0, *, kernel=gaussian):

@@ -47,12 +47,18 @@ class DivergenceError(ArithmeticError):
         return f"the loss is not finite at step {self.step}: {cure}"
 
 
+def _update(optimizer, slope, state, params):
+    """optax counts steps in integers and needs them promoted, whatever we ask for."""
+    with jax.numpy_dtype_promotion("standard"):
+        return optimizer.update(slope, state, params)
+
+
 @ft.partial(jax.jit, static_argnames=("loss", "optimizer", "steps"))
 def _chunk(loss, optimizer, z, state, args, steps):
     def step(carry, _):
         z, state = carry
         value, slope = jax.value_and_grad(loss)(z, *args)
-        change, state = optimizer.update(slope, state, z)
+        change, state = _update(optimizer, slope, state, z)
         return (optax.apply_updates(z, change), state), value
 
     return lax.scan(step, (z, state), None, length=steps)
@@ -138,7 +144,7 @@ def _step(loss, optimizer, params, state, batch, key):
         return said if isinstance(said, tuple) else (said, None)
 
     (value_, metrics), slope = jax.value_and_grad(value, has_aux=True)(params)
-    change, state = optimizer.update(slope, state, params)
+    change, state = _update(optimizer, slope, state, params)
     return optax.apply_updates(params, change), state, value_, metrics
 
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
+import optax
 
 from icon import _cells as cells
 from icon._numerics import unit
@@ -22,45 +23,67 @@ class Learner(NamedTuple):
     represent: Callable  # (params, rows) -> what is scored
     maps: bool  # it learns on some rows, and is scored on others
     rate: float  # of Adam
-    width: int = 2
     finish: Callable = lambda z: z  # what makes an embedding of a network's output
+    width: int = 2
+    retract: Callable = lambda params: params  # back to where params may be
 
 
 def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
-    """A small network: a trunk, whose output is scored, and a head."""
+    """A small network whose output is scored, and for few dimensions a head on it."""
 
     def models():
         from icon import encoders
 
-        return encoders.MLP((512, 256)), encoders.MLP((128, width))
+        return encoders.MLP((512, 512, WIDTH)), encoders.MLP((width,))
 
     def start(key, x):
         trunk, head = models()
         one, two = jr.split(key)
-        below = trunk.init(one, x[:1])
-        return below, head.init(two, jax.nn.relu(trunk.apply(below, x[:1])))
+        below, z = trunk.init(one, x[:1]), jnp.zeros((1, WIDTH))
+        return below, head.init(two, z) if width != WIDTH else ()
 
     def represent(params, x):
         return models()[0].apply(params[0], x)
 
     def apply(params, x):
-        return finish(models()[1].apply(params[1], jax.nn.relu(represent(params, x))))
+        z = represent(params, x)
+        return finish(models()[1].apply(params[1], jax.nn.relu(z)) if params[1] else z)
 
-    return Learner(start, apply, represent, True, 1e-3, width, finish)
+    return Learner(start, apply, represent, True, 2e-3, finish, width)
+
+
+def _stiefel(params):
+    """The orthonormal columns nearest in direction, no sign turned."""
+    q, r = jnp.linalg.qr(params)
+    return q * jnp.sign(jnp.diagonal(r))[None]
 
 
 def _orthonormal(params, x):
     """The rows through a map whose columns are orthonormal."""
-    return x.reshape(len(x), -1) @ jnp.linalg.qr(params)[0]
+    return x.reshape(len(x), -1) @ _stiefel(params)
 
 
 LINEAR = Learner(
-    lambda key, x: jr.normal(key, (math.prod(x.shape[1:]), 2)),
+    lambda key, x: _stiefel(jr.normal(key, (math.prod(x.shape[1:]), 2))),
     _orthonormal,
     _orthonormal,
     True,
     0.05,
+    finish=unit,  # prototypes that stand beside it are on the sphere
+    retract=_stiefel,  # else the columns grow with every step, and steps stop counting
 )
+
+
+def retracted(who: Learner, sides) -> optax.GradientTransformation:
+    """After the step, back to where the learner's parameters may be."""
+
+    def update(updates, state, params):
+        moved = optax.apply_updates(params, updates)
+        back = {side: who.retract(moved[side]) for side in sides}
+        apart = {side: jax.tree.map(jnp.subtract, back[side], params[side]) for side in sides}
+        return {**updates, **apart}, state
+
+    return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
 
 
 def principal(x):
@@ -95,7 +118,7 @@ def memberships(clusters: int) -> Learner:
         return jnp.asarray(-np.minimum(apart / apart.mean().clip(1e-12), 1) * 8)
 
     soft = lambda params, x: jax.nn.softmax(params)
-    return Learner(start, soft, soft, False, 0.5, clusters)
+    return Learner(start, soft, soft, False, 0.5, width=clusters)
 
 
 def learner(row: str, source: str, clusters: int) -> Learner:
@@ -105,8 +128,8 @@ def learner(row: str, source: str, clusters: int) -> Learner:
     |---------------|------------------|----------------|----------------------------|
     | σ → ∞         | orthonormal map  | the same       | the same                   |
     | Clusters      | free memberships | a network      | a network with a softmax   |
-    | σ → 0         | free embedding   | orthonormal map| a network to the sphere    |
-    | Gaussian      | free embedding   | orthonormal map| a network to 32 dimensions |
+    | σ → 0         | free embedding   | orthonormal map| the same, of length 1     |
+    | Gaussian      | free embedding   | orthonormal map| a network to the sphere   |
     | Student-t, …  | free embedding   | orthonormal map| a network to the plane     |
     """
     if row == cells.W:

@@ -455,7 +455,9 @@ class Bernoulli:
 
     def score(self, i, at):
         score = self.base.score(i, at)
-        return jnp.concatenate([jax.nn.log_sigmoid(score), jax.nn.log_sigmoid(-score)])
+        yes = jax.nn.log_sigmoid(score)
+        no = jnp.where(score > -jnp.inf, yes - score, 0)  # one exponential, not two
+        return jnp.concatenate([yes, no])
 
     def log_mass(self, i):
         return jnp.zeros((), jnp.result_type(float))
@@ -489,3 +491,45 @@ def bernoulli(q) -> Bernoulli:
     check.answers("q", q, "shape", "score")
     check.require(q.shape[1] is not None, "q", "a continuum", "listed candidates")
     return Bernoulli(q)
+
+
+# ------------------------------------------------------- the same, told once
+
+
+@pytree
+class Remembered:
+    """What a p said of everybody, written down: it is not asked again at every step."""
+
+    weight: Any  # [n, s]
+    said: Any  # [n, s], its scores
+    mass: Any  # [n]
+    count: int = dataclasses.field(**static)
+
+    @property
+    def shape(self):
+        return self.mass.shape[0], self.count
+
+    def visit(self, i):
+        return EVERYBODY, self.weight[i], self.said[i], self.mass[i]
+
+    def support(self, i):
+        return EVERYBODY, self.weight[i]
+
+    def score(self, i, at):
+        return self.said[i][at]
+
+    def log_mass(self, i):
+        return self.mass[i]
+
+
+def remembered(p):
+    """A p that does not learn, asked once; what lists its neighbours stays as it is."""
+    if hasattr(p, "visit") or p.shape[1] is None:
+        return p
+
+    def ask(i):
+        at, weight = p.support(i)
+        return (weight, p.score(i, at), p.log_mass(i)) if at is EVERYBODY else None
+
+    said = jax.jit(jax.vmap(ask))(jnp.arange(p.shape[0]))
+    return p if said is None else Remembered(*said, p.shape[1])

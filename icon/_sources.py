@@ -15,7 +15,7 @@ from icon._graph import knn
 from icon._loss import terms
 
 
-BATCH, WORDS, WIDTH, NEAR = 256, 32, 32, 15
+BATCH, WORDS, WIDTH, NEAR = 256, 32, 128, 15
 SECOND_VIEWS = 3  # of how many nearest neighbours
 
 
@@ -24,7 +24,7 @@ class Budget(NamedTuple):
 
     points: int = 1797  # more are sampled down, by the seed
     steps: int = 500  # of a free embedding
-    batches: int = 400  # of a map
+    batches: int = 600  # of a map
     restarts: int = 4  # of a clustering
 
 
@@ -45,6 +45,10 @@ class Material(NamedTuple):
     @property
     def flat(self) -> np.ndarray:
         return self.x.reshape(len(self.x), -1)
+
+    def centered(self) -> "Material":
+        """The same data, the mean of what is learned from at the origin."""
+        return self._replace(x=self.x - self.x[self.train].mean(0))
 
     def only(self, rows) -> "Material":
         """The same data, without the other rows."""
@@ -183,7 +187,7 @@ def views_of_neighbors(m):
         ids = jnp.tile(_ids(a), 2 + others.shape[1])
         return (ids,), (net(params, "z", c),)
 
-    return Batches((rows, rows[near]), meet)
+    return Batches((rows, rows[near]), meet, size=BATCH // 2)
 
 
 def pairs(m):

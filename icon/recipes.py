@@ -18,10 +18,11 @@ from icon import _checks as checks
 from icon import data as datasets
 from icon import evaluate
 from icon._cells import TABLE, Cell
-from icon._descent import fit, minimize
+from icon._descent import DivergenceError, fit, minimize
 from icon._formula import formula
-from icon._learners import Learner, learner, principal
-from icon._loss import dense, kl
+from icon._learners import LINEAR, Learner, learner, principal, retracted
+from icon._loss import kl
+from icon._mix import remembered
 from icon._points import student_t
 from icon._sources import BATCHED, USUAL, WHOLE, Batches, Budget, Material, Whole
 
@@ -141,9 +142,10 @@ def _unbroken(history):
 def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
     """All points at once, p built once; the best of several starts of a clustering."""
     restarted = cell.row == cells.C and not who.maps
-    tries, steps = (m.budget.restarts, 60) if restarted else (1, m.budget.steps)
-    optimizer = _adam(who.rate, steps)
-    args = cell.p(*lesson.evidence), jnp.asarray(m.x), lesson.beside
+    tries, steps = (m.budget.restarts, 50) if restarted else (1, m.budget.steps)
+    steps = steps // 2 if who.maps else steps
+    optimizer = optax.chain(_adam(who.rate, steps), retracted(who, ["z"]))
+    args = remembered(cell.p(*lesson.evidence)), jnp.asarray(m.x), lesson.beside
     seen = m.x if who.maps else m.flat if lesson.start is None else lesson.start
 
     def loss(params, p, x, beside):
@@ -175,10 +177,11 @@ def _learn(cell: Cell, lesson: Batches, who: Learner, m: Material):
     """Batch after batch, p built from each."""
     net, params, key = Net(who), _starts(lesson, who, m), jr.key(m.seed)
     steps = m.budget.batches if who.maps else m.budget.steps
-    optimizer = _adam(who.rate, steps)
+    optimizer = optax.chain(_adam(who.rate, steps), retracted(who, lesson.sides))
     if "slow" in lesson.sides:
         optimizer = optax.chain(optimizer, _momentum())
-    feed = datasets.batches(lesson.arrays, lesson.size, steps)
+    size = len(m.x) if who is LINEAR else lesson.size  # few parameters: all at once
+    feed = datasets.batches(lesson.arrays, size, steps)
 
     def loss(params, batch, key):
         evidence, embedding = lesson.meet(params, batch, key, net)
@@ -227,6 +230,7 @@ def train(cell: Cell, m: Material) -> Trained:
     began, source = time.monotonic(), source_of(cell, m)
     row = _one_of("row", cell.row or cells.G, cells.FAMILIES)
     who = learner(row, source, m.classes)
+    m = m.centered() if who is LINEAR else m
     seen = m.only(m.train) if who.maps and source in WHOLE else m
     lesson = {**WHOLE, **BATCHED}[source](seen)
     go, note = (_descend if source in WHOLE else _learn), ""
@@ -391,15 +395,7 @@ def result(trained: Trained, m: Material, ground: np.ndarray) -> dict[str, Any]:
     cell, rows = trained.cell, _shown(trained, m)
     clustering = cell.row == cells.C
     z = ground[rows] if clustering else plane(trained.embedding[rows])
-    return dict(
-        name=cell.name,
-        column=cell.column or "your own",
-        row=cell.row or cells.G,
-        status=cell.status,
-        p=formula(cell.p),
-        q=formula(cell.q),
-        loss=formula(cell.loss),
-        reference=cell.reference,
+    return _described(cell) | dict(
         z=z,
         labels=m.labels[rows] if m.labelled else None,
         clusters=_clusters(trained, m)[rows] if clustering else None,
@@ -409,3 +405,39 @@ def result(trained: Trained, m: Material, ground: np.ndarray) -> dict[str, Any]:
         seconds=trained.seconds,
         note=trained.note,
     )
+
+
+def _described(cell: Cell) -> dict[str, Any]:
+    return dict(
+        name=cell.name,
+        column=cell.column or "your own",
+        row=cell.row or cells.G,
+        status=cell.status,
+        p=formula(cell.p),
+        q=formula(cell.q),
+        loss=formula(cell.loss),
+        reference=cell.reference,
+    )
+
+
+def ground(m: Material) -> np.ndarray:
+    """Where clusterings are drawn: a picture of the raw data, [n, 2]."""
+    return plane(m.flat)
+
+
+def attempt(cell: Cell, m: Material, ground: np.ndarray) -> dict[str, Any]:
+    """The result of a cell, or of why there is none: one row never stops the others."""
+    try:
+        return result(train(cell, m), m, ground)
+    except (checks.InvalidInput, DivergenceError) as error:
+        nothing = np.zeros((0, 2), np.float32)
+        return _described(cell) | dict(
+            z=nothing,
+            labels=None,
+            clusters=None,
+            scores={},
+            protocol="refused",
+            loss_value=float("nan"),
+            seconds=0.0,
+            note=str(error),
+        )
