@@ -73,7 +73,7 @@ __all__ += [*_LATER, "check"]
 
 def __getattr__(name: str):
     if name == "check":
-        return importlib.import_module("icon.recipes").check
+        return importlib.import_module("icon._examine").check
     if name in _LATER:
         return importlib.import_module(f"icon.{name}")
     raise AttributeError(f"module 'icon' has no attribute {name!r}")

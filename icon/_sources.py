@@ -358,8 +358,9 @@ def masked_words(m):
         body, table = params["beside"]
         order = jnp.argsort(jr.uniform(key, batch.shape), 1)[:, :3]
         rows = jnp.arange(len(batch))[:, None]
-        hidden = model.apply(body, batch.at[rows, order].set(WORDS))[rows, order]
-        truth = batch[rows, order].reshape(-1)
+        words = jnp.asarray(batch)
+        hidden = model.apply(body, words.at[rows, order].set(WORDS))[rows, order]
+        truth = words[rows, order].reshape(-1)
         return (truth, jnp.arange(WORDS)), (hidden.reshape(-1, WIDTH), table)
 
     def represent(params):

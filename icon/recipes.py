@@ -139,6 +139,13 @@ def _unbroken(history):
     return history.loss
 
 
+def _seen(lesson: Whole, who: Learner, m: Material):
+    """What a learner looks at to start."""
+    if who.maps:
+        return m.x
+    return m.flat if lesson.start is None else lesson.start
+
+
 def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
     """All points at once, p built once; the best of several starts of a clustering."""
     restarted = cell.row == cells.C and not who.maps
@@ -146,7 +153,6 @@ def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
     steps = steps // 2 if who.maps else steps
     optimizer = optax.chain(_adam(who.rate, steps), retracted(who, ["z"]))
     args = remembered(cell.p(*lesson.evidence)), jnp.asarray(m.x), lesson.beside
-    seen = m.x if who.maps else m.flat if lesson.start is None else lesson.start
 
     def loss(params, p, x, beside):
         return cell.loss(p, cell.q(who.apply(params["z"], x), *beside))
@@ -156,7 +162,7 @@ def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
 
     ended = []
     for key in jr.split(jr.key(m.seed), tries):
-        start = {"z": who.start(key, seen)}
+        start = {"z": who.start(key, _seen(lesson, who, m))}
         params, history = minimize(loss, start, optimizer, steps, args=args)
         _refuse_flat(start, params)
         ended.append((_unbroken(history), start, params))
@@ -209,6 +215,16 @@ def _with_slope(cell: Cell, source: str) -> Cell:
     return near[0]
 
 
+def _prepared(cell: Cell, m: Material):
+    """What learns, what it learns from, and the rows it may see."""
+    source = source_of(cell, m)
+    row = _one_of("row", cell.row or cells.G, cells.FAMILIES)
+    who = learner(row, source, m.classes)
+    m = m.centered() if who is LINEAR else m
+    seen = m.only(m.train) if who.maps and source in WHOLE else m
+    return who, {**WHOLE, **BATCHED}[source](seen), seen
+
+
 def train(cell: Cell, m: Material) -> Trained:
     """Train a cell on a data set, by its column and its row.
 
@@ -227,20 +243,17 @@ def train(cell: Cell, m: Material) -> Trained:
         >>> recipes.train(icon.TABLE["PCA"], m).embedding.shape
         (500, 2)
     """
-    began, source = time.monotonic(), source_of(cell, m)
-    row = _one_of("row", cell.row or cells.G, cells.FAMILIES)
-    who = learner(row, source, m.classes)
-    m = m.centered() if who is LINEAR else m
-    seen = m.only(m.train) if who.maps and source in WHOLE else m
-    lesson = {**WHOLE, **BATCHED}[source](seen)
-    go, note = (_descend if source in WHOLE else _learn), ""
+    began, note = time.monotonic(), ""
+    who, lesson, seen = _prepared(cell, m)
+    go = _descend if isinstance(lesson, Whole) else _learn
     try:
         start, params, loss, own = go(cell, lesson, who, seen)
     except NoSlope:
-        near = _with_slope(cell, source)
+        near = _with_slope(cell, source_of(cell, m))
         start, params, loss, own = go(near, lesson, who, seen)
         note = f"no slope of its own: descends {near.name}"
-    before, after = (_of_all(lesson, who, x, m) for x in (start, params))
+    every = m.centered() if who is LINEAR else m
+    before, after = (_of_all(lesson, who, x, every) for x in (start, params))
     value = float(own(cell)) if note else float(np.mean(loss[-20:]))
     seconds = time.monotonic() - began
     return Trained(cell, who, params, loss, value, seconds, *after, before[1], note)
@@ -441,3 +454,32 @@ def attempt(cell: Cell, m: Material, ground: np.ndarray) -> dict[str, Any]:
             seconds=0.0,
             note=str(error),
         )
+
+
+def example(cell: Cell, n: int = 32, seed: int = 0):
+    """Small random arguments of a cell: (evidence, embedding), as its recipe has them.
+
+    Args:
+        cell: any cell.
+        n: how many points.
+        seed: of the data.
+
+    Example:
+        >>> import icon
+        >>> evidence, embedding = icon.recipes.example(icon.TABLE["CLIP"])
+        >>> [x.shape for x in embedding]
+        [(22, 128), (22, 128)]
+    """
+    random = np.random.default_rng(seed)
+    code, labels = random.normal(size=(n, 3)), np.arange(n) % 4
+    code[:, 0] += 3 * labels  # few dimensions and some classes, as data have
+    x = np.tanh(code @ random.normal(size=(3, 36))).reshape(n, 6, 6).astype(np.float32)
+    data = datasets.Dataset("random", x.reshape(n, -1), labels, x)
+    m = material(data, seed, QUICK._replace(points=n))
+    who, lesson, seen = _prepared(cell, m)
+    if isinstance(lesson, Whole):
+        start = who.start(jr.key(seed), _seen(lesson, who, seen))
+        return lesson.evidence, (who.apply(start, jnp.asarray(seen.x)), *lesson.beside)
+    params = _starts(lesson, who, seen)
+    first = next(iter(datasets.batches(lesson.arrays, lesson.size, 1)(jr.key(seed), 0)))
+    return lesson.meet(params, first, jr.key(seed), Net(who))

@@ -1,0 +1,21 @@
+"""How hostile is the ground that every test stands on?"""
+
+from pathlib import Path
+
+import jax
+import pytest
+
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+CACHE = Path(__file__).parent.parent / ".jax_cache"
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+
+
+@pytest.fixture
+def x64():
+    """Numbers of double precision, for this test only."""
+    with jax.enable_x64(True):
+        yield
