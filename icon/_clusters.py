@@ -39,7 +39,8 @@ class Clusters:
         """What i has of each cluster, per candidate in it; nothing of an empty one."""
         mine, others = common(widen(self.anchors[i]), widen(self._candidates))
         size = self._weight(EVERYBODY, others) @ others
-        empty = size == 0  # 0 / 0 has a nan gradient even where nobody looks
+        # 0 / 0 has a nan gradient even where nobody looks, and so has 1 / size²
+        empty = size < float(jnp.finfo(size.dtype).tiny) ** 0.5
         return jnp.where(empty, 0, mine / jnp.where(empty, 1, size))
 
     def support(self, i):

@@ -15,6 +15,18 @@ from icon._numerics import unit
 from icon._sources import FREELY, WIDTH
 
 
+def adam(rate: float) -> Callable[[int], optax.GradientTransformation]:
+    """Adam that warms up and cools down; means over all pairs have tiny gradients."""
+
+    def over(steps: int):
+        warm = max(1, min(20, steps // 5))
+        last = max(steps, warm + 1)
+        cool = optax.warmup_cosine_decay_schedule(0.0, rate, warm, last)
+        return optax.adam(cool, eps=1e-16)
+
+    return over
+
+
 class Learner(NamedTuple):
     """What learns: where it starts, what it makes of rows, what is kept of them."""
 
@@ -22,10 +34,11 @@ class Learner(NamedTuple):
     apply: Callable  # (params, rows) -> embedding
     represent: Callable  # (params, rows) -> what is scored
     maps: bool  # it learns on some rows, and is scored on others
-    rate: float  # of Adam
+    optimizer: Callable  # steps -> how it descends
     finish: Callable = lambda z: z  # what makes an embedding of a network's output
     width: int = 2
     retract: Callable = lambda params: params  # back to where params may be
+    or_else: tuple = ()  # learners of the same thing, tried in turn with this one
 
 
 def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
@@ -49,7 +62,7 @@ def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
         z = represent(params, x)
         return finish(models()[1].apply(params[1], jax.nn.relu(z)) if params[1] else z)
 
-    return Learner(start, apply, represent, True, 2e-3, finish, width)
+    return Learner(start, apply, represent, True, adam(2e-3), finish, width)
 
 
 def _stiefel(params):
@@ -68,7 +81,7 @@ LINEAR = Learner(
     _orthonormal,
     _orthonormal,
     True,
-    0.05,
+    adam(0.05),
     finish=unit,  # prototypes that stand beside it are on the sphere
     retract=_stiefel,  # else the columns grow with every step, and steps stop counting
 )
@@ -99,26 +112,60 @@ FREE = Learner(
     lambda params, x: params,
     lambda params, x: params,
     False,
-    1.0,
+    adam(1.0),
 )
 
 
-def memberships(clusters: int) -> Learner:
-    """Free memberships, started near the seeds of k-means++."""
+def _seeds(clusters: int):
+    """Memberships near the seeds of k-means++, never hard.
+
+    Where q is 0 and p is not, the loss is infinite.
+    """
 
     def start(key, x):
         from sklearn.cluster import kmeans_plusplus
 
-        seed = int(jr.randint(key, (), 0, 2**31 - 1))
-        x = np.asarray(x)
+        seed, x = int(jr.randint(key, (), 0, 2**31 - 1)), np.asarray(x)
         centers, _ = kmeans_plusplus(x, clusters, random_state=seed)
         apart = ((x[:, None] - centers[None]) ** 2).sum(-1)
         apart = apart - apart.min(1, keepdims=True)
-        # never hard: where q is 0 and p is not, the loss is infinite
         return jnp.asarray(-np.minimum(apart / apart.mean().clip(1e-12), 1) * 8)
 
+    return start
+
+
+def _softmax_by_nature(z):
+    """softmax whose gradient is the natural one: it does not fade where it is hard."""
+    still = jax.lax.stop_gradient(z)
+    return jax.nn.softmax(still) + (z - still)
+
+
+def annealed(steps: int, memory: float = 0.8, sharpest: float = 10.0):
+    """Memberships follow a fading memory of the slope, more and more sharply.
+
+    Where the loss is linear in each membership, as in k-means, a step without memory
+    and at full sharpness is Lloyd's.
+    """
+
+    def update(slope, state, params):
+        def toward(g, z):
+            g = g - jnp.mean(g, 1, keepdims=True)
+            size = jnp.sqrt(jnp.mean(g * g))
+            g = g / jnp.where(size > 0, size, 1)
+            rate = 2 + (sharpest - 2) * state / steps
+            return (memory - 1) * z - rate.astype(z.dtype) * g
+
+        return jax.tree.map(toward, slope, params), state + 1
+
+    return optax.GradientTransformation(lambda params: jnp.zeros(()), update)
+
+
+def memberships(clusters: int) -> Learner:
+    """Free memberships: by Adam, or annealed where the loss is all but linear."""
     soft = lambda params, x: jax.nn.softmax(params)
-    return Learner(start, soft, soft, False, 0.5, width=clusters)
+    natural = lambda params, x: _softmax_by_nature(params)
+    one = Learner(_seeds(clusters), soft, soft, False, adam(0.5), width=clusters)
+    return one._replace(or_else=(one._replace(apply=natural, optimizer=annealed),))
 
 
 def learner(row: str, source: str, clusters: int) -> Learner:

@@ -9,7 +9,7 @@ import jax.random as jr
 
 from icon import _checks as check
 from icon._numerics import log_mixture, log_odds, lse, safe_log
-from icon._points import EVERYBODY, FINITE, pytree, static
+from icon._points import EVERYBODY, FINITE, is_me, pytree, static
 
 
 def _within(q) -> bool:
@@ -61,7 +61,7 @@ class Smoothed:
         known = _log_prob(self.base, i, at)
         anybody = -jnp.log(jnp.asarray(self.shape[1] - self.within, known.dtype))
         mixed = log_mixture(known, anybody, self.alpha.astype(known.dtype))
-        me = jnp.arange(self.shape[1])[at] == i if self.within else False
+        me = is_me(i, self.shape[1], at) if self.within else False
         nobody = me | (self.base.log_mass(i) == -jnp.inf)
         return jnp.where(nobody, -jnp.inf, mixed)
 
@@ -89,7 +89,9 @@ class Sampled:
     def support(self, i):
         at, weight = self.whole.base.support(i)
         others = self.shape[1] - self.within
-        drawn = jr.randint(jr.fold_in(self.key, i), (self.samples,), 0, others)
+        i = jnp.asarray(i, jnp.int32)
+        key = jr.fold_in(self.key, i)
+        drawn = jr.randint(key, (self.samples,), 0, others, jnp.int32)
         drawn = jnp.where(drawn >= i, drawn + 1, drawn) if self.within else drawn
         alpha = self.whole.alpha.astype(weight.dtype)
         alike = jnp.full(self.samples, 1 / self.samples, weight.dtype)
@@ -449,7 +451,7 @@ class Bernoulli:
         score = self.base.score(i, at)
         there = jnp.ones_like(score)
         if _within(self.base):
-            there = jnp.where(jnp.arange(self.base.shape[1])[at] == i, 0, there)
+            there = jnp.where(is_me(i, self.base.shape[1], at), 0, there)
         yes, no = jax.nn.sigmoid(score), jax.nn.sigmoid(-score)
         return at, jnp.concatenate([yes * there, no * there])
 

@@ -26,6 +26,15 @@ def take(tree, at):
     return jax.tree.map(lambda x: x[at], tree)
 
 
+def order(m: int, at):
+    """Which of m candidates are at `at`; in the integers that ids are, also in x64."""
+    return jnp.arange(m, dtype=jnp.int32)[at]
+
+
+def is_me(i, m: int, at):
+    return order(m, at) == jnp.asarray(i, jnp.int32)
+
+
 # ------------------------------------------------------- what scores are summed to
 
 
@@ -113,7 +122,7 @@ class Points:
         score = self.kernel(anchor, candidates, **self.params, **own)
         if self.weight is not None and self.reduction.finite:
             score = score + safe_log(self.weight[at])
-        return jnp.where(self._is_me(i, at), -jnp.inf, score) if self.within else score
+        return jnp.where(is_me(i, self.shape[1], at), -jnp.inf, score) if self.within else score
 
     def log_mass(self, i) -> Float[Array, ""]:
         return self._mass(self.score(i, EVERYBODY))
@@ -123,9 +132,6 @@ class Points:
             return self.score(i, at), self.log_mass(i)
         score = self.score(i, EVERYBODY)
         return score, self._mass(score)
-
-    def _is_me(self, i, at):
-        return jnp.arange(self.shape[1])[at] == i
 
     def _mass(self, score):
         return self.mass(score, EVERYBODY)
@@ -464,7 +470,7 @@ class Hard:
 
     def score(self, i, at):
         best, weight = self._best(i)
-        mine = jnp.arange(self.shape[1])[at][:, None] == best[None]
+        mine = order(self.shape[1], at)[:, None] == best[None]
         return safe_log(jnp.sum(jnp.where(mine, weight, 0), 1))
 
     def log_mass(self, i):

@@ -25,7 +25,8 @@ class Budget(NamedTuple):
     points: int = 1797  # more are sampled down, by the seed
     steps: int = 500  # of a free embedding
     batches: int = 600  # of a map
-    restarts: int = 4  # of a clustering
+    restarts: int = 8  # of a clustering
+    annealing: int = 50  # steps of each
 
 
 
@@ -191,12 +192,14 @@ def views_of_neighbors(m):
 
 
 def pairs(m):
+    """The left and the right half of a view of each image."""
+
     def meet(params, batch, key, net):
-        left, right = batch
+        left, right = datasets.halves(datasets.two_views(key, batch)[0])
         embedding = net(params, "left", left), net(params, "right", right)
         return (_ids(left), _ids(left)), embedding
 
-    return Batches(datasets.halves(m.x[m.train]), meet, sides=("left", "right"))
+    return Batches(m.x[m.train], meet, sides=("left", "right"))
 
 
 def labels(m):
@@ -249,17 +252,16 @@ def side_information(m):
 
 
 def captions(m):
-    """An image and the one whose right half is nearest: half of them are captions."""
+    """What is said of an image is the brightness of its patches; who is told alike."""
     rows = m.x[m.train]
-    caption = np.asarray(datasets.halves(rows)[1])
+    caption = datasets.patches(rows).mean(-1)
     near = np.asarray(knn(caption, 1)[0])[:, 0]
 
     def meet(params, batch, key, net):
-        x, said, other, other_said = batch
-        x, said = jnp.concatenate([x, other]), jnp.concatenate([said, other_said])
-        return (said,), (net(params, "z", x),)
+        views = jnp.concatenate(datasets.two_views(key, jnp.concatenate(batch[:2])))
+        return (jnp.tile(jnp.concatenate(batch[2:]), (2, 1)),), (net(params, "z", views),)
 
-    return Batches((rows, caption, rows[near], caption[near]), meet)
+    return Batches((rows, rows[near], caption, caption[near]), meet, size=BATCH // 2)
 
 
 def triplets(m):
@@ -321,7 +323,8 @@ def words(m):
     def represent(params):
         return params["beside"][0][lesson].mean(1)
 
-    return Batches(windows, meet, _table(2, WORDS), (), represent=represent)
+    tables = lambda key, width: jr.normal(key, (2, WORDS, WORDS)) / math.sqrt(WORDS)
+    return Batches(windows, meet, tables, (), represent=represent)
 
 
 def words_and_strangers(m):
@@ -347,11 +350,11 @@ def masked_words(m):
     from icon import encoders
 
     lesson = _sentences(m)
-    model = encoders.TokenEncoder(WORDS, WIDTH)
+    model = encoders.TokenEncoder(WORDS, WORDS)
 
     def beside(key, width):
         one, two = jr.split(key)
-        table = jr.normal(two, (WORDS, WIDTH)) / math.sqrt(WIDTH)
+        table = jr.normal(two, (WORDS, WORDS)) / math.sqrt(WORDS)
         return model.init(one, lesson[:1]), table
 
     def meet(params, batch, key, net):
@@ -361,12 +364,12 @@ def masked_words(m):
         words = jnp.asarray(batch)
         hidden = model.apply(body, words.at[rows, order].set(WORDS))[rows, order]
         truth = words[rows, order].reshape(-1)
-        return (truth, jnp.arange(WORDS)), (hidden.reshape(-1, WIDTH), table)
+        return (truth, jnp.arange(WORDS)), (hidden.reshape(-1, WORDS), table)
 
     def represent(params):
         return model.apply(params["beside"][0], lesson).mean(1)
 
-    return Batches(lesson[m.train], meet, beside, (), represent=represent)
+    return Batches(lesson[m.train], meet, beside, (), BATCH // 2, represent)
 
 
 def a_teacher(m):

@@ -629,18 +629,19 @@ def tokens(
     """
     from sklearn.cluster import KMeans
 
-    patches = _patches(_numbers("images", np.asarray(images)))
-    flat = patches.reshape(-1, 4)
+    cut = patches(_numbers("images", np.asarray(images)))
+    flat = cut.reshape(-1, 4)
     order = np.random.default_rng(seed).permutation(len(flat))
     sample = flat[order[:_SAMPLE]]
     most = len(np.unique(sample, axis=0))
     if not 1 <= words <= most:
         raise InvalidInput("words", words, f"1 to {most}, the number of patches")
     centers: Any = KMeans(words, random_state=seed).fit(sample)
-    return centers.predict(flat).reshape(patches.shape[:2]).astype(np.int32)
+    return centers.predict(flat).reshape(cut.shape[:2]).astype(np.int32)
 
 
-def _patches(x: np.ndarray) -> np.ndarray:
+def patches(x: np.ndarray) -> np.ndarray:
+    """Images [n, h, w] cut into 2 x 2 patches [n, t, 4]; vectors, 4 columns at a time."""
     if x.ndim not in (2, 3) or not x.size:
         expected = "images [n, h, w] or vectors [n, d]"
         raise InvalidInput("images", f"shape {x.shape}", expected)

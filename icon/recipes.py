@@ -20,7 +20,7 @@ from icon import evaluate
 from icon._cells import TABLE, Cell
 from icon._descent import DivergenceError, fit, minimize
 from icon._formula import formula
-from icon._learners import LINEAR, Learner, learner, principal, retracted
+from icon._learners import LINEAR, Learner, adam, learner, principal, retracted
 from icon._loss import kl
 from icon._mix import remembered
 from icon._points import student_t
@@ -104,13 +104,6 @@ def _one_of(argument: str, got: str, known) -> str:
     return got
 
 
-def _adam(rate: float, steps: int):
-    """Adam that warms up and cools down; means over all pairs have tiny gradients."""
-    warm = max(1, min(20, steps // 5))
-    cool = optax.warmup_cosine_decay_schedule(0.0, rate, warm, max(steps, warm + 1))
-    return optax.adam(cool, eps=1e-16)
-
-
 def _momentum(decay: float = 0.99) -> optax.GradientTransformation:
     """After the step, the slow side follows the fast one: an average of its past."""
 
@@ -148,26 +141,41 @@ def _seen(lesson: Whole, who: Learner, m: Material):
 
 def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
     """All points at once, p built once; the best of several starts of a clustering."""
-    restarted = cell.row == cells.C and not who.maps
-    tries, steps = (m.budget.restarts, 50) if restarted else (1, m.budget.steps)
+    ways = [_way(cell, lesson, each, m) for each in (who, *who.or_else)]
+    tries = m.budget.restarts if who.or_else else 1
+    ended = []
+    for k, key in enumerate(jr.split(jr.key(m.seed), tries)):
+        try:
+            ended.append(ways[k % len(ways)](key))
+        except DivergenceError:
+            if k == tries - 1 and not ended:
+                raise
+    losses, start, params, own = min(ended, key=lambda end: end[0][-1])
+    return start, params, losses, own
+
+
+def _way(cell: Cell, lesson: Whole, who: Learner, m: Material):
+    """A descent by one learner, as a function of where it starts."""
+    steps = m.budget.annealing if who.width > 2 and not who.maps else m.budget.steps
     steps = steps // 2 if who.maps else steps
-    optimizer = optax.chain(_adam(who.rate, steps), retracted(who, ["z"]))
+    optimizer = optax.chain(who.optimizer(steps), retracted(who, ["z"]))
     args = remembered(cell.p(*lesson.evidence)), jnp.asarray(m.x), lesson.beside
 
     def loss(params, p, x, beside):
         return cell.loss(p, cell.q(who.apply(params["z"], x), *beside))
 
-    def own(cell):
-        return cell.loss(args[0], cell.q(who.apply(params["z"], args[1]), *args[2]))
-
-    ended = []
-    for key in jr.split(jr.key(m.seed), tries):
+    def go(key):
         start = {"z": who.start(key, _seen(lesson, who, m))}
         params, history = minimize(loss, start, optimizer, steps, args=args)
         _refuse_flat(start, params)
-        ended.append((_unbroken(history), start, params))
-    losses, start, params = min(ended, key=lambda end: end[0][-1])
-    return start, params, losses, own
+
+        def own(cell):
+            embedding = who.apply(params["z"], args[1])
+            return cell.loss(args[0], cell.q(embedding, *args[2]))
+
+        return _unbroken(history), start, params, own
+
+    return go
 
 
 def _starts(lesson: Batches, who: Learner, m: Material):
@@ -183,7 +191,7 @@ def _learn(cell: Cell, lesson: Batches, who: Learner, m: Material):
     """Batch after batch, p built from each."""
     net, params, key = Net(who), _starts(lesson, who, m), jr.key(m.seed)
     steps = m.budget.batches if who.maps else m.budget.steps
-    optimizer = optax.chain(_adam(who.rate, steps), retracted(who, lesson.sides))
+    optimizer = optax.chain(who.optimizer(steps), retracted(who, lesson.sides))
     if "slow" in lesson.sides:
         optimizer = optax.chain(optimizer, _momentum())
     size = len(m.x) if who is LINEAR else lesson.size  # few parameters: all at once
@@ -283,7 +291,59 @@ def _of_side(who, params, x):
 NEIGHBORS, NEAR = 10, 12
 
 
-def score(trained: Trained, m: Material) -> dict[str, float]:
+class Ground(NamedTuple):
+    """The raw data: where clusterings are drawn, and what every score is beside."""
+
+    picture: np.ndarray  # [n, 2]
+    clusters: np.ndarray  # [n], scikit-learn's k-means
+    near: dict[str, float]  # 10-NN accuracy, by protocol
+    probe: float
+
+
+HELD_OUT, LEFT_OUT = "held-out 30%", "leave-one-out"
+
+
+def ground(m: Material) -> Ground:
+    """What the raw data look like and score, once for all rows.
+
+    Args:
+        m: what `material` makes of a data set.
+
+    Example:
+        >>> import icon
+        >>> from icon import recipes
+        >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
+        >>> sorted(recipes.ground(m).near)
+        ['held-out 30%', 'leave-one-out']
+    """
+    from sklearn.cluster import KMeans
+
+    found = KMeans(m.classes, n_init=10, random_state=m.seed).fit_predict(m.flat)
+    protocols = (HELD_OUT, LEFT_OUT) if m.labelled else ()
+    near = {protocol: _near(m.flat, m, protocol) for protocol in protocols}
+    probe = _probe(m.flat, m) if m.labelled else float("nan")
+    return Ground(plane(m.flat), found, near, probe)
+
+
+def _near(z, m: Material, protocol: str) -> float:
+    train = m.train if protocol == HELD_OUT else None
+    return evaluate.knn_accuracy(z, m.labels, k=NEIGHBORS, train=train)
+
+
+def _probe(z, m: Material) -> float:
+    return evaluate.linear_probe(z, m.labels, train=m.train)
+
+
+def _protocol(trained: Trained) -> str:
+    return HELD_OUT if trained.learner.maps else LEFT_OUT
+
+
+def _shown(trained: Trained, m: Material) -> np.ndarray:
+    """The rows to score and to draw."""
+    return m.test if trained.learner.maps else np.arange(len(m.x))
+
+
+def score(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
     """How good a trained cell is, the main score first, the raw pixels beside.
 
     Rows that learn a map are scored on the 30% they have not seen; free embeddings and
@@ -292,49 +352,36 @@ def score(trained: Trained, m: Material) -> dict[str, float]:
     Args:
         trained: what `train` returned.
         m: the data it was trained on.
+        raw: what `ground` returned for the same data.
 
     Example:
         >>> import icon
         >>> from icon import recipes
         >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
-        >>> scores = recipes.score(recipes.train(icon.TABLE["PCA"], m), m)
-        >>> list(scores)
+        >>> trained = recipes.train(icon.TABLE["PCA"], m)
+        >>> list(recipes.score(trained, m, recipes.ground(m)))
         ['10-NN', 'raw 10-NN', 'trustworthiness', 'untrained 10-NN']
     """
     if trained.cell.row == cells.C:
-        return _clustering(trained, m)
+        return _clustering(trained, m, raw)
     if not m.labelled:
         return {"trustworthiness": _trustworthiness(trained, m)}
-    train_rows = m.train if _is_map(trained) else None
-    near = lambda z: evaluate.knn_accuracy(z, m.labels, k=NEIGHBORS, train=train_rows)
-    z, wide = trained.represented, trained.represented.shape[1] > 2
-    scores = {"10-NN": near(z), "raw 10-NN": near(m.flat)}
-    if wide:
-        probe = lambda z: evaluate.linear_probe(z, m.labels, train=m.train)
-        scores |= {"linear probe": probe(z), "raw linear probe": probe(m.flat)}
-        scores["untrained linear probe"] = probe(trained.untrained)
+    z, protocol = trained.represented, _protocol(trained)
+    scores = {"10-NN": _near(z, m, protocol), "raw 10-NN": raw.near[protocol]}
+    if z.shape[1] > 2:
+        scores |= {"linear probe": _probe(z, m), "raw linear probe": raw.probe}
+        scores["untrained linear probe"] = _probe(trained.untrained, m)
     else:
         scores["trustworthiness"] = _trustworthiness(trained, m)
-    if _is_map(trained):
-        scores["untrained 10-NN"] = near(trained.untrained)
+    if trained.learner.maps:
+        scores["untrained 10-NN"] = _near(trained.untrained, m, protocol)
     return scores
-
-
-def _is_map(trained: Trained) -> bool:
-    """Words, posteriors and grids learn a map too, without a learner of the table."""
-    return trained.learner.maps
-
-
-def _shown(trained: Trained, m: Material) -> np.ndarray:
-    """The rows to score and to draw."""
-    return m.test if _is_map(trained) else np.arange(len(m.x))
 
 
 def _trustworthiness(trained: Trained, m: Material) -> float:
     rows = _shown(trained, m)
     k = min(NEAR, len(rows) // 2 - 1)
-    z = trained.embedding if trained.embedding.shape[1] == 2 else trained.represented
-    return evaluate.trustworthiness(m.flat[rows], z[rows], k=k)
+    return evaluate.trustworthiness(m.flat[rows], trained.represented[rows], k=k)
 
 
 def _clusters(trained: Trained, m: Material) -> np.ndarray:
@@ -342,26 +389,18 @@ def _clusters(trained: Trained, m: Material) -> np.ndarray:
     return trained.embedding[:, : m.classes].argmax(1)
 
 
-def _clustering(trained: Trained, m: Material) -> dict[str, float]:
+def _clustering(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
     rows = _shown(trained, m)
     found = _clusters(trained, m)[rows]
     if not m.labelled:
         return {"clusters used": float(len(np.unique(found)))}
     truth = m.labels[rows]
-    raw = _raw_clusters(m)[rows]
     return {
         "Hungarian": evaluate.hungarian_accuracy(truth, found),
-        "raw Hungarian": evaluate.hungarian_accuracy(truth, raw),
+        "raw Hungarian": evaluate.hungarian_accuracy(truth, raw.clusters[rows]),
         "NMI": evaluate.nmi(truth, found),
         "ARI": evaluate.ari(truth, found),
     }
-
-
-def _raw_clusters(m: Material) -> np.ndarray:
-    """scikit-learn's k-means of the pixels."""
-    from sklearn.cluster import KMeans
-
-    return KMeans(m.classes, n_init=10, random_state=m.seed).fit_predict(m.flat)
 
 
 # ------------------------------------------------------- pictures
@@ -394,30 +433,51 @@ def plane(z, steps: int = 250) -> np.ndarray:
     return np.asarray(drawn)
 
 
-_DRAW = _adam(1.0, 250)
+_DRAW = adam(1.0)(250)
 
 
-def result(trained: Trained, m: Material, ground: np.ndarray) -> dict[str, Any]:
+def result(trained: Trained, m: Material, raw: Ground) -> dict[str, Any]:
     """Everything the table shows of a cell: its formula, its picture, its numbers.
 
     Args:
         trained: what `train` returned.
         m: the data it was trained on.
-        ground: [n, 2], where clusterings are drawn: a picture of the raw data.
+        raw: what `ground` returned for the same data.
     """
-    cell, rows = trained.cell, _shown(trained, m)
-    clustering = cell.row == cells.C
-    z = ground[rows] if clustering else plane(trained.embedding[rows])
-    return _described(cell) | dict(
-        z=z,
+    rows, clustering = _shown(trained, m), trained.cell.row == cells.C
+    return _described(trained.cell) | dict(
+        z=raw.picture[rows] if clustering else plane(trained.embedding[rows]),
         labels=m.labels[rows] if m.labelled else None,
         clusters=_clusters(trained, m)[rows] if clustering else None,
-        scores=score(trained, m),
-        protocol="held-out 30%" if _is_map(trained) else "leave-one-out",
+        scores=score(trained, m, raw),
+        protocol=_protocol(trained),
         loss_value=trained.value,
         seconds=trained.seconds,
         note=trained.note,
     )
+
+
+def attempt(cell: Cell, m: Material, raw: Ground) -> dict[str, Any]:
+    """The result of a cell, or of why there is none: one row never stops the others.
+
+    Args:
+        cell: any cell.
+        m: what `material` makes of a data set.
+        raw: what `ground` returned for it.
+    """
+    try:
+        return result(train(cell, m), m, raw)
+    except (checks.InvalidInput, DivergenceError) as error:
+        return _described(cell) | dict(
+            z=np.zeros((0, 2), np.float32),
+            labels=None,
+            clusters=None,
+            scores={},
+            protocol="refused",
+            loss_value=float("nan"),
+            seconds=0.0,
+            note=str(error),
+        )
 
 
 def _described(cell: Cell) -> dict[str, Any]:
@@ -433,27 +493,7 @@ def _described(cell: Cell) -> dict[str, Any]:
     )
 
 
-def ground(m: Material) -> np.ndarray:
-    """Where clusterings are drawn: a picture of the raw data, [n, 2]."""
-    return plane(m.flat)
-
-
-def attempt(cell: Cell, m: Material, ground: np.ndarray) -> dict[str, Any]:
-    """The result of a cell, or of why there is none: one row never stops the others."""
-    try:
-        return result(train(cell, m), m, ground)
-    except (checks.InvalidInput, DivergenceError) as error:
-        nothing = np.zeros((0, 2), np.float32)
-        return _described(cell) | dict(
-            z=nothing,
-            labels=None,
-            clusters=None,
-            scores={},
-            protocol="refused",
-            loss_value=float("nan"),
-            seconds=0.0,
-            note=str(error),
-        )
+# ------------------------------------------------------- to try a cell on
 
 
 def example(cell: Cell, n: int = 32, seed: int = 0):

@@ -123,7 +123,7 @@ def gaussian_perplexity(x, k, target):
     return perplexity(x, k, target, lambda d2: -d2 / 2)
 
 
-def student_perplexity(x, k, target, dof=20.0):
+def student_perplexity(x, k, target, dof):
     return perplexity(x, k, target, lambda d2: student(d2, dof, 1.0))
 
 

@@ -1,0 +1,294 @@
+"""Does every metric equal its definition, and refuse what it cannot judge?"""
+
+import inspect
+import itertools
+import math
+
+import numpy as np
+import pytest
+
+from icon import evaluate
+from icon._checks import InvalidInput
+
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 5))
+Y = RNG.integers(0, 3, 60)
+TRAIN = RNG.permutation(60)[:40]
+
+
+def distances(a, b):
+    return np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1))
+
+
+def nearest(z, k):
+    d = distances(z, z)
+    np.fill_diagonal(d, np.inf)
+    return np.argsort(d, axis=1)[:, :k]
+
+
+def vote(order, labels):
+    """Naive: count, and of the most frequent labels take the first in the order."""
+    votes = [int(labels[j]) for j in order]
+    most = max(votes.count(v) for v in votes)
+    return next(v for v in votes if votes.count(v) == most)
+
+
+# ------------------------------------------------------- neighbors
+
+
+@pytest.mark.parametrize("k", [1, 5, 29])
+def test_trustworthiness_is_scikit_learns(k):
+    from sklearn.manifold import trustworthiness
+
+    z = X[:, :2]
+    found = evaluate.trustworthiness(X, z, k=k)
+    assert found == pytest.approx(trustworthiness(X, z, n_neighbors=k), abs=1e-12)
+
+
+def test_blocks_change_nothing(monkeypatch):
+    z = X[:, :2]
+    whole = evaluate.trustworthiness(X, z), evaluate.uniformity(X)
+    monkeypatch.setattr(evaluate, "_ENTRIES", 7 * 60)
+    blocked = evaluate.trustworthiness(X, z), evaluate.uniformity(X)
+    assert blocked == pytest.approx(whole, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    "metric", [evaluate.trustworthiness, evaluate.neighborhood_recall]
+)
+def test_a_perfect_embedding_is_1_and_a_shuffled_one_chance(metric):
+    x = RNG.normal(size=(400, 3))
+    shuffled = metric(x, RNG.permutation(x))
+    chance = {evaluate.trustworthiness: 0.5, evaluate.neighborhood_recall: 15 / 399}
+    assert metric(x, 7 - 2 * x) == 1.0
+    assert shuffled == pytest.approx(chance[metric], abs=0.03)
+
+
+def test_neighborhood_recall_is_the_naive_loop():
+    z, k = X[:, :2], 7
+    pairs = zip(nearest(X, k), nearest(z, k), strict=True)
+    naive = np.mean([len(set(a) & set(b)) / k for a, b in pairs])
+    assert evaluate.neighborhood_recall(X, z, k=k) == pytest.approx(naive)
+
+
+@pytest.mark.parametrize("k", [1, 2, 4, 10])
+def test_knn_accuracy_is_the_naive_loop(k):
+    hits = [vote(order, Y) == y for order, y in zip(nearest(X, k), Y, strict=True)]
+    assert evaluate.knn_accuracy(X, Y, k=k) == pytest.approx(np.mean(hits))
+
+
+@pytest.mark.parametrize("metric", evaluate.METRICS)
+def test_knn_accuracy_on_rows_outside_train(metric):
+    from scipy.spatial.distance import cdist
+
+    rest = np.setdiff1d(np.arange(60), TRAIN)
+    d = cdist(X[rest], X[TRAIN], metric.replace("manhattan", "cityblock"))
+    votes = [vote(row, Y[TRAIN]) for row in np.argsort(d, axis=1)[:, :6]]
+    found = evaluate.knn_accuracy(X, Y, k=6, train=TRAIN, metric=metric)
+    assert found == pytest.approx(np.mean(votes == Y[rest]))
+
+
+def test_a_tie_goes_to_the_nearest():
+    z = np.array([[0.0], [1.0], [-1.5], [9.0]])
+    found = evaluate.knn_accuracy(
+        z, np.array([5, 5, 8, 8]), k=2, train=np.array([1, 2, 3])
+    )
+    assert found == 1.0
+
+
+def test_points_that_coincide_do_not_vote_for_themselves():
+    z = np.zeros((4, 2))
+    assert evaluate.knn_accuracy(z, np.array([0, 1, 2, 3]), k=3) == 0.0
+
+
+def test_labels_may_be_any_whole_numbers():
+    renamed = np.array([-7, 10**12, 4])[Y]
+    assert evaluate.knn_accuracy(X, renamed) == evaluate.knn_accuracy(X, Y)
+
+
+def test_jax_arrays_of_half_precision_are_read():
+    import jax.numpy as jnp
+
+    z = jnp.arange(10.0, dtype=jnp.bfloat16)[:, None]
+    assert evaluate.trustworthiness(z, z, k=2) == 1.0
+
+
+# ------------------------------------------------------- probes
+
+
+def test_linear_probe_separates_and_does_not_cheat():
+    z = np.concatenate([X + 20 * (Y == c)[:, None] for c in range(3)], axis=1)
+    shuffled = RNG.permutation(Y)
+    assert evaluate.linear_probe(z, Y, train=TRAIN) == 1.0
+    assert evaluate.linear_probe(z, shuffled, train=TRAIN) < 0.75
+
+
+def test_linear_probe_ignores_the_scale_of_a_feature():
+    scaled = evaluate.linear_probe(X * 10.0 ** np.arange(5), Y, train=TRAIN)
+    assert scaled == evaluate.linear_probe(X, Y, train=TRAIN)
+
+
+def test_linear_probe_counts_an_unseen_class_as_errors():
+    z = np.array([[0.0], [0.1], [9.0], [9.1], [0.0], [9.0], [4.0], [4.1]])
+    labels = np.array([0, 0, 1, 1, 0, 1, 2, 2])
+    assert evaluate.linear_probe(z, labels, train=np.arange(4)) == 0.5
+
+
+def test_strong_l2_leaves_only_the_majority():
+    z, labels = np.array([[0.0], [0.1], [0.2], [9.0], [8.0]]), np.array([0, 0, 0, 1, 1])
+    train = np.arange(4)
+    assert evaluate.linear_probe(z, labels, train=train, l2=0.01) == 1.0
+    assert evaluate.linear_probe(z, labels, train=train, l2=1e6) == 0.0
+
+
+# ------------------------------------------------------- clusterings
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_hungarian_is_the_best_of_all_permutations(count):
+    clusters = RNG.integers(0, count, 60)
+    ways = itertools.permutations(range(max(count, 3)), count)
+    best = max(np.mean(np.array(way)[clusters] == Y) for way in ways)
+    assert evaluate.hungarian_accuracy(Y, clusters) == pytest.approx(best)
+
+
+def test_a_renamed_clustering_is_perfect():
+    renamed = np.array([40, -1, 7])[Y]
+    for metric in (evaluate.hungarian_accuracy, evaluate.nmi, evaluate.ari):
+        assert metric(Y, renamed) == pytest.approx(1.0)
+
+
+def test_nmi_by_hand():
+    a, b = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    joint = {(0, 0): 0.5, (0, 1): 0.25, (1, 1): 0.25}
+    pa, pb = [0.75, 0.25], [0.5, 0.5]
+    shared = sum(p * math.log(p / (pa[i] * pb[j])) for (i, j), p in joint.items())
+    entropies = sum(-p * math.log(p) for p in pa + pb)
+    assert evaluate.nmi(a, b) == pytest.approx(2 * shared / entropies)
+
+
+def test_ari_by_hand():
+    # Of 6 pairs, 1 is together in both; 3 and 2 are together in either.
+    a, b = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
+    expected = 3 * 2 / 6
+    assert evaluate.ari(a, b) == pytest.approx((1 - expected) / (2.5 - expected))
+
+
+def test_cluster_entropy_by_hand():
+    sizes = np.array([0, 0, 3, 9])
+    by_hand = 0.5 * math.log(2) + 2 * 0.25 * math.log(4)
+    assert evaluate.cluster_entropy(sizes) == pytest.approx(by_hand)
+
+
+# ------------------------------------------------------- the sphere
+
+
+def test_alignment_is_the_naive_mean():
+    a, b = X[:30], X[30:]
+    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+    length = np.linalg.norm(unit(a) - unit(b), axis=1)
+    assert evaluate.alignment(a, b) == pytest.approx((length**2).mean())
+    assert evaluate.alignment(a, b, power=1) == pytest.approx(length.mean())
+    assert evaluate.alignment(a, 5 * a) == pytest.approx(0)
+
+
+@pytest.mark.parametrize("t", [0.5, 2, 400])
+def test_uniformity_is_the_naive_mean(t):
+    z = X / np.linalg.norm(X, axis=1, keepdims=True)
+    pairs = [
+        -t * ((z[i] - z[j]) ** 2).sum() for i in range(60) for j in range(60) if i != j
+    ]
+    largest = max(pairs)
+    naive = largest + math.log(np.mean(np.exp(np.array(pairs) - largest)))
+    assert evaluate.uniformity(X, t=t) == pytest.approx(naive)
+
+
+# ------------------------------------------------------- what is refused
+
+E = evaluate
+NAN = np.where(np.arange(300).reshape(60, 5) == 17, np.nan, X)
+REFUSED = {
+    "a NaN, by its place": (E.knn_accuracy, (NAN, Y), {}, "z", "row 3, column 2"),
+    "an infinity": (E.uniformity, (NAN * np.inf,), {}, "z", "row 0, column 0"),
+    "a vector of points": (E.uniformity, (X[0],), {}, "z", "shape (5,)"),
+    "one point": (E.uniformity, (X[:1],), {}, "z", "shape (1, 5)"),
+    "words": (E.uniformity, (X.astype(str),), {}, "z", "dtype <U"),
+    "complex numbers": (E.uniformity, (X + 1j,), {}, "z", "complex128"),
+    "rows that differ": (E.trustworthiness, (X, X[:9]), {}, "z", "9 rows"),
+    "k of half": (E.trustworthiness, (X, X), {"k": 30}, "k", "1 to 29"),
+    "k of n": (E.neighborhood_recall, (X, X), {"k": 60}, "k", "1 to 59"),
+    "k of 0": (E.knn_accuracy, (X, Y), {"k": 0}, "k", "got 0"),
+    "k of 2.0": (E.knn_accuracy, (X, Y), {"k": 2.0}, "k", "got 2.0"),
+    "k of True": (E.knn_accuracy, (X, Y), {"k": True}, "k", "got True"),
+    "k above train": (
+        E.knn_accuracy,
+        (X, Y),
+        {"k": 41, "train": TRAIN},
+        "k",
+        "here 1 to 40",
+    ),
+    "a metric": (E.knn_accuracy, (X, Y), {"metric": "cos"}, "metric", "cosine"),
+    "labels too short": (E.knn_accuracy, (X, Y[:7]), {}, "labels", "length 7"),
+    "labels of floats": (E.knn_accuracy, (X, Y + 0.0), {}, "labels", "float64"),
+    "labels in a matrix": (E.knn_accuracy, (X, Y[:, None]), {}, "labels", "(60, 1)"),
+    "train outside": (E.knn_accuracy, (X, Y), {"train": [0, 60]}, "train", "got 60"),
+    "train negative": (E.linear_probe, (X, Y), {"train": [-1]}, "train", "got -1"),
+    "train twice": (E.linear_probe, (X, Y), {"train": [4, 4]}, "train", "row 4 twice"),
+    "train a mask": (E.linear_probe, (X, Y), {"train": Y > 0}, "train", "flatnonzero"),
+    "train is all": (
+        E.linear_probe,
+        (X, Y),
+        {"train": np.arange(60)},
+        "train",
+        "all 60 rows",
+    ),
+    "train is empty": (E.knn_accuracy, (X, Y), {"train": []}, "train", "shape (0,)"),
+    "one class": (
+        E.linear_probe,
+        (X, Y),
+        {"train": np.flatnonzero(Y == 1)},
+        "train",
+        "single class",
+    ),
+    "l2 of 0": (E.linear_probe, (X, Y), {"train": TRAIN, "l2": 0}, "l2", "above 0"),
+    "no iterations": (
+        E.linear_probe,
+        (X, Y),
+        {"train": TRAIN, "iterations": 0},
+        "iterations",
+        "1 or more",
+    ),
+    "clusters too long": (E.nmi, (Y[:5], Y), {}, "clusters", "length 60"),
+    "soft clusters": (E.ari, (Y, X), {}, "clusters", "shape (60, 5)"),
+    "clusters of floats": (E.hungarian_accuracy, (Y, X[:, 0]), {}, "clusters", "float"),
+    "no clusters": (E.cluster_entropy, ([],), {}, "clusters", "shape (0,)"),
+    "views that differ": (E.alignment, (X, X[:, :3]), {}, "b", "(60, 3)"),
+    "a row of zeros": (E.alignment, (X, 0 * X), {}, "b", "row 0"),
+    "power of 0": (E.alignment, (X, X), {"power": 0}, "power", "above 0"),
+    "t below 0": (E.uniformity, (X,), {"t": -1}, "t", "above 0"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused(case):
+    metric, args, options, argument, said = REFUSED[case]
+    with pytest.raises(InvalidInput) as refusal:
+        metric(*args, **options)
+    assert refusal.value.argument == argument
+    assert said in str(refusal.value)
+
+
+# ------------------------------------------------------- protocols
+
+
+def test_every_metric_states_its_protocol():
+    public = [
+        name
+        for name, f in inspect.getmembers(evaluate, inspect.isfunction)
+        if f.__module__ == evaluate.__name__ and not name.startswith("_")
+    ]
+    assert sorted(evaluate.PROTOCOL) == public
+    for name in public:
+        text = " ".join(inspect.getdoc(getattr(evaluate, name)).split())
+        assert f"Protocol: {evaluate.PROTOCOL[name]}" in text
