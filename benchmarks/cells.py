@@ -1,8 +1,8 @@
 """How long does each row of the table take, and how much memory, on this machine?
 
 python benchmarks/cells.py [n]
-Value and gradient in every float that q is built from, compiled; the median of several
-runs, icon and its peer in turn (A B A B) where optax or a few lines of jnp say the same.
+Value and gradient in every float that q is built from, compiled; the median of
+several runs, icon and its peer in turn (A B A B) where optax or jnp say the same.
 Prints one table and writes benchmarks/results/cells.json.
 """
 
@@ -177,7 +177,9 @@ def machine():
 
 def main(n: int = 1024):
     found = []
-    print(f"{'row':30s} {'who':24s} {'anchors × candidates':>22s} {'ms':>9s} {'MB':>9s}")
+    print(
+        f"{'row':30s} {'who':24s} {'anchors × candidates':>22s} {'ms':>9s} {'MB':>9s}"
+    )
     for cell in icon.TABLE.values():
         for line in measure(cell, n):
             shape = " × ".join(map(str, line["shape"]))

@@ -42,7 +42,9 @@ def main(epochs: int = 100):
     rank = np.sum(np.asarray(match) > np.diag(match)[:, None], 1)
     found = float(np.mean(rank < 10))
     warmth = float(jnp.exp(params[2]))
-    print(f"loss {history.loss[-1]:.3f}  recall@10 {found:.3f}  temperature {warmth:.3f}")
+    print(
+        f"loss {history.loss[-1]:.3f}  recall@10 {found:.3f}  temperature {warmth:.3f}"
+    )
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 class InvalidInput(ValueError):
@@ -39,7 +40,7 @@ def require(held, argument: str, got: Any, expected: str) -> None:
 
 def concrete(*trees) -> bool:
     """Whether the values can be looked at, not only their shapes."""
-    return not any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(trees))
+    return not any(isinstance(x, Tracer) for x in jax.tree.leaves(trees))
 
 
 def _first(bad) -> str:
@@ -94,14 +95,18 @@ def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
     fits = "int32 ids; number them with np.unique(ids, return_inverse=True)[1]"
     _all(argument, x, lambda x: (x < 2**31) & (x >= -(2**31)), fits)
     if below is not None:
-        _all(argument, x, lambda x: (x >= 0) & (x < below), f"ids from 0 to {below - 1}")
+        _all(
+            argument, x, lambda x: (x >= 0) & (x < below), f"ids from 0 to {below - 1}"
+        )
     return jnp.asarray(x, jnp.int32)
 
 
 def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:
     """Real numbers in the type of `like`, of one of these shapes."""
     x = _array(argument, x, "a number")
-    expected = "a number" if shapes == ((),) else f"shape {' or '.join(map(str, shapes))}"
+    expected = (
+        "a number" if shapes == ((),) else f"shape {' or '.join(map(str, shapes))}"
+    )
     require(x.shape in shapes, argument, f"shape {x.shape}", expected)
     _all(argument, x, lambda x: ~np.isnan(x), "numbers")
     dtype = like.dtype if jnp.finfo(like.dtype).bits >= 32 else jnp.float32
@@ -187,7 +192,9 @@ def key(argument: str, x) -> jax.Array:
     new = jnp.issubdtype(dtype, jax.dtypes.prng_key) if hasattr(x, "dtype") else False
     old = dtype == jnp.uint32 and shape == (2,)
     got = f"dtype {dtype}, shape {shape}"
-    require((new and shape == ()) or old, argument, got, "one key: jax.random.key(seed)")
+    require(
+        (new and shape == ()) or old, argument, got, "one key: jax.random.key(seed)"
+    )
     return x
 
 

@@ -60,7 +60,8 @@ class Clusters:
 def clusters(memberships, candidates=None, *, candidate_weight=None) -> Clusters:
     """Neighbours that share a cluster: pick a cluster of i, then somebody in it.
 
-    $$q_{ij} = \\sum_c \\varphi_{ic}\\,\\psi_{jc} w_j \\big/ \\textstyle\\sum_k \\psi_{kc} w_k$$
+    $$q_{ij} = \\sum_c \\varphi_{ic}\\,\\psi_{jc} w_j \\big/
+      \\textstyle\\sum_k \\psi_{kc} w_k$$
 
     Rows sum to one as long as every cluster of an anchor has a candidate in it. One
     set includes j = i.

@@ -33,9 +33,9 @@ class DivergenceError(ArithmeticError):
         partial: the parameters before the chunk (minimize) or step (fit) it is in.
 
     Example:
-        >>> icon_error = DivergenceError(3, None)
-        >>> str(icon_error)
-        'the loss is not finite at step 3: lower the learning rate; .partial has the ...'
+        >>> import icon
+        >>> print(icon.DivergenceError(3, None))
+        the loss is not finite at step 3: lower the learning rate; .partial has ...
     """
 
     def __init__(self, step: int, partial):
@@ -113,7 +113,9 @@ def minimize(
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)
     said = jax.eval_shape(loss, z, *args)
     got = f"shape {getattr(said, 'shape', type(said).__name__)}"
-    check.require(getattr(said, "shape", None) == (), "loss", got, "a function to a number")
+    check.require(
+        getattr(said, "shape", None) == (), "loss", got, "a function to a number"
+    )
     state, history, done = optimizer.init(z) if state is None else state, [], 0
     interrupted = False
     try:
@@ -183,7 +185,8 @@ def fit(
         ...     return jnp.mean((x @ w - y) ** 2)
         >>> x = jax.random.normal(jax.random.key(0), (64, 3))
         >>> feed = batches((x, x @ jnp.ones(3)), 16, epochs=40)
-        >>> w, history = icon.fit(error, jnp.zeros(3), feed, optax.adam(0.1), jax.random.key(1))
+        >>> adam, key = optax.adam(0.1), jax.random.key(1)
+        >>> w, history = icon.fit(error, jnp.zeros(3), feed, adam, key)
         >>> w.round(2).tolist()
         [1.0, 1.0, 1.0]
     """

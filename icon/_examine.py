@@ -4,7 +4,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 import numpy as np
 
 from icon import _checks as checks
@@ -26,7 +25,9 @@ class Report(NamedTuple):
 ROUGHLY, SHUFFLED, DIGITS = 1e-4, 1e-4, 1e-4
 
 
-def check(cell: Cell, evidence=None, embedding=None) -> Report:
+def check(
+    cell: Cell, evidence: tuple | None = None, embedding: tuple | None = None
+) -> Report:
     """Look a cell over: rows that sum to one, finite gradients, permutation, digits.
 
     Args:
@@ -40,8 +41,8 @@ def check(cell: Cell, evidence=None, embedding=None) -> Report:
 
     Raises:
         InvalidInput: what is wrong, with the number: rows that do not sum to one, a
-            gradient that is not finite, a loss that depends on the order of the data, or
-            whose float32 digits are lost.
+            gradient that is not finite, a loss that depends on the order of the data,
+            or whose float32 digits are lost.
 
     Example:
         >>> import icon
@@ -52,7 +53,7 @@ def check(cell: Cell, evidence=None, embedding=None) -> Report:
     checks.answers("cell", cell, "p", "q", "loss")
     together = (evidence is None) == (embedding is None)
     checks.require(together, "embedding", "one without the other", "both or none")
-    if evidence is None:
+    if evidence is None or embedding is None:
         from icon.recipes import example
 
         evidence, embedding = example(cell)

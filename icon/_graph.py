@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from icon import _checks as check
 from icon._numerics import lse, safe_log, sqdist, sqrt, unit, widen
@@ -25,9 +25,9 @@ class Graph:
     index: Any  # [e], candidates
     logit: Any  # [e], log-weights
     start: Any  # [n + 1], where each row starts
-    width: int = dataclasses.field(**static)  # the longest row
-    count: int = dataclasses.field(**static)  # candidates
-    within: bool = dataclasses.field(**static)  # nobody is their own neighbour
+    width: int = static()  # the longest row
+    count: int = static()  # candidates
+    within: bool = static()  # nobody is their own neighbour
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -68,7 +68,9 @@ class Graph:
 
     def reweighed(self, weight) -> "Graph":
         weight = check.weights("weight", weight, self.logit, self.count)
-        return dataclasses.replace(self, logit=self.logit + safe_log(weight[self.index]))
+        return dataclasses.replace(
+            self, logit=self.logit + safe_log(weight[self.index])
+        )
 
 
 # ------------------------------------------------------- graphs from lists
@@ -142,7 +144,7 @@ def _row_entropy(kernel, distance, log_scale):
 
 
 def _bisect(kernel, distance, target):
-    """The scale of one row whose entropy is the target: entropy rises with the scale."""
+    """The scale of one row at the target entropy, which rises with the scale."""
     entropy = lambda log_scale: _row_entropy(kernel, distance, log_scale)[1]
 
     def halve(_, bounds):
@@ -151,8 +153,10 @@ def _bisect(kernel, distance, target):
         above = entropy(middle) > target
         return jnp.where(above, low, middle), jnp.where(above, middle, high)
 
-    # in units of the row's mean distance; e^±60 is out of reach of either end
-    bounds = jnp.full((), -60, distance.dtype), jnp.full((), 60, distance.dtype)
+    # in units of the row's mean distance; e^60 is out of reach, and so is e^-20 of the
+    # nearest, where the squares of the others are still floats: a tail is not cut off
+    near = jnp.min(jnp.where(distance > 0, distance, 1))
+    bounds = jnp.log(near) - 20, jnp.full((), 60, distance.dtype)
     low, high = lax.fori_loop(0, 60, halve, bounds)
     return _row_entropy(kernel, distance, (low + high) / 2)
 
@@ -196,7 +200,8 @@ def entropic(
 ) -> Graph:
     """The listed neighbours under a kernel whose width gives every anchor one entropy.
 
-    $$p_{ij} \\propto k(d_{ij} / \\sigma_i), \\quad \\exp H(p_i) = \\mathrm{perplexity}$$
+    $$p_{ij} \\propto k(d_{ij} / \\sigma_i), \\quad
+      \\exp H(p_i) = \\mathrm{perplexity}$$
 
     Args:
         index: integers [n, k], as knn gives them.
@@ -256,7 +261,8 @@ def _membership(distance, target):
         above = total(middle) > target
         return jnp.where(above, low, middle), jnp.where(above, middle, high)
 
-    middle = jnp.log(jnp.maximum(jnp.mean(distance), jnp.finfo(distance.dtype).tiny))
+    mean = jnp.mean(distance)
+    middle = jnp.log(jnp.where(mean > 0, mean, 1))  # all in one place: any will do
     low, high = lax.fori_loop(0, 60, halve, (middle - 40, middle + 40))
     return -past / jnp.exp(jnp.maximum((low + high) / 2, middle + math.log(1e-3)))
 
@@ -292,7 +298,7 @@ def fuzzy(index, distance, *, candidates: int | None = None) -> Graph:
     return _from_rows(index, logit, count, within)
 
 
-# ------------------------------------------------------- graphs from graphs, on the host
+# ------------------------------------------------------- from graphs, on the host
 
 
 def _to_sparse(graph: Graph):
@@ -340,23 +346,25 @@ def graph(matrix) -> Graph:
 
     Example:
         >>> import icon, jax.numpy as jnp
-        >>> icon.dense(icon.graph([[0.0, 3.0, 1.0], [3.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))[0]
-        Array([0.  , 0.75, 0.25], dtype=float32)
+        >>> p = icon.graph([[0.0, 3.0, 1.0], [3.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+        >>> icon.dense(p)[0].tolist()
+        [0.0, 0.75, 0.25]
 
     Source: Tang et al., LINE: large-scale information network embedding, 2015.
     """
     import scipy.sparse as sp
 
-    dense = not sp.issparse(matrix)
-    if dense:
-        matrix = check.floats("matrix", np.asarray(matrix))
-    matrix = sp.csr_array(np.asarray(matrix) if dense else matrix)
-    check.floats("matrix", np.asarray(matrix.data, copy=True), 1) if matrix.nnz else None
-    check.require(min(matrix.shape) > 0, "matrix", f"shape {matrix.shape}", "entries")
-    check.require((matrix.data >= 0).all(), "matrix", "negative weights", "weights from 0")
-    alone = matrix.shape[0] == matrix.shape[1] and not matrix.diagonal().any()
-    kind = matrix.data.dtype if matrix.data.dtype.itemsize < 8 else jnp.result_type(float)
-    return _from_sparse(matrix, kind, alone)
+    if not sp.issparse(matrix):
+        matrix = np.asarray(check.floats("matrix", np.asarray(matrix)))
+    weights: Any = sp.csr_array(matrix)
+    n, m = weights.shape
+    check.require(n and m, "matrix", f"shape {(n, m)}", "at least one entry")
+    if weights.nnz:
+        check.at_least("matrix", check.floats("matrix", weights.data, 1), 0)
+    alone = n == m and not weights.diagonal().any()
+    kind = weights.data.dtype
+    kind = kind if kind.itemsize < 8 else jnp.result_type(float)
+    return _from_sparse(weights, kind, alone)
 
 
 def union(a, b):
@@ -409,7 +417,9 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
 def _square(graph):
     check.answers("graph", graph, "logit", "start")
     square = graph.shape[0] == graph.shape[1]
-    check.require(square, "graph", f"shape {graph.shape}", "as many candidates as anchors")
+    check.require(
+        square, "graph", f"shape {graph.shape}", "as many candidates as anchors"
+    )
     check.require(check.concrete(graph), "graph", "a traced graph", "it outside of jit")
 
 
@@ -515,7 +525,8 @@ def _rescaled(a, b):
     a, b = widen(a), None if b is None else widen(b)
     both = a if b is None else jnp.concatenate([a, b])
     peak = jnp.max(jnp.abs(both))
-    peak = jnp.where(peak > 0, peak, 1)
+    _, digits = jnp.frexp(jnp.where(peak > 0, peak, 1))
+    peak = jnp.ldexp(jnp.ones((), both.dtype), digits - 1)  # a power of 2 rounds nothing
     center = jnp.mean(both / peak, 0, keepdims=True)
     spread = jnp.max(jnp.abs(both / peak - center))
     spread = jnp.where(spread > 0, spread, 1)

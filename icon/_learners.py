@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,7 +44,7 @@ class Learner(NamedTuple):
 def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
     """A small network whose output is scored, and for few dimensions a head on it."""
 
-    def models():
+    def models() -> Any:
         from icon import encoders
 
         return encoders.MLP((512, 512, WIDTH)), encoders.MLP((width,))
@@ -90,10 +90,12 @@ LINEAR = Learner(
 def retracted(who: Learner, sides) -> optax.GradientTransformation:
     """After the step, back to where the learner's parameters may be."""
 
-    def update(updates, state, params):
-        moved = optax.apply_updates(params, updates)
+    def update(updates, state, params: Any = None):
+        moved: Any = optax.apply_updates(params, updates)
         back = {side: who.retract(moved[side]) for side in sides}
-        apart = {side: jax.tree.map(jnp.subtract, back[side], params[side]) for side in sides}
+        apart = {
+            side: jax.tree.map(jnp.subtract, back[side], params[side]) for side in sides
+        }
         return {**updates, **apart}, state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
@@ -114,6 +116,10 @@ FREE = Learner(
     False,
     adam(1.0),
 )
+
+
+# the odds of a pair that is far apart at the start have a slope that can be followed
+WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x))
 
 
 def _seeds(clusters: int):
@@ -147,7 +153,7 @@ def annealed(steps: int, memory: float = 0.8, sharpest: float = 10.0):
     and at full sharpness is Lloyd's.
     """
 
-    def update(slope, state, params):
+    def update(updates, state, params: Any = None):
         def toward(g, z):
             g = g - jnp.mean(g, 1, keepdims=True)
             size = jnp.sqrt(jnp.mean(g * g))
@@ -155,7 +161,7 @@ def annealed(steps: int, memory: float = 0.8, sharpest: float = 10.0):
             rate = 2 + (sharpest - 2) * state / steps
             return (memory - 1) * z - rate.astype(z.dtype) * g
 
-        return jax.tree.map(toward, slope, params), state + 1
+        return jax.tree.map(toward, updates, params), state + 1
 
     return optax.GradientTransformation(lambda params: jnp.zeros(()), update)
 
@@ -187,7 +193,7 @@ def learner(row: str, source: str, clusters: int) -> Learner:
     if source == "items":
         return LINEAR
     if free:
-        return FREE
+        return WIDE_FREE if row == cells.YES else FREE
     if row == cells.S:
         return encoder(WIDTH, unit)
     return encoder(WIDTH if row == cells.G else 2)

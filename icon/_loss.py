@@ -81,9 +81,12 @@ def _read(q, i, at):
 
 
 def _expect(weight, score):
-    """Σ w s. Both factors are guarded: 0 * -inf is nan even where nobody looks."""
+    """Σ w s. Both factors are guarded: 0 * -inf is nan even where nobody looks.
+
+    Where the score is a number it is still the slope of a weight that is zero.
+    """
     weight, score = common(weight, score)
-    met = weight != 0
+    met = (weight != 0) | jnp.isfinite(score)
     return jnp.sum(jnp.where(met, weight, 0) * jnp.where(met, score, 0))
 
 
@@ -203,7 +206,7 @@ class OneSweep:
     """
 
     divergence: Callable
-    block: int
+    block: Any  # None holds all anchors at once: for a value, not for slopes
 
     def value(self, p, q, weight):
         value, met = _each(ft.partial(self.divergence, p, q), p.shape[0], self.block)
@@ -269,6 +272,11 @@ def _is_float(x):
     return jnp.issubdtype(x.dtype, jnp.floating)
 
 
+def _widened(tree):
+    """Once for all: what half-precision leaves are told by many is summed wide."""
+    return jax.tree.map(lambda x: widen(x) if _is_float(x) else x, tree)
+
+
 def _streamed_fwd(plan, pair, weight):
     """The loss with its gradient in those leaves of p and q that are asked for."""
     is_leaf = lambda x: hasattr(x, "perturbed")
@@ -283,15 +291,17 @@ def _streamed_fwd(plan, pair, weight):
 
     loss, slope, by_weight = plan.slopes(wrt, rebuild, weight.value)
     new = iter(slope)
-    slopes = [next(new).astype(x.value.dtype) if a else None
-              for x, a in zip(leaves, asked, strict=True)]
+    slopes = [
+        next(new).astype(x.value.dtype) if a else None
+        for x, a in zip(leaves, asked, strict=True)
+    ]
     return loss, (jax.tree.unflatten(shape, slopes), by_weight)
 
 
 def _streamed_bwd(plan, slopes, g):
     if isinstance(g, SymbolicZero):
         return None, None
-    return jax.tree.map(lambda x: (g.astype(x.dtype) * x), slopes)
+    return jax.tree.map(lambda x: g.astype(x.dtype) * x, slopes)
 
 
 _streamed.defvjp(_streamed_fwd, _streamed_bwd, symbolic_zeros=True)
@@ -310,11 +320,13 @@ def _plan(p, q, block):
 
 @ft.partial(jax.jit, static_argnames=("coefficients", "joint", "block"))
 def _linear(p, q, weight, *, coefficients, joint, block):
-    block, finish = _plan(p, q, block), _joint if joint else _conditional
-    bulk = _offered(p, q, weight, joint)
+    p, q = _widened((p, q))
+    block, bulk = _plan(p, q, block), _offered(p, q, weight, joint)
     if block and not bulk:
-        one = TwoSweeps(coefficients, block) if joint else OneSweep(Linear(coefficients), block)
-        return _streamed(one, (p, q), weight)
+        both, each = TwoSweeps(coefficients, block), Linear(coefficients)
+        plan = both if joint else OneSweep(each, block)
+        return _streamed(plan, (p, q), weight)
+    finish = _joint if joint else _conditional
     counts = Numbers(*(c or k == "N" for k, c in coefficients._asdict().items()))
     rest = [k for k, c in counts._asdict().items() if c and k not in bulk]
 
@@ -328,6 +340,7 @@ def _linear(p, q, weight, *, coefficients, joint, block):
 
 @ft.partial(jax.jit, static_argnames=("over", "block"))
 def _bounded(p, q, weight, *, over, block):
+    p, q = _widened((p, q))
     block = _plan(p, q, block)
     plan = OneSweep(Bounded(over), block)
     return _streamed(plan, (p, q), weight) if block else plan.value(p, q, weight)
@@ -339,8 +352,12 @@ def _checked(p, q, weight, joint, block):
     check.answers("q", q, "shape", "score", "log_mass")
     got = f"shapes {p.shape} and {q.shape}"
     check.require(p.shape == q.shape, "q", got, "the anchors and candidates of p")
-    check.require(not (joint and weight is not None), "weight", "a weight with joint=True",
-                  "None: joint takes the weights from p's masses")
+    check.require(
+        not (joint and weight is not None),
+        "weight",
+        "a weight with joint=True",
+        "None: joint takes the weights from p's masses",
+    )
     if block is not None:
         check.count("block", block, 1)
     one = jnp.ones(p.shape[0])
@@ -359,16 +376,16 @@ def kl(p, q, *, weight=None, joint: bool = False, block: int | None = None):
     $$\\sum_i \\pi_i\\,\\mathrm{KL}(p_i \\| q_i) = \\sum_i \\pi_i
       \\left[(A_i - N_i) - (B_i - M_i)\\right]$$
 
-    with A = E_p s^p, B = E_p s^q and the log-masses N, M. 0 where p = q. Anchors without
-    a neighbour under p contribute 0 and are not counted; if none has one, the loss is 0
-    with a zero gradient.
+    with A = E_p s^p, B = E_p s^q and the log-masses N, M. 0 where p = q. Anchors
+    without a neighbour under p contribute 0 and are not counted; if none has one, the
+    loss is 0 with a zero gradient.
 
     Args:
         p: the neighbours that supervise.
         q: the neighbours that are scored, over the same anchors and candidates.
         weight: π [n], from 0, relative; None: every anchor with a neighbour alike.
         joint: one distribution over all pairs (t-SNE), weighed by p's masses:
-            $\\sum_i \\mathrm{softmax}(N)_i [(A_i - \\mathrm{lse} N) - (B_i - \\mathrm{lse} M)]$.
+            Σ_i softmax(N)_i [(A_i - lse N) - (B_i - lse M)].
         block: how many anchors are held at once; None: all of them while the scores
             fit, strips beyond; the value and the gradient are the same.
 
@@ -381,7 +398,7 @@ def kl(p, q, *, weight=None, joint: bool = False, block: int | None = None):
         >>> z = jnp.array([[1.0, 0.0], [0.9, 0.1], [0.0, 1.0], [0.1, 0.9]])
         >>> loss = icon.kl(icon.same([0, 0, 1, 1]), icon.cosine(z, temperature=1.0))
         >>> round(float(loss), 4)
-        0.593
+        0.6034
 
     Source: Alshammari et al., I-Con: a unifying framework for representation learning,
     2025.
@@ -424,7 +441,7 @@ def _jsd(p, log_q):
     log_p = jnp.log(jnp.where(met, p, 1))
     log_q = jnp.where(met, log_q, -jnp.inf)
     q = jnp.exp(log_q)
-    log_sum = safe_log(p + q)
+    log_sum = jnp.log(jnp.where(met, p + q, 1))
     of_p = jnp.where(met, p * (log_p - log_sum), 0)
     there = met & (log_q > -jnp.inf)
     of_q = jnp.where(there, q * (jnp.where(there, log_q, 0) - log_sum), 0)
@@ -444,7 +461,8 @@ def _over_support(over, p, q, weight, joint, block):
 def tv(p, q, *, weight=None, joint: bool = False, block: int | None = None):
     """Total variation: the probability that q would have to move.
 
-    $$\\mathrm{TV}(p_i, q_i) = \\sum_{j \\in \\mathrm{supp}\\,p_i} \\max(p_{ij} - q_{ij}, 0)$$
+    $$\\mathrm{TV}(p_i, q_i) =
+      \\sum_{j \\in \\mathrm{supp}\\,p_i} \\max(p_{ij} - q_{ij}, 0)$$
 
     Bounded by 1: outliers pull with a bounded force, badly placed pairs hardly at all.
 
@@ -603,7 +621,8 @@ def terms(p, q, *, weight=None, joint: bool = False, block: int | None = None):
         >>> import icon, jax.numpy as jnp
         >>> p, q = icon.same([0, 0, 1, 1]), icon.student_t(jnp.eye(4))
         >>> attraction, repulsion = icon.terms(p, q, joint=True)
-        >>> bool(jnp.isclose(attraction + repulsion, icon.cross_entropy(p, q, joint=True)))
+        >>> both = icon.cross_entropy(p, q, joint=True)
+        >>> bool(jnp.isclose(attraction + repulsion, both))
         True
     """
     apart = ft.partial(_meeting, p=p, q=q, weight=weight, joint=joint, block=block)

@@ -55,15 +55,21 @@ class Smoothed:
         return dataclasses.replace(self, base=self.base.T)
 
     def support(self, i):
-        return EVERYBODY, jnp.exp(self.score(i, EVERYBODY))
+        # not exp(score), whose slope in alpha is lost where alpha = 0 leaves nobody
+        known = jnp.exp(_log_prob(self.base, i, EVERYBODY))
+        alpha = self.alpha.astype(known.dtype)
+        mixed = (1 - alpha) * known + alpha / (self.shape[1] - self.within)
+        return EVERYBODY, jnp.where(self._nobody(i, EVERYBODY), 0, mixed)
 
     def score(self, i, at):
         known = _log_prob(self.base, i, at)
         anybody = -jnp.log(jnp.asarray(self.shape[1] - self.within, known.dtype))
         mixed = log_mixture(known, anybody, self.alpha.astype(known.dtype))
+        return jnp.where(self._nobody(i, at), -jnp.inf, mixed)
+
+    def _nobody(self, i, at):
         me = is_me(i, self.shape[1], at) if self.within else False
-        nobody = me | (self.base.log_mass(i) == -jnp.inf)
-        return jnp.where(nobody, -jnp.inf, mixed)
+        return me | (self.base.log_mass(i) == -jnp.inf)
 
     def log_mass(self, i):
         mass = self.base.log_mass(i)
@@ -76,7 +82,7 @@ class Sampled:
 
     whole: Smoothed
     key: Any
-    samples: int = dataclasses.field(**static)
+    samples: int = static()
 
     @property
     def shape(self):
@@ -252,7 +258,9 @@ class Margin:
 
     def score(self, i, at):
         score = self.base.score(i, at)
-        ahead = jnp.where(self.p.score(i, at) == -jnp.inf, self.m.astype(score.dtype), 0)
+        ahead = jnp.where(
+            self.p.score(i, at) == -jnp.inf, self.m.astype(score.dtype), 0
+        )
         return score + ahead
 
     def log_mass(self, i):
@@ -329,7 +337,7 @@ class Grouped:
 
     base: Any
     groups: Any  # [m]
-    count: int = dataclasses.field(**static)
+    count: int = static()
 
     @property
     def shape(self):
@@ -412,7 +420,7 @@ class Odds:
 
 
 def odds(p) -> Odds:
-    """Weights between 0 and 1 read as probabilities and told as log-odds, for bernoulli.
+    """Weights from 0 to 1 read as probabilities and told as log-odds, for bernoulli.
 
     $$s_{ij} \\leftarrow \\log\\big(w_{ij} / (1 - w_{ij})\\big)$$
 
@@ -468,8 +476,9 @@ class Bernoulli:
 def bernoulli(q) -> Bernoulli:
     """Each pair its own yes or no, with log-odds equal to its score.
 
-    $$\\mathrm{KL}_i = \\textstyle\\sum_j \\mathrm{KL}\\big(\\mathrm{Ber}(\\sigma(s^p_{ij}))
-      \\,\\|\\, \\mathrm{Ber}(\\sigma(s^q_{ij}))\\big)$$
+    $$\\mathrm{KL}_i = \\textstyle\\sum_j \\mathrm{KL}\\big(
+      \\mathrm{Ber}(\\sigma(s^p_{ij})) \\|
+      \\mathrm{Ber}(\\sigma(s^q_{ij}))\\big)$$
 
     summed over the candidates of an anchor (those listed, if q is `among` a list) and
     averaged over anchors: SigLIP; UMAP, up to its factor n; negative sampling. Both
@@ -505,7 +514,7 @@ class Remembered:
     weight: Any  # [n, s]
     said: Any  # [n, s], its scores
     mass: Any  # [n]
-    count: int = dataclasses.field(**static)
+    count: int = static()
 
     @property
     def shape(self):
@@ -534,4 +543,7 @@ def remembered(p):
         return (weight, p.score(i, at), p.log_mass(i)) if at is EVERYBODY else None
 
     said = jax.jit(jax.vmap(ask))(jnp.arange(p.shape[0]))
-    return p if said is None else Remembered(*said, p.shape[1])
+    if said is None:
+        return p
+    weight, score, mass = said
+    return Remembered(weight, score, mass, p.shape[1])

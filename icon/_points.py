@@ -1,11 +1,13 @@
 """Neighbours that are points under a kernel."""
 
 import dataclasses
+import typing
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from icon import _checks as check
@@ -13,10 +15,15 @@ from icon import _kernels as kernels
 from icon._numerics import lse, safe_log, unit
 
 
-static = dict(metadata=dict(static=True))
 EVERYBODY = slice(None)  # `at` is whatever can index the candidates: everybody, or some
 
 
+def static(**options) -> Any:
+    """A field that is no leaf: a function, a flag or a size."""
+    return dataclasses.field(metadata=dict(static=True), **options)
+
+
+@typing.dataclass_transform(frozen_default=True, field_specifiers=(static,))
 def pytree(cls):
     """A frozen dataclass whose fields are leaves, but for those marked static."""
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
@@ -86,8 +93,8 @@ class Points:
     params: dict[str, Any]
     own: dict[str, Any]  # parameters of which every anchor has its own
     weight: Any  # [m], what each candidate weighs; None: the same
-    kernel: Callable = dataclasses.field(**static)
-    reduction: Reduction = dataclasses.field(default=FINITE, **static)
+    kernel: Callable = static()
+    reduction: Reduction = static(default=FINITE)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,7 +112,9 @@ class Points:
     @property
     def T(self) -> "Points":
         lost = self.own or self.weight is not None
-        check.require(not lost, "q.T", "numbers per anchor or candidate", "none to lose")
+        check.require(
+            not lost, "q.T", "numbers per anchor or candidate", "none to lose"
+        )
         if self.within:
             return self
         return dataclasses.replace(
@@ -122,7 +131,11 @@ class Points:
         score = self.kernel(anchor, candidates, **self.params, **own)
         if self.weight is not None and self.reduction.finite:
             score = score + safe_log(self.weight[at])
-        return jnp.where(is_me(i, self.shape[1], at), -jnp.inf, score) if self.within else score
+        return (
+            jnp.where(is_me(i, self.shape[1], at), -jnp.inf, score)
+            if self.within
+            else score
+        )
 
     def log_mass(self, i) -> Float[Array, ""]:
         return self._mass(self.score(i, EVERYBODY))
@@ -194,7 +207,9 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
     """
     n = check.rows("anchors", anchors)
     m = n if candidates is None else check.rows("candidates", candidates)
-    anchors, candidates, params = jax.tree.map(jnp.asarray, (anchors, candidates, params))
+    anchors, candidates, params = jax.tree.map(
+        jnp.asarray, (anchors, candidates, params)
+    )
     q = _build(kernel, anchors, candidates, **params)
     shape = jax.eval_shape(lambda q: q.score(0, EVERYBODY), q).shape
     check.require(shape == (m,), "kernel", f"scores of shape {shape}", f"shape {(m,)}")
@@ -225,14 +240,17 @@ def gaussian(anchors, candidates=None, *, scale=1.0) -> Points:
     a, b = _vectors(anchors, candidates)
     scale = check.positive("scale", scale, a, ((), (a.shape[0],)))
     if scale.ndim:
-        return dataclasses.replace(_build(kernels.gaussian, a, b), own=dict(scale=scale))
+        return dataclasses.replace(
+            _build(kernels.gaussian, a, b), own=dict(scale=scale)
+        )
     return _build(kernels.gaussian, a, b, scale=scale)
 
 
 def student_t(anchors, candidates=None, *, dof=1.0, scale=1.0) -> Points:
     """Neighbours under Student's t-distribution, heavy-tailed.
 
-    $$s_{ij} = -\\tfrac{\\nu+1}{2}\\log(1 + \\|a_i-b_j\\|^2/(\\nu\\,\\mathrm{scale}^2))$$
+    $$s_{ij} = -\\tfrac{\\nu+1}{2}
+      \\log(1 + \\|a_i-b_j\\|^2/(\\nu\\,\\mathrm{scale}^2))$$
 
     Args:
         anchors: floats [n, d].
@@ -351,7 +369,7 @@ def same(anchors, candidates=None) -> Points:
 
     Source: Khosla et al., Supervised contrastive learning, 2020.
     """
-    shapes = [jnp.shape(x) for x in (anchors, candidates) if x is not None]
+    shapes = [np.shape(x) for x in (anchors, candidates) if x is not None]
     expected = "two vectors" if len(shapes) == 2 else "one vector of ids"
     got = f"shapes {' and '.join(map(str, shapes))}"
     name = "same(anchors, candidates)" if len(shapes) == 2 else "anchors"
@@ -450,7 +468,7 @@ class Hard:
     """The k best candidates of each anchor, alike."""
 
     base: Any
-    k: int = dataclasses.field(**static)
+    k: int = static()
 
     @property
     def shape(self):

@@ -29,8 +29,6 @@ class Budget(NamedTuple):
     annealing: int = 50  # steps of each
 
 
-
-
 class Material(NamedTuple):
     """A data set, split once by a seed, and how long to try."""
 
@@ -259,7 +257,9 @@ def captions(m):
 
     def meet(params, batch, key, net):
         views = jnp.concatenate(datasets.two_views(key, jnp.concatenate(batch[:2])))
-        return (jnp.tile(jnp.concatenate(batch[2:]), (2, 1)),), (net(params, "z", views),)
+        return (jnp.tile(jnp.concatenate(batch[2:]), (2, 1)),), (
+            net(params, "z", views),
+        )
 
     return Batches((rows, rows[near], caption, caption[near]), meet, size=BATCH // 2)
 
@@ -350,7 +350,7 @@ def masked_words(m):
     from icon import encoders
 
     lesson = _sentences(m)
-    model = encoders.TokenEncoder(WORDS, WORDS)
+    model: Any = encoders.TokenEncoder(WORDS, WORDS)
 
     def beside(key, width):
         one, two = jr.split(key)
@@ -390,7 +390,8 @@ def _log_joint(params, x, z):
     """log N(z; 0, 1) plus, pixel by pixel, the log-odds of what is painted."""
     from icon import encoders
 
-    logits = encoders.Decoder((128, x.shape[0])).apply(params, z)
+    painter: Any = encoders.Decoder((128, x.shape[0]))
+    logits = painter.apply(params, z)
     prior = -jnp.sum(z**2) / 2 - z.shape[0] / 2 * math.log(2 * math.pi)
     return prior + jnp.sum(x * logits - jax.nn.softplus(logits))
 

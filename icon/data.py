@@ -579,7 +579,7 @@ def _vectors(key: PRNGKeyArray, x: Array) -> Array:
     return jnp.where(jr.bernoulli(keep, 1 - _DROP, x.shape), noisy, mean)
 
 
-def halves(x: Float[Array, "n ..."]) -> tuple[Float[Array, "n a"], Float[Array, "n a"]]:
+def halves(x: Any) -> tuple[Float[Array, "n a"], Float[Array, "n a"]]:
     """The two sides of each row, as two modalities that belong together.
 
     Args:
@@ -641,7 +641,7 @@ def tokens(
 
 
 def patches(x: np.ndarray) -> np.ndarray:
-    """Images [n, h, w] cut into 2 x 2 patches [n, t, 4]; vectors, 4 columns at a time."""
+    """Images [n, h, w] cut into 2 x 2 patches [n, t, 4]; vectors, 4 columns each."""
     if x.ndim not in (2, 3) or not x.size:
         expected = "images [n, h, w] or vectors [n, d]"
         raise InvalidInput("images", f"shape {x.shape}", expected)

@@ -5,6 +5,7 @@ together, trains, and scores. A cell of your own needs nothing else.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -43,7 +44,7 @@ def material(data, seed: int = 0, budget: Budget = FULL) -> Material:
         >>> import icon
         >>> m = icon.recipes.material(icon.data.digits())
         >>> len(m.train), len(m.test)
-        (1257, 540)
+        (1258, 539)
     """
     n = len(data.features)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[: budget.points])
@@ -86,7 +87,7 @@ class Trained(NamedTuple):
 
 
 def source_of(cell: Cell, m: Material) -> str:
-    """What p is built from: what the cell says, its column's usual, or what p accepts."""
+    """What p is built from: as the cell says, its column has it, or p accepts."""
     if cell.learns_from:
         known = {**WHOLE, **BATCHED}
         return _one_of("learns_from", cell.learns_from, known)
@@ -107,8 +108,8 @@ def _one_of(argument: str, got: str, known) -> str:
 def _momentum(decay: float = 0.99) -> optax.GradientTransformation:
     """After the step, the slow side follows the fast one: an average of its past."""
 
-    def update(updates, state, params):
-        fast = optax.apply_updates(params["z"], updates["z"])
+    def update(updates, state, params: Any = None):
+        fast: Any = optax.apply_updates(params["z"], updates["z"])
         follow = lambda new, old: (1 - decay) * (new - old)
         return {**updates, "slow": jax.tree.map(follow, fast, params["slow"])}, state
 
@@ -253,7 +254,7 @@ def train(cell: Cell, m: Material) -> Trained:
     """
     began, note = time.monotonic(), ""
     who, lesson, seen = _prepared(cell, m)
-    go = _descend if isinstance(lesson, Whole) else _learn
+    go: Callable = _descend if isinstance(lesson, Whole) else _learn
     try:
         start, params, loss, own = go(cell, lesson, who, seen)
     except NoSlope:
@@ -261,10 +262,13 @@ def train(cell: Cell, m: Material) -> Trained:
         start, params, loss, own = go(near, lesson, who, seen)
         note = f"no slope of its own: descends {near.name}"
     every = m.centered() if who is LINEAR else m
-    before, after = (_of_all(lesson, who, x, every) for x in (start, params))
+    _, untrained = _of_all(lesson, who, start, every)
+    shown, kept = _of_all(lesson, who, params, every)
     value = float(own(cell)) if note else float(np.mean(loss[-20:]))
     seconds = time.monotonic() - began
-    return Trained(cell, who, params, loss, value, seconds, *after, before[1], note)
+    return Trained(
+        cell, who, params, loss, value, seconds, shown, kept, untrained, note
+    )
 
 
 def _of_all(lesson, who: Learner, params, m: Material):
@@ -318,11 +322,11 @@ def ground(m: Material) -> Ground:
     """
     from sklearn.cluster import KMeans
 
-    found = KMeans(m.classes, n_init=10, random_state=m.seed).fit_predict(m.flat)
+    found: Any = KMeans(m.classes, n_init=10, random_state=m.seed)  # pyright: ignore
     protocols = (HELD_OUT, LEFT_OUT) if m.labelled else ()
     near = {protocol: _near(m.flat, m, protocol) for protocol in protocols}
     probe = _probe(m.flat, m) if m.labelled else float("nan")
-    return Ground(plane(m.flat), found, near, probe)
+    return Ground(plane(m.flat), found.fit_predict(m.flat), near, probe)
 
 
 def _near(z, m: Material, protocol: str) -> float:
