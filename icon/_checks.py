@@ -52,14 +52,23 @@ def _first(bad) -> str:
 
 def _array(argument: str, x, kind: str) -> jax.Array:
     require(not hasattr(x, "tocsr"), argument, "a sparse matrix", f"a dense {kind}")
+    require(
+        not np.ma.is_masked(x), argument, "a masked array", f"{kind}, without a mask"
+    )
     try:
         x = x if isinstance(x, jax.Array) else np.asarray(x)
     except ValueError as error:
         raise InvalidInput(argument, str(error), kind) from None
+    random = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    require(not random, argument, f"dtype {x.dtype}", kind)
     dtype = np.dtype(x.dtype)
     known = dtype.kind in "biuf" or jnp.issubdtype(dtype, jnp.floating)
     require(known, argument, f"dtype {dtype}", kind)
-    return x  # pyright: ignore
+    return x if dtype.isnative else x.astype(dtype.newbyteorder("="))  # pyright: ignore
+
+
+def shape(argument: str, x) -> tuple[int, ...]:
+    return _array(argument, x, "integers").shape
 
 
 def _all(argument: str, x, good, expected: str) -> None:
@@ -188,7 +197,7 @@ def simplex(argument: str, x, rows_sum_to_one: bool = True) -> jax.Array:
 
 def key(argument: str, x) -> jax.Array:
     """One JAX key, as jax.random.key gives it."""
-    shape, dtype = jnp.shape(x), getattr(x, "dtype", type(x).__name__)
+    shape, dtype = np.shape(x), getattr(x, "dtype", type(x).__name__)
     new = jnp.issubdtype(dtype, jax.dtypes.prng_key) if hasattr(x, "dtype") else False
     old = dtype == jnp.uint32 and shape == (2,)
     got = f"dtype {dtype}, shape {shape}"

@@ -3,6 +3,8 @@
 from typing import Any
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Float
 
 from icon import _checks as check
 from icon._numerics import common, safe_log, widen
@@ -57,7 +59,12 @@ class Clusters:
         return self.score(i, at), self.log_mass(i)
 
 
-def clusters(memberships, candidates=None, *, candidate_weight=None) -> Clusters:
+def clusters(
+    memberships: Float[ArrayLike, "n C"],
+    candidates: Float[ArrayLike, "m C"] | None = None,
+    *,
+    candidate_weight: Float[ArrayLike, " m"] | None = None,
+) -> Clusters:
     """Neighbours that share a cluster: pick a cluster of i, then somebody in it.
 
     $$q_{ij} = \\sum_c \\varphi_{ic}\\,\\psi_{jc} w_j \\big/

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
@@ -191,8 +190,9 @@ def fit(
         [1.0, 1.0, 1.0]
     """
     check.key("key", key)
-    check.require(callable(batches), "batches", batches, "a function (key, epoch)")
-    params = jax.tree.map(jnp.asarray, params)
+    known = type(batches).__name__
+    check.require(callable(batches), "batches", known, "a function (key, epoch)")
+    params = jax.tree.map(lambda x: check.floats("params", x, None), params)
     state, losses, metrics, step = optimizer.init(params), [], [], 0
     interrupted = False
     try:

@@ -4,18 +4,23 @@ import dataclasses
 import functools as ft
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
 
 from icon import _checks as check
 from icon._numerics import lse, safe_log, sqdist, sqrt, unit, widen
 from icon._points import EVERYBODY, gaussian, pytree, static
+
+
+Listed = Int[ArrayLike, "n k"] | Sequence[Sequence[int]]
+Apart = Float[ArrayLike, "n k"]
 
 
 @pytree
@@ -106,7 +111,7 @@ def _from_rows(index, logit, count, within) -> Graph:
     return Graph(sort(index), sort(logit), start, k, count, within)
 
 
-def uniform(index, *, candidates: int | None = None) -> Graph:
+def uniform(index: Listed, *, candidates: int | None = None) -> Graph:
     """The listed neighbours, all alike.
 
     $$p_{ij} = 1/k \\text{ for the } k \\text{ listed } j$$
@@ -125,9 +130,9 @@ def uniform(index, *, candidates: int | None = None) -> Graph:
 
     Source: Böhm, Berens & Kobak, Attraction-repulsion spectrum, 2022.
     """
-    index, count, within = _listed(index, candidates)
-    zero = jnp.zeros(index.shape, jnp.result_type(float))
-    return _from_rows(index, zero - math.log(index.shape[1]), count, within)
+    listed, count, within = _listed(index, candidates)
+    zero = jnp.zeros(listed.shape, jnp.result_type(float))
+    return _from_rows(listed, zero - math.log(listed.shape[1]), count, within)
 
 
 # ------------------------------------------------------- perplexity
@@ -191,10 +196,10 @@ def _settle(log_p, entropy, distance, perplexity):
 
 
 def entropic(
-    index,
-    distance,
+    index: Listed,
+    distance: Apart,
     *,
-    perplexity=30.0,
+    perplexity: Float[ArrayLike, ""] | float = 30.0,
     kernel: Callable = gaussian,
     candidates: int | None = None,
 ) -> Graph:
@@ -228,18 +233,18 @@ def entropic(
 
     Source: Hinton & Roweis, Stochastic neighbor embedding, 2002.
     """
-    index, count, within = _listed(index, candidates)
-    distance = _distances(distance, index)
+    listed, count, within = _listed(index, candidates)
+    distance = _distances(distance, listed)
     perplexity = check.positive("perplexity", perplexity, distance)
-    k = index.shape[1]
+    k = listed.shape[1]
     if not check.concrete(distance, perplexity):
         log_p, _ = _calibrate(distance, jnp.log(perplexity), kernel)
-        return _from_rows(index, log_p, count, within)
+        return _from_rows(listed, log_p, count, within)
     feasible = f"1 to {k}, the neighbours listed"
     check.require(1 <= perplexity <= k, "perplexity", float(perplexity), feasible)
     log_p, entropy = _calibrate(distance, jnp.log(perplexity), kernel)
     log_p = _settle(log_p, entropy, np.asarray(distance), float(perplexity))
-    return _from_rows(index, log_p, count, within)
+    return _from_rows(listed, log_p, count, within)
 
 
 def _distances(distance, index):
@@ -267,7 +272,7 @@ def _membership(distance, target):
     return -past / jnp.exp(jnp.maximum((low + high) / 2, middle + math.log(1e-3)))
 
 
-def fuzzy(index, distance, *, candidates: int | None = None) -> Graph:
+def fuzzy(index: Listed, distance: Apart, *, candidates: int | None = None) -> Graph:
     """UMAP's membership strengths: the nearest neighbour of everybody is certain.
 
     $$v_{ij} = \\exp(-\\max(0, d_{ij} - \\rho_i) / \\sigma_i), \\quad
@@ -292,10 +297,10 @@ def fuzzy(index, distance, *, candidates: int | None = None) -> Graph:
 
     Source: McInnes, Healy & Melville, UMAP, 2018.
     """
-    index, count, within = _listed(index, candidates)
-    distance = _distances(distance, index)
-    logit = jax.vmap(_membership, (0, None))(distance, math.log2(index.shape[1] + 1))
-    return _from_rows(index, logit, count, within)
+    listed, count, within = _listed(index, candidates)
+    distance = _distances(distance, listed)
+    logit = jax.vmap(_membership, (0, None))(distance, math.log2(listed.shape[1] + 1))
+    return _from_rows(listed, logit, count, within)
 
 
 # ------------------------------------------------------- from graphs, on the host
@@ -355,7 +360,7 @@ def graph(matrix) -> Graph:
     import scipy.sparse as sp
 
     if not sp.issparse(matrix):
-        matrix = np.asarray(check.floats("matrix", np.asarray(matrix)))
+        matrix = np.asarray(check.floats("matrix", matrix))
     weights: Any = sp.csr_array(matrix)
     n, m = weights.shape
     check.require(n and m, "matrix", f"shape {(n, m)}", "at least one entry")
@@ -526,7 +531,9 @@ def _rescaled(a, b):
     both = a if b is None else jnp.concatenate([a, b])
     peak = jnp.max(jnp.abs(both))
     _, digits = jnp.frexp(jnp.where(peak > 0, peak, 1))
-    peak = jnp.ldexp(jnp.ones((), both.dtype), digits - 1)  # a power of 2 rounds nothing
+    peak = jnp.ldexp(
+        jnp.ones((), both.dtype), digits - 1
+    )  # a power of 2 rounds nothing
     center = jnp.mean(both / peak, 0, keepdims=True)
     spread = jnp.max(jnp.abs(both / peak - center))
     spread = jnp.where(spread > 0, spread, 1)
@@ -569,7 +576,13 @@ def _search(anchors, candidates, k, rank, tell):
     return lax.map(one, jnp.arange(anchors.shape[0]), batch_size=BLOCK)
 
 
-def knn(anchors, k: int, candidates=None, *, metric: str | Callable = "euclidean"):
+def knn(
+    anchors: Float[ArrayLike, "n d"],
+    k: int,
+    candidates: Float[ArrayLike, "m d"] | None = None,
+    *,
+    metric: str | Callable = "euclidean",
+) -> tuple[Int[Array, "n k"], Float[Array, "n k"]]:
     """The k nearest candidates of every anchor, exactly.
 
     Distances are centred, and recomputed by direct difference for those that are kept,

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import jax.random as jr
+from jax.typing import ArrayLike
+from jaxtyping import Float
 
 from icon import _checks as check
 from icon._numerics import common, widen
@@ -65,7 +67,9 @@ class Density:
         return jnp.zeros((), jnp.result_type(float))
 
 
-def normal(mean, std, key, samples: int = 1) -> Normal:
+def normal(
+    mean: Float[ArrayLike, "n d"], std: Float[ArrayLike, "n d"], key, samples: int = 1
+) -> Normal:
     """A Gaussian cloud of neighbours around every anchor, met by samples of it.
 
     $$z = \\mathrm{mean}_i + \\mathrm{std}_i\\,\\varepsilon, \\quad
@@ -121,7 +125,8 @@ def density(log_density: Callable, params, anchors) -> Density:
 
     Source: Kingma & Welling, Auto-encoding variational Bayes, 2014.
     """
-    check.require(callable(log_density), "log_density", log_density, "a function")
+    known = type(log_density).__name__
+    check.require(callable(log_density), "log_density", known, "a function")
     check.rows("anchors", anchors)
     params, anchors = jax.tree.map(jnp.asarray, (params, anchors))
     return Density(params, anchors, log_density)

@@ -13,7 +13,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 from icon import _checks as check
-from icon._numerics import common, lse, safe_log, sqrt, widen
+from icon._numerics import common, lse, sqrt, widen
 from icon._points import EVERYBODY
 
 

@@ -28,8 +28,8 @@ def _log_prob(q, i, at):
     return q.score(i, at) - jnp.where(mass > -jnp.inf, mass, 0)
 
 
-def _known(q):
-    return check.answers("q", q, "shape", "score", "log_mass")
+def _known(q, name="q"):
+    return check.answers(name, q, "shape", "score", "log_mass")
 
 
 # ------------------------------------------------------- mostly q, sometimes anybody
@@ -138,7 +138,7 @@ def smooth(p, alpha, *, samples: int | None = None, key=None):
 
     Source: Alshammari et al., I-Con, 2025 (debiasing).
     """
-    _known(p)
+    _known(p, "p")
     check.require(p.shape[1] is not None, "p", "a continuum", "listed candidates")
     smoothed = Smoothed(p, check.fraction("alpha", alpha, jnp.zeros(())))
     if samples is None:

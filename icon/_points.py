@@ -2,19 +2,21 @@
 
 import dataclasses
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float
+from jax.typing import ArrayLike
+from jaxtyping import Array, Float, Int
 
 from icon import _checks as check
 from icon import _kernels as kernels
 from icon._numerics import lse, safe_log, unit
 
 
+Rows, Others = Float[ArrayLike, "n d"], Float[ArrayLike, "m d"]
+Number = Float[ArrayLike, "..."] | float
 EVERYBODY = slice(None)  # `at` is whatever can index the candidates: everybody, or some
 
 
@@ -210,13 +212,20 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
     anchors, candidates, params = jax.tree.map(
         jnp.asarray, (anchors, candidates, params)
     )
+    check.require(callable(kernel), "kernel", repr(kernel), "a function")
     q = _build(kernel, anchors, candidates, **params)
-    shape = jax.eval_shape(lambda q: q.score(0, EVERYBODY), q).shape
-    check.require(shape == (m,), "kernel", f"scores of shape {shape}", f"shape {(m,)}")
+    # the kernel itself: without j = i, one number would be spread over everybody
+    one = lambda q: q.kernel(take(q.anchors, 0), q._candidates, **q.params)
+    said = jax.eval_shape(one, q)
+    got = f"scores of shape {getattr(said, 'shape', type(said).__name__)}"
+    right = getattr(said, "shape", None) == (m,)
+    check.require(right, "kernel", got, f"shape {(m,)}")
     return q
 
 
-def gaussian(anchors, candidates=None, *, scale=1.0) -> Points:
+def gaussian(
+    anchors: Rows, candidates: Others | None = None, *, scale: Number = 1.0
+) -> Points:
     """Neighbours under a Gaussian.
 
     $$s_{ij} = -\\|a_i - b_j\\|^2 / (2\\,\\mathrm{scale}^2)$$
@@ -246,7 +255,13 @@ def gaussian(anchors, candidates=None, *, scale=1.0) -> Points:
     return _build(kernels.gaussian, a, b, scale=scale)
 
 
-def student_t(anchors, candidates=None, *, dof=1.0, scale=1.0) -> Points:
+def student_t(
+    anchors: Rows,
+    candidates: Others | None = None,
+    *,
+    dof: Number = 1.0,
+    scale: Number = 1.0,
+) -> Points:
     """Neighbours under Student's t-distribution, heavy-tailed.
 
     $$s_{ij} = -\\tfrac{\\nu+1}{2}
@@ -275,7 +290,9 @@ def student_t(anchors, candidates=None, *, dof=1.0, scale=1.0) -> Points:
     return _build(kernels.student_t, a, b, dof=dof, scale=scale)
 
 
-def laplace(anchors, candidates=None, *, scale=1.0) -> Points:
+def laplace(
+    anchors: Rows, candidates: Others | None = None, *, scale: Number = 1.0
+) -> Points:
     """Neighbours under a Laplace kernel.
 
     $$s_{ij} = -\\|a_i - b_j\\| / \\mathrm{scale}$$
@@ -298,7 +315,9 @@ def laplace(anchors, candidates=None, *, scale=1.0) -> Points:
     return _build(kernels.laplace, a, b, scale=check.positive("scale", scale, a))
 
 
-def dot(anchors, candidates=None, *, temperature=1.0) -> Points:
+def dot(
+    anchors: Rows, candidates: Others | None = None, *, temperature: Number = 1.0
+) -> Points:
     """Neighbours by inner product.
 
     $$s_{ij} = a_i \\cdot b_j / \\mathrm{temperature}$$
@@ -324,7 +343,9 @@ def dot(anchors, candidates=None, *, temperature=1.0) -> Points:
     return _build(kernels.dot, a, b, temperature=temperature)
 
 
-def cosine(anchors, candidates=None, *, temperature=0.1) -> Points:
+def cosine(
+    anchors: Rows, candidates: Others | None = None, *, temperature: Number = 0.1
+) -> Points:
     """Neighbours by the cosine between them (von Mises-Fisher).
 
     $$s_{ij} = \\cos(a_i, b_j) / \\mathrm{temperature}$$
@@ -350,7 +371,10 @@ def cosine(anchors, candidates=None, *, temperature=0.1) -> Points:
     return dot(unit(a), None if b is None else unit(b), temperature=temperature)
 
 
-def same(anchors, candidates=None) -> Points:
+def same(
+    anchors: Int[ArrayLike, " n"] | Sequence[int],
+    candidates: Int[ArrayLike, " m"] | Sequence[int] | None = None,
+) -> Points:
     """Neighbours that share an id: views of one item, a class, a pair.
 
     $$s_{ij} = 0 \\text{ where } a_i = b_j, \\text{ else } -\\infty$$
@@ -369,7 +393,12 @@ def same(anchors, candidates=None) -> Points:
 
     Source: Khosla et al., Supervised contrastive learning, 2020.
     """
-    shapes = [np.shape(x) for x in (anchors, candidates) if x is not None]
+    sets = (
+        dict(anchors=anchors)
+        if candidates is None
+        else dict(anchors=anchors, candidates=candidates)
+    )
+    shapes = [check.shape(name, ids) for name, ids in sets.items()]
     expected = "two vectors" if len(shapes) == 2 else "one vector of ids"
     got = f"shapes {' and '.join(map(str, shapes))}"
     name = "same(anchors, candidates)" if len(shapes) == 2 else "anchors"
@@ -379,7 +408,7 @@ def same(anchors, candidates=None) -> Points:
     return _build(kernels.same, a, b)
 
 
-def scores(matrix, *, temperature=1.0) -> Points:
+def scores(matrix: Float[ArrayLike, "n m"], *, temperature: Number = 1.0) -> Points:
     """Neighbours whose scores are given: a teacher's logits, geodesics, a Gram matrix.
 
     $$s_{ij} = \\mathrm{matrix}_{ij} / \\mathrm{temperature}$$
@@ -435,7 +464,7 @@ def wide(q, order: int = 1):
 
     Source: the I-Con paper's Proposition 1; Hoeffding's lemma bounds the rest.
     """
-    check.require(order in (1, 2), "order", repr(order), "1 or 2")
+    order = check.count("order", order, 1, 2)
     return check.answers("q", q, "reduced").reduced(WIDE[order])
 
 

@@ -113,7 +113,8 @@ def table(
 
     Args:
         cells: only these: names that `icon cells` prints, or FILE.py:NAME.
-        data: a .npy, .npz or .csv file; scikit-learn's digits without one.
+        data: a .npy, .npz or .csv file, of which at most 1,797 rows are sampled;
+            scikit-learn's digits without one.
         features: which array or columns to learn from; by default the only matrix.
         labels: which array or column has the labels; by default label, labels or y.
         out: the folder to write to.
@@ -134,8 +135,18 @@ def table(
             progress.set_postfix_str(cell.name)
             results.append(recipes.attempt(cell, m, ground))
     _write(folder, results, dict(data=found.name, seed=seed, quick=quick))
+    _summary(results)
     for name in FILES:
         print(folder / name)
+
+
+def _summary(results: list[dict[str, Any]]) -> None:
+    """The scores of every row, the raw data and the untrained beside."""
+    wide = max(len(result["name"]) for result in results)
+    for result in results:
+        scores = [f"{name} {value:.3f}" for name, value in result["scores"].items()]
+        said = "  ".join(scores) or result["note"]
+        print(f"{result['name']:{wide}s}  {result['protocol']:13s}  {said}")
 
 
 def _write(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> None:

@@ -121,6 +121,7 @@ class NoSlope(Exception):
 
 
 def _refuse_flat(before, after) -> None:
+    """No number has moved."""
     same = jax.tree.map(lambda x, y: bool(jnp.all(x == y)), before, after)
     if all(jax.tree.leaves(same)):
         raise NoSlope
@@ -167,8 +168,10 @@ def _way(cell: Cell, lesson: Whole, who: Learner, m: Material):
 
     def go(key):
         start = {"z": who.start(key, _seen(lesson, who, m))}
-        params, history = minimize(loss, start, optimizer, steps, args=args)
-        _refuse_flat(start, params)
+        still = lambda step, loss, params: _refuse_flat(start, params)
+        params, history = minimize(
+            loss, start, optimizer, steps, args=args, callbacks=[still]
+        )
 
         def own(cell):
             embedding = who.apply(params["z"], args[1])
