@@ -15,12 +15,12 @@ BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 AS_THEY_ARE = ("while", "cond")
 
 
-def value_and_gradient(loss, leaves):
-    """What loss(leaves) is, and its gradient in every leaf."""
-    traced = jax.make_jaxpr(jax.value_and_grad(loss))(leaves)
+def interpret(f, *args):
+    """What f(*args) is."""
+    traced, shape = jax.make_jaxpr(f, return_shape=True)(*args)
     with np.errstate(all="ignore"):
-        value, *slopes = _run(traced, jax.tree.leaves(leaves))
-    return value, slopes
+        said = _run(traced, jax.tree.leaves(args))
+    return jax.tree.structure(shape).unflatten(said)
 
 
 # ------------------------------------------------------- programs
@@ -38,7 +38,8 @@ def _run(jaxpr, args):
     known |= dict(zip(jaxpr.invars, map(_plain, args), strict=True))
 
     def read(v):
-        return np.asarray(v.val, v.aval.dtype) if isinstance(v, core.Literal) else known[v]
+        literal = isinstance(v, core.Literal)
+        return np.asarray(v.val, v.aval.dtype) if literal else known[v]
 
     for step in jaxpr.eqns:
         said = _answer(step, [read(v) for v in step.invars])
@@ -77,9 +78,9 @@ def _scan(args, *, jaxpr, length, num_consts, num_carry, **_):
 WORDS = {
     "add": np.add,
     "add_any": np.add,
-    "and": np.logical_and,
+    "and": np.bitwise_and,
     "copy": np.copy,
-    "div": np.divide,
+    "div": lambda x, y: x // y if x.dtype.kind in "iu" else x / y,
     "eq": np.equal,
     "exp": np.exp,
     "expm1": np.expm1,
@@ -95,7 +96,7 @@ WORDS = {
     "mul": np.multiply,
     "ne": np.not_equal,
     "neg": np.negative,
-    "or": np.logical_or,
+    "or": np.bitwise_or,
     "sign": np.sign,
     "sqrt": np.sqrt,
     "square": np.square,
@@ -121,7 +122,8 @@ def _slice(x, *, start_indices, limit_indices, strides):
 
 
 def _select(which, *cases):
-    return np.where(which, *cases[::-1]) if which.dtype == bool else np.choose(which, cases)
+    two = which.dtype == bool
+    return np.where(which, *cases[::-1]) if two else np.choose(which, cases)
 
 
 PHRASES = {

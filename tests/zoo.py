@@ -39,8 +39,10 @@ def data(seed=0, order=None, n=N) -> Data:
     rng, shape = np.random.default_rng(seed), np.random.default_rng(99)
     order = np.arange(n) if order is None else order
     place = np.argsort(order)
-    others = (np.arange(n)[:, None] + shape.permuted(
-        np.tile(np.arange(1, n), (n, 1)), axis=1)[:, :K]) % n
+    others = (
+        np.arange(n)[:, None]
+        + shape.permuted(np.tile(np.arange(1, n), (n, 1)), axis=1)[:, :K]
+    ) % n
     pattern = np.zeros((n, n))
     np.put_along_axis(pattern, others, 1, 1)
     softmax = lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)

@@ -1,0 +1,502 @@
+"""Are the listed neighbours the nearest, and their numbers what the papers say?"""
+
+import functools as ft
+import warnings
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.spatial.distance import cdist
+from sklearn.manifold._t_sne import _joint_probabilities
+
+import icon
+from icon import _graph
+
+
+RNG = np.random.default_rng
+
+
+def f32(x):
+    return np.asarray(x, np.float32)
+
+
+# ------------------------------------------------------- knn
+
+
+METRICS = {
+    "euclidean": "euclidean",
+    "cosine": "cosine",
+    "correlation": "correlation",
+    "manhattan": "cityblock",
+}
+
+
+def exact(a, b, metric):
+    """Everybody's distances in double precision; nobody is near themselves."""
+    wide = np.float64(a), np.float64(a if b is None else b)
+    far = cdist(*wide, METRICS[metric])
+    return far + np.diag(np.full(len(a), np.inf)) if b is None else far
+
+
+def is_nearest(a, b, k, metric, rtol=1e-5, atol=0.0, scale=1.0):
+    """Ids are others, each once, at their distances, and nobody nearer is left out."""
+    other = None if b is None else f32(b)
+    index, distance = map(np.asarray, icon.knn(f32(a), k, other, metric=metric))
+    far = exact(f32(a), other, metric)
+    assert index.shape == distance.shape == (len(a), k) and index.dtype == np.int32
+    assert all(len(set(row)) == k for row in index.tolist())
+    assert (np.diff(distance, axis=1) >= 0).all()
+    told = np.take_along_axis(far, index, 1)
+    np.testing.assert_allclose(distance, told, rtol=rtol, atol=atol * scale)
+    best = np.sort(far, 1)[:, :k]
+    np.testing.assert_allclose(distance, best, rtol=rtol, atol=atol * scale)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("d", [3, 12])
+def test_the_nearest_are_found(metric, d):
+    a, b = RNG(0).normal(size=(60, d)), RNG(1).normal(size=(25, d))
+    is_nearest(a, None, 5, metric, atol=1e-6)
+    is_nearest(a, b, 5, metric, atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
+def test_everybody_else_is_a_neighbour(metric):
+    is_nearest(RNG(0).normal(size=(60, 3)), None, 59, metric, atol=1e-6)
+    is_nearest(RNG(0).normal(size=(60, 3)), RNG(1).normal(size=(25, 3)), 25, metric)
+
+
+@pytest.mark.parametrize("d", [3, 12])
+@pytest.mark.parametrize("offset", [0.0, 1e4])
+def test_duplicates_are_at_zero(d, offset):
+    a = np.repeat(RNG(0).normal(size=(30, d)), 2, 0) + offset
+    index, distance = icon.knn(f32(a), 3)
+    assert not np.asarray(distance)[:, 0].any()
+    assert (np.asarray(index)[:, 0] == np.arange(60) ^ 1).all()
+    same, zero = icon.knn(np.ones((60, d), np.float32), 5)
+    assert not np.asarray(zero).any()
+    rows = [{i, *row} for i, row in enumerate(same.tolist())]
+    assert all(len(row) == 6 for row in rows)
+
+
+def test_ties_are_others_each_once():
+    grid = np.stack(np.meshgrid(np.arange(6.0), np.arange(10.0)), -1).reshape(-1, 2)
+    is_nearest(grid, None, 4, "euclidean", atol=1e-6)
+    is_nearest(grid, None, 4, "manhattan", atol=1e-6)
+
+
+@pytest.mark.parametrize("d", [3, 12])
+def test_offsets_do_not_count(d):
+    is_nearest(RNG(0).normal(size=(60, d)) + 1e4, None, 5, "euclidean", atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e10, 1e20])
+@pytest.mark.parametrize("metric", METRICS)
+def test_scales_do_not_count(metric, scale):
+    a = RNG(0).normal(size=(60, 3)) * scale
+    size = scale if metric in ("euclidean", "manhattan") else 1
+    is_nearest(a, None, 5, metric, atol=1e-6, scale=size)
+
+
+def test_the_best_groups_hold_the_best():
+    """Beyond a threshold rows are searched in groups; the answer is the same."""
+    k = 3
+    for m in (_graph.GROUPS * 2 * k + 1, 101, 256, 333):
+        row = RNG(m).permutation(m).astype(np.float32)
+        row[::7] = row[3]  # ties
+        got = np.asarray(_graph._smallest(jnp.asarray(row), k))
+        assert len(set(got.tolist())) == k
+        assert sorted(row[got]) == sorted(row)[:k]
+
+
+@pytest.mark.parametrize("crowd", [False, True])
+def test_many_candidates_are_searched_exactly(crowd):
+    a, b = RNG(0).normal(size=(40, 3)), RNG(1).normal(size=(300, 3))
+    if crowd:  # all the best of one group
+        b[:] += 10
+        b[5::19][:4] = a[0] + 1e-3 * RNG(2).normal(size=(4, 3))
+    is_nearest(a, b, 4, "euclidean", atol=1e-6)
+    is_nearest(RNG(0).normal(size=(300, 3)), None, 4, "euclidean", atol=1e-6)
+
+
+def test_more_anchors_than_one_block():
+    a = RNG(0).normal(size=(_graph.BLOCK + 44, 3))
+    index, _ = icon.knn(f32(a), 3)
+    far = exact(f32(a), None, "euclidean")
+    assert (np.sort(index, 1) == np.sort(np.argsort(far, 1)[:, :3], 1)).all()
+
+
+def chebyshev(a, b):
+    return jnp.max(jnp.abs(b - a[None]), 1)
+
+
+def test_a_metric_of_ones_own():
+    a = f32(RNG(0).normal(size=(60, 3)))
+    far = cdist(a, a, "chebyshev") + np.diag(np.full(60, np.inf))
+    _, distance = icon.knn(a, 5, metric=chebyshev)
+    np.testing.assert_allclose(distance, np.sort(far, 1)[:, :5], rtol=1e-6)
+
+
+@pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
+def test_half_precision_is_searched_in_float32(half):
+    a = jnp.asarray(RNG(0).normal(size=(60, 3)) * 1e3, half)
+    _, distance = icon.knn(a, 5)
+    far = np.sort(exact(np.float32(a), None, "euclidean"), 1)[:, :5]
+    np.testing.assert_allclose(distance, far, rtol=1e-5)
+
+
+def test_double_precision(x64):
+    a = RNG(0).normal(size=(60, 3))
+    _, distance = icon.knn(a, 5)
+    far = np.sort(cdist(a, a), 1)[:, 1:6]
+    np.testing.assert_allclose(distance, far, rtol=1e-12)
+
+
+# ------------------------------------------------------- perplexity
+
+
+DATA = {
+    "random": lambda: RNG(0).normal(size=(60, 3)),
+    "duplicated": lambda: np.repeat(RNG(0).normal(size=(30, 3)), 2, 0),
+    "heavy tails": lambda: RNG(0).standard_cauchy(size=(60, 3)),
+    "offset": lambda: RNG(0).normal(size=(60, 3)) + 1e4,
+    "tiny": lambda: RNG(0).normal(size=(60, 3)) * 1e-30,
+    "huge": lambda: RNG(0).normal(size=(60, 3)) * 1e20,
+    "clustered": lambda: 100 * np.eye(3)[np.arange(60) // 20] + DATA["random"](),
+}
+KERNELS = {
+    "gaussian": icon.gaussian,
+    "laplace": icon.laplace,
+    **{f"student_t {v}": ft.partial(icon.student_t, dof=float(v)) for v in (5, 10, 30)},
+}
+
+
+def perplexities(graph):
+    p = np.asarray(icon.dense(graph), np.float64)
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+    return np.exp(-(p * np.log(np.where(p > 0, p, 1))).sum(1))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kind", DATA)
+@pytest.mark.parametrize("k, perplexity", [(30, 10.0), (59, 25.0)])
+def test_everybody_has_the_perplexity(kind, kernel, k, perplexity):
+    index, distance = icon.knn(f32(DATA[kind]()), k)
+    make = lambda: icon.entropic(
+        index, distance, perplexity=perplexity, kernel=KERNELS[kernel]
+    )
+    least = floor(distance, kernel)
+    if least < perplexity:
+        np.testing.assert_allclose(perplexities(make()), perplexity, rtol=1e-5)
+    else:
+        with pytest.raises(icon.InvalidInput, match="^perplexity: ") as said:
+            make()
+        told = float(said.value.expected.split()[0])
+        np.testing.assert_allclose(told, least, rtol=1e-3)
+
+
+def floor(distance, kernel):
+    """Student's t never forgets: scaled down, p ~ d^-(dof + 1), with an entropy."""
+    if "student" not in kernel:
+        return 0.0
+    distance = np.asarray(distance, np.float64)
+    distance = np.maximum(distance / distance.mean(), 1e-15)
+    log_p = -(float(kernel.split()[1]) + 1) * np.log(distance)
+    p = np.exp(log_p - log_p.max(1, keepdims=True))
+    p /= p.sum(1, keepdims=True)
+    return np.exp(-(p * np.log(np.where(p > 0, p, 1))).sum(1)).max()
+
+
+@pytest.mark.parametrize("perplexity", [2.0, 58.5])
+def test_near_the_ends_of_what_is_possible(perplexity):
+    graph = icon.entropic(*icon.knn(f32(DATA["random"]()), 59), perplexity=perplexity)
+    np.testing.assert_allclose(perplexities(graph), perplexity, rtol=1e-5)
+
+
+def test_it_is_a_gaussian_of_some_width():
+    """log p is linear in the squared distance: the shape, not only the entropy."""
+    index, distance = icon.knn(f32(DATA["random"]()), 30)
+    graph = icon.entropic(index, distance, perplexity=10)
+    for i in (0, 33):
+        score = np.asarray(graph.score(i, np.sort(index[i])), np.float64)
+        d2 = np.asarray(distance, np.float64)[i, np.argsort(index[i])] ** 2
+        slope, base = np.polyfit(d2, score, 1)
+        assert slope < 0
+        np.testing.assert_allclose(score, slope * d2 + base, atol=1e-4)
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_where_the_origin_is_and_in_which_unit_do_not_count(kernel):
+    x = DATA["random"]()
+
+    def read(x):
+        listed = icon.knn(f32(x), 30)
+        return shown(icon.entropic(*listed, perplexity=20, kernel=KERNELS[kernel]))
+
+    whole = read(x)
+    for other in (f32(x) * np.float32(2.0**60), f32(x) * np.float32(2.0**-60)):
+        np.testing.assert_allclose(read(other), whole, rtol=1e-4, atol=1e-6)
+    coarse = np.round(x * 64) / 64  # numbers that an offset does not round
+    np.testing.assert_allclose(read(coarse + 1024), read(coarse), rtol=1e-4, atol=1e-6)
+
+
+def test_the_joint_probabilities_of_scikit_learn(x64):
+    x = DATA["random"]()
+    graph = icon.symmetrize(icon.entropic(*icon.knn(x, 59), perplexity=20.0))
+    p = (
+        np.asarray(icon.dense(graph))
+        * np.exp([[graph.log_mass(i)] for i in range(60)])
+        / 60
+    )
+    d2 = cdist(x, x, "sqeuclidean").astype(np.float32)
+    theirs = np.zeros((60, 60))
+    theirs[np.triu_indices(60, 1)] = _joint_probabilities(d2, 20.0, 0)
+    np.testing.assert_allclose(p, theirs + theirs.T, rtol=1e-3, atol=1e-7)
+
+
+def test_ties_are_told_once_and_given_what_is_nearest():
+    x = np.concatenate([np.zeros((12, 2)), RNG(0).normal(size=(48, 2)) + 20])
+    with pytest.warns(UserWarning) as told:
+        graph = icon.entropic(*icon.knn(f32(x), 30), perplexity=5)
+    assert len(told) == 1 and told[0].filename == __file__
+    assert "12 of 60 anchors" in str(told[0].message)
+    assert "5 nearest neighbours" in str(told[0].message)
+    p = np.asarray(icon.dense(graph))
+    np.testing.assert_allclose(p[:12, :12], (1 - np.eye(12)) / 11, rtol=1e-6)
+    np.testing.assert_allclose(perplexities(graph)[12:], 5, rtol=1e-5)
+
+
+def test_everybody_in_one_place():
+    with pytest.warns(UserWarning, match="60 of 60"):
+        listed = icon.knn(np.ones((60, 3), np.float32), 30)
+        graph = icon.entropic(*listed, perplexity=10)
+    np.testing.assert_allclose(perplexities(graph), 30, rtol=1e-5)
+
+
+def test_as_many_ties_as_the_perplexity_are_no_ties():
+    """Three in one place and a perplexity of three: feasible, so nobody is told."""
+    x = np.concatenate([np.zeros((4, 2)), RNG(0).normal(size=(56, 2)) * 3 + 50])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        graph = icon.entropic(*icon.knn(f32(x), 30), perplexity=3)
+    np.testing.assert_allclose(perplexities(graph), 3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("perplexity", [30.5, 1000.0, 0.5])
+def test_an_impossible_perplexity_is_refused(perplexity):
+    listed = icon.knn(f32(DATA["random"]()), 30)
+    text = "^perplexity: expected 1 to 30"
+    with pytest.raises(icon.InvalidInput, match=text) as said:
+        icon.entropic(*listed, perplexity=perplexity)
+    assert said.value.argument == "perplexity" and said.value.got == perplexity
+
+
+def test_below_the_floor_of_a_heavy_tail_is_refused():
+    index, distance = icon.knn(f32(DATA["random"]()), 30)
+    kernel, least = ft.partial(icon.student_t, dof=1.0), floor(distance, "student_t 1")
+    with pytest.raises(icon.InvalidInput, match=f"^perplexity: .*{least:.3g}.* to 30"):
+        icon.entropic(index, distance, perplexity=least * 0.5, kernel=kernel)
+    graph = icon.entropic(index, distance, perplexity=least * 1.01, kernel=kernel)
+    np.testing.assert_allclose(perplexities(graph), least * 1.01, rtol=1e-4)
+
+
+def test_two_sets_may_list_their_own_number():
+    a, b = RNG(0).normal(size=(2, 60, 3))
+    listed = icon.knn(f32(a), 20, f32(b))
+    graph = icon.entropic(*listed, perplexity=5, candidates=60)
+    np.testing.assert_allclose(perplexities(graph), 5, rtol=1e-5)
+    assert not graph.within
+
+
+# ------------------------------------------------------- uniform and fuzzy
+
+
+def test_uniform():
+    index, _ = icon.knn(f32(DATA["random"]()), 5)
+    p = np.asarray(icon.dense(icon.uniform(index)))
+    exact = np.zeros((60, 60))
+    np.put_along_axis(exact, np.asarray(index), 0.2, 1)
+    np.testing.assert_allclose(p, exact, rtol=1e-6)
+
+
+def fuzzy_by_hand(distance):
+    """One row of UMAP's strengths, by bisection in Python."""
+    rho, low, high = distance.min(), 0.0, 1e6 * distance.max()
+    for _ in range(200):
+        middle = (low + high) / 2
+        total = np.exp(-(distance - rho) / middle).sum()
+        above = total > np.log2(len(distance) + 1)
+        low, high = (low, middle) if above else (middle, high)
+    return np.exp(-(distance - rho) / low)
+
+
+@pytest.mark.parametrize("kind", ["random", "heavy tails", "tiny", "huge"])
+def test_fuzzy(kind):
+    index, distance = icon.knn(f32(DATA[kind]()), 30)
+    graph = icon.fuzzy(index, distance)
+    for i in range(60):
+        strength = np.exp(np.asarray(graph.score(i, index[i]), np.float64))
+        np.testing.assert_allclose(strength[0], 1, rtol=1e-6)
+        np.testing.assert_allclose(strength.sum(), np.log2(31), rtol=1e-4)
+        if i % 20 == 0:
+            by_hand = fuzzy_by_hand(np.asarray(distance[i], np.float64))
+            np.testing.assert_allclose(strength, by_hand, atol=1e-4)
+
+
+def test_the_nearest_that_is_not_in_the_same_place_is_certain():
+    x = DATA["duplicated"]()
+    index, distance = icon.knn(f32(x), 10)
+    graph = icon.fuzzy(index, distance)
+    strength = np.exp([graph.score(i, index[i]) for i in range(60)])
+    np.testing.assert_allclose(strength[:, :2], 1, rtol=1e-6)
+    assert (strength <= 1).all() and (strength[:, 3:] < 1).all()
+
+
+def test_fuzzy_in_one_place_is_finite():
+    graph = icon.fuzzy(*icon.knn(np.ones((60, 3), np.float32), 10))
+    np.testing.assert_allclose(np.exp(graph.logit), 1)
+
+
+# ------------------------------------------------------- graphs
+
+
+WEIGHTS = sp.random_array((9, 9), density=0.4, rng=RNG(0), dtype=float).toarray()
+WEIGHTS = f32(WEIGHTS * (1 - np.eye(9)))
+WEIGHTS[4] = 0  # nobody
+
+
+def normalized(w):
+    mass = w.sum(1, keepdims=True)
+    return w / np.where(mass > 0, mass, 1)
+
+
+def shown(graph):
+    return np.asarray(icon.dense(graph))
+
+
+SPARSE = (sp.csr_array, sp.csr_matrix, sp.coo_array, sp.lil_array, sp.csc_array)
+FORMATS = (np.asarray, *SPARSE)
+
+
+@pytest.mark.parametrize("made", FORMATS)
+def test_a_graph_is_its_weights(made):
+    graph = icon.graph(made(WEIGHTS))
+    assert graph.shape == (9, 9) and graph.within
+    np.testing.assert_allclose(shown(graph), normalized(WEIGHTS), rtol=1e-6)
+    mass = np.exp([graph.log_mass(i) for i in range(9)])
+    np.testing.assert_allclose(mass, WEIGHTS.sum(1), rtol=1e-6)
+    assert np.isfinite(icon.kl(graph, icon.student_t(jnp.ones((9, 2)))))
+
+
+def test_a_row_without_anybody_is_lonely():
+    graph = icon.graph(WEIGHTS)
+    assert graph.log_mass(4) == -np.inf and not np.asarray(graph.support(4)[1]).any()
+
+
+def test_what_is_stored_as_zero_is_listed_and_weighs_nothing():
+    stored = sp.csr_array(WEIGHTS)
+    stored.data[0] = 0
+    graph = icon.graph(stored)
+    exact = stored.toarray()
+    np.testing.assert_allclose(shown(graph), normalized(exact), rtol=1e-6)
+    assert len(graph.index) == stored.nnz
+    assert np.isfinite(icon.kl(graph, icon.student_t(jnp.ones((9, 2)))))
+
+
+def test_a_graph_that_is_not_square_or_lists_itself():
+    wide = icon.graph(WEIGHTS[:5])
+    assert wide.shape == (5, 9) and not wide.within
+    np.testing.assert_allclose(shown(wide), normalized(WEIGHTS[:5]), rtol=1e-6)
+    mine = icon.graph(WEIGHTS + np.eye(9, dtype=np.float32))
+    assert not mine.within and shown(mine)[4, 4] == 1
+    nobody = icon.graph(np.zeros((3, 3), np.float32))
+    assert not shown(nobody).any()
+
+
+def test_duplicates_in_a_format_are_added():
+    matrix = sp.coo_array((f32([1, 2, 3]), ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
+    assert np.exp(icon.graph(matrix).log_mass(0)) == pytest.approx(3)
+
+
+def test_double_weights_stay_double(x64):
+    assert icon.graph(np.float64(WEIGHTS)).logit.dtype == jnp.float64
+
+
+COMBINE = {
+    "mean": ({}, lambda a, b: (a + b) / 2),
+    "maximum": (dict(combine=np.maximum), np.maximum),
+    "union": (dict(combine=icon.union), lambda a, b: a + b - a * b),
+    "minimum": (dict(combine=np.minimum), np.minimum),
+}
+
+
+@pytest.mark.parametrize("how", COMBINE)
+def test_symmetrize(how):
+    options, formula = COMBINE[how]
+    graph = icon.symmetrize(icon.graph(WEIGHTS), **options)
+    exact = formula(WEIGHTS, WEIGHTS.T)
+    mass = np.exp([[graph.log_mass(i)] for i in range(9)])
+    np.testing.assert_allclose(shown(graph) * mass, exact, rtol=1e-5, atol=1e-7)
+
+
+def test_a_symmetric_graph_stays_as_it_is():
+    once = icon.symmetrize(icon.graph(WEIGHTS))
+    twice = icon.symmetrize(once)
+    assert np.array_equal(once.index, twice.index)
+    np.testing.assert_allclose(once.logit, twice.logit, rtol=1e-5, atol=1e-6)
+
+
+def test_a_graph_turned_round():
+    graph = icon.graph(WEIGHTS[:5])
+    np.testing.assert_allclose(shown(graph.T), normalized(WEIGHTS[:5].T), rtol=1e-6)
+    np.testing.assert_allclose(shown(graph.T.T), shown(graph), rtol=1e-6)
+    assert graph.T.shape == (9, 5)
+
+
+# ------------------------------------------------------- propagation
+
+
+def walks(w, steps):
+    step = normalized(np.float64(w))
+    powers = [np.linalg.matrix_power(step, s + 1) for s in range(steps + 1)]
+    total = sum(powers)
+    np.fill_diagonal(total, 0)
+    return total
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 5])
+def test_propagate_is_the_mean_of_the_walks(steps):
+    graph = icon.graph(WEIGHTS)
+    spread = icon.propagate(graph, steps)
+    exact = normalized(walks(WEIGHTS, steps))
+    np.testing.assert_allclose(shown(spread), exact, atol=1e-6)
+    alike = icon.propagate(graph, steps, uniform=True)
+    exact = normalized((walks(WEIGHTS, steps) > 0).astype(float))
+    np.testing.assert_allclose(shown(alike), exact, atol=1e-6)
+    mass = np.exp([spread.log_mass(i) for i in range(9)])
+    np.testing.assert_allclose(np.delete(mass, 4), 1, rtol=1e-5)
+    assert not np.diag(shown(spread)).any() and not shown(spread)[4].any()
+
+
+def test_no_steps_is_the_graph_itself():
+    graph = icon.graph(WEIGHTS)
+    np.testing.assert_allclose(shown(icon.propagate(graph, 0)), shown(graph), atol=1e-7)
+
+
+@pytest.mark.parametrize("keep", [1, 3, 100])
+@pytest.mark.parametrize("uniform", [False, True])
+def test_only_the_heaviest_are_kept(keep, uniform):
+    total = walks(WEIGHTS, 1)
+    least = np.sort(total, 1)[:, ::-1][:, min(keep, 9) - 1][:, None]
+    exact = np.where((total >= least) & (total > 0), total, 0)
+    exact = normalized((exact > 0).astype(float) if uniform else exact)
+    got = icon.propagate(icon.graph(WEIGHTS), 1, keep=keep, uniform=uniform)
+    np.testing.assert_allclose(shown(got), exact, atol=1e-6)
+
+
+def test_over_two_sets_one_may_return():
+    loops = icon.graph(WEIGHTS + np.eye(9, dtype=np.float32))
+    step = normalized(np.float64(WEIGHTS) + np.eye(9))
+    exact = normalized(step + step @ step)
+    np.testing.assert_allclose(shown(icon.propagate(loops, 1)), exact, atol=1e-6)

@@ -1,0 +1,594 @@
+"""Is every bad input refused, by its name, with what came?
+
+One table over all public functions: a new one without rows fails. Each row is a call
+that must raise InvalidInput, and the argument that it must blame.
+"""
+
+import functools as ft
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import scipy.sparse as sp
+
+import icon
+
+
+N, D = 4, 2
+X = np.arange(1.0, 1 + N * D, dtype=np.float32).reshape(N, D)
+IDS = np.array([0, 0, 1, 1])
+LISTED = np.array([[1, 2], [0, 2], [0, 1], [0, 1]])
+FAR = np.ones((N, 2), np.float32)
+PHI = np.full((N, 2), 0.5, np.float32)
+W = np.ones((N, N), np.float32) - np.eye(N, dtype=np.float32)
+KEY = jax.random.key(0)
+P, Q = icon.same(IDS), icon.dot(X)
+GRAPH = icon.graph(W)
+CLOUD = icon.normal(X, X, KEY)
+SGD = optax.sgd(0.1)
+
+
+def put(x, value, at=(0, 0)):
+    x = np.array(x, np.float32)
+    x[at] = value
+    return x
+
+
+# ------------------------------------------------------- what is wrong, in general
+
+
+def matrices(x):
+    """What no matrix of finite floats may be."""
+    x = np.asarray(x)
+    return {
+        "a vector": x[0],
+        "a cube": x[None],
+        "a number": 1.0,
+        "empty": x[:0],
+        "no columns": x[:, :0],
+        "integers": x.astype(int),
+        "booleans": x > 0,
+        "complex": x.astype(complex),
+        "strings": x.astype(str),
+        "objects": x.astype(object),
+        "dates": x.astype(int).astype("datetime64[s]"),
+        "ragged": [[1.0], [1.0, 2.0]],
+        "nothing": None,
+        "a word": "x",
+        "a dict": {},
+        "sparse": sp.csr_array(x),
+        "nan": put(x, np.nan),
+        "inf": put(x, np.inf),
+        "masked": np.ma.masked_array(x, x == x[0, 0]),
+        "random keys": jax.random.split(KEY, x.shape),
+    }
+
+
+def vectors_of_ids(x):
+    x = np.asarray(x)
+    return {
+        "a column": x[:, None],
+        "a number": 1,
+        "empty": x[:0],
+        "floats": x.astype(float),
+        "complex": x.astype(complex),
+        "strings": x.astype(str),
+        "objects": x.astype(object),
+        "ragged": [[1], [1, 2]],
+        "a word": "x",
+        "nan": np.array([0, np.nan, 1, 1]),
+        "beyond int32": x + 2**40,
+        "below int32": x - 2**40,
+        "just beyond": x + 2**31,
+        "unsigned": x.astype(np.uint64) + np.uint64(2**63),
+        "sparse": sp.csr_array(x[None]),
+    }
+
+
+def lists(x):
+    x = np.asarray(x)
+    return {
+        "a vector": x[0],
+        "empty": x[:0],
+        "floats": x.astype(float),
+        "strings": x.astype(str),
+        "nothing": None,
+        "ragged": [[1], [0, 1]],
+        "beyond int32": x + 2**40,
+        "negative": np.where(x == 1, -1, x),
+        "out of range": np.where(x == 2, 99, x),
+    }
+
+
+def positives(*more):
+    return {
+        "zero": 0.0,
+        "negative": -1.0,
+        "nan": np.nan,
+        "a word": "x",
+        "nothing": None,
+        "complex": 1j,
+        "two numbers": np.ones(2),
+        "a list of words": ["x"],
+        "an object": object(),
+        **{str(x): x for x in more},
+    }
+
+
+def weights(size):
+    one = np.ones(size)
+    return {
+        "negative": np.where(np.arange(size) == 1, -1.0, one),
+        "nan": one * np.nan,
+        "inf": one * np.inf,
+        "zeros only": one * 0,
+        "too few": one[:-1],
+        "too many": np.ones(size + 1),
+        "a matrix": one[None],
+        "a number": 1.0,
+        "words": one.astype(str),
+        "complex": one * 1j,
+        "sparse": sp.csr_array(one[None]),
+    }
+
+
+def counts(*more):
+    return {
+        "zero": 0,
+        "negative": -1,
+        "a float": 2.0,
+        "a word": "2",
+        "yes": True,
+        "nothing": None,
+        "an array": np.ones(2, int),
+        **{str(x): x for x in more},
+    }
+
+
+def fractions():
+    keep = positives(1.5, -0.1, np.inf)
+    return {name: bad for name, bad in keep.items() if name != "zero"}
+
+
+def keys():
+    return {
+        "a seed": 0,
+        "many": jax.random.split(KEY, 3),
+        "floats": np.zeros(2, np.float32),
+        "a word": "key",
+        "a list": [0, 1],
+    }
+
+
+def strangers():
+    """What is no neighbourhood."""
+    return {"an array": X, "nothing": None, "a word": "t-SNE", "a function": len}
+
+
+def rows(call, **arguments):
+    """Rows for each argument, everything else as it should be."""
+    for argument, bads in arguments.items():
+        for what, bad in bads.items():
+            yield f"{argument}: {what}", argument, ft.partial(call, **{argument: bad})
+
+
+# ------------------------------------------------------- what each function takes
+
+
+def two_sets(make, **more):
+    call = lambda anchors=X, candidates=None, **k: make(anchors, candidates, **k)
+    others = matrices(X) | {"other columns": np.ones((N, 3), np.float32)}
+    del others["nothing"]
+    return [*rows(call, anchors=matrices(X), candidates=others, **more)]
+
+
+def each_scale(make):
+    call = lambda scale: make(X, scale=scale)
+    bad = positives() | {
+        "one too many": np.ones(N + 1),
+        "one is zero": np.array([1.0, 0, 1, 1]),
+        "a column": np.ones((N, 1)),
+    }
+    return [*rows(call, scale=bad)]
+
+
+def wrong_kernel(a, b):
+    return jnp.zeros(())
+
+
+def points(anchors=X, candidates=None, kernel=lambda a, b: b @ a):
+    return icon.points(kernel, anchors, candidates)
+
+
+LEAVES = {
+    "nothing": {},
+    "a number": 1.0,
+    "lengths": dict(a=np.ones(3), b=np.ones(4)),
+    "empty": np.ones((0, 2)),
+}
+
+
+def same(anchors=IDS, candidates=None):
+    return icon.same(anchors, candidates)
+
+
+BOTH = "same(anchors, candidates)"
+
+
+def entropic(index=LISTED, distance=FAR, perplexity=1.5, candidates=None):
+    return icon.entropic(index, distance, perplexity=perplexity, candidates=candidates)
+
+
+INDEX = lists(LISTED) | {
+    "itself": np.array([[0, 1], [0, 2], [0, 1], [0, 1]]),
+    "twice": np.array([[1, 1], [0, 2], [0, 1], [0, 1]]),
+}
+CANDIDATES = {k: v for k, v in counts().items() if k != "nothing"}
+DISTANCES = matrices(FAR) | {
+    "negative": put(FAR, -1.0),
+    "another shape": np.ones((N, 3), np.float32),
+}
+
+
+def verb(loss):
+    def call(p=P, q=Q, **options):
+        return loss(p, q, **options)
+
+    unlike = {
+        "other candidates": icon.dot(X, X[:3]),
+        "other anchors": icon.dot(X[:3]),
+        "a continuum": CLOUD,
+        "transposed": icon.dot(X[:3], X),
+    }
+    made = [*rows(call, p=strangers(), q=strangers() | unlike)]
+    if loss is not icon.per_anchor:
+        block = {k: v for k, v in counts().items() if k != "nothing"}
+        made += rows(call, weight=weights(N), block=block)
+    return made
+
+
+def with_joint(loss, blamed):
+    call = ft.partial(loss, P, Q, joint=True)
+    weight = np.ones(N) if blamed == "weight" else None
+    return [("joint", blamed, ft.partial(call, weight=weight))]
+
+
+def turned(p=P, q=Q):
+    return icon.both_ways(icon.kl)(p, q)
+
+
+def descent(loss=lambda z: jnp.sum(z), z=X, steps=1):
+    return icon.minimize(loss, z, SGD, steps)
+
+
+def training(key=KEY, batches=lambda key, epoch: [], params=X):
+    return icon.fit(lambda *a: jnp.zeros(()), params, batches, SGD, key)
+
+
+TABLE = {
+    "among": rows(
+        lambda q=Q, index=LISTED: icon.among(q, index),
+        q=strangers(),
+        index=lists(LISTED) | {"other anchors": LISTED[:3]},
+    ),
+    "bernoulli": rows(icon.bernoulli, q=strangers() | {"a continuum": CLOUD}),
+    "both_ways": [
+        *rows(turned, p=strangers(), q=strangers()),
+        ("a scale each", "q.T", lambda: turned(q=icon.gaussian(X, scale=np.ones(N)))),
+    ],
+    "clusters": [
+        *rows(
+            icon.clusters,
+            memberships=matrices(PHI)
+            | {"negative": PHI + [[1, -1]], "not one": PHI * 0.9, "zeros": PHI * 0},
+        ),
+        *rows(
+            ft.partial(icon.clusters, PHI),
+            candidates={k: v for k, v in matrices(PHI).items() if k != "nothing"}
+            | {"negative": put(PHI, -0.1), "clusters": np.full((N, 3), 1 / 3)},
+            candidate_weight=weights(N),
+        ),
+    ],
+    "cosine": two_sets(icon.cosine, temperature=positives()),
+    "cross_entropy": verb(icon.cross_entropy)
+    + with_joint(icon.cross_entropy, "weight"),
+    "dense": rows(icon.dense, p=strangers() | {"a continuum": CLOUD}),
+    "density": [
+        *rows(
+            lambda log_density=len, anchors=X: icon.density(log_density, 1.0, anchors),
+            log_density={"a word": "x", "nothing": None},
+            anchors=LEAVES,
+        ),
+        ("as p", "p", lambda: icon.kl(icon.density(len, 1.0, X), CLOUD)),
+    ],
+    "dot": two_sets(icon.dot, temperature=positives()),
+    "entropic": rows(
+        entropic,
+        index=INDEX,
+        distance=DISTANCES,
+        perplexity=positives(2.5, 0.5, np.inf),
+        candidates=CANDIDATES,
+    ),
+    "fit": rows(
+        training,
+        key=keys(),
+        batches={"a list": [X], "nothing": None},
+        params={"integers": X.astype(int), "nan": put(X, np.nan), "words": ["x"]},
+    ),
+    "fuzzy": rows(
+        lambda index=LISTED, distance=FAR, candidates=None: icon.fuzzy(
+            index, distance, candidates=candidates
+        ),
+        index=INDEX,
+        distance=DISTANCES,
+        candidates=CANDIDATES,
+    ),
+    "gaussian": two_sets(icon.gaussian) + each_scale(icon.gaussian),
+    "graph": rows(
+        icon.graph,
+        matrix={k: v for k, v in matrices(W).items() if k != "sparse"}
+        | {
+            "negative": put(W, -1.0),
+            "sparse and negative": sp.csr_array(put(W, -1.0)),
+            "sparse and nan": sp.csr_array(put(W, np.nan)),
+            "sparse and complex": sp.csr_array(W.astype(complex)),
+            "sparse and empty": sp.csr_array((0, 4)),
+        },
+    ),
+    "grouped": rows(
+        lambda q=Q, groups=IDS, count=2: icon.grouped(q, groups, count),
+        q=strangers(),
+        groups=vectors_of_ids(IDS) | {"out of range": IDS + 1, "too few": IDS[:3]},
+        count=counts(),
+    ),
+    "hard": rows(lambda q=Q, k=1: icon.hard(q, k), q=strangers(), k=counts(4, 100)),
+    "hellinger": verb(icon.hellinger) + with_joint(icon.hellinger, "joint"),
+    "jsd": verb(icon.jsd) + with_joint(icon.jsd, "joint"),
+    "kl": verb(icon.kl) + with_joint(icon.kl, "weight"),
+    "knn": [
+        *two_sets(lambda anchors, candidates: icon.knn(anchors, 1, candidates)),
+        *rows(ft.partial(icon.knn, X), k=counts(N, 100)),
+        *rows(ft.partial(icon.knn, X, candidates=X[:2]), k=counts(3)),
+        *rows(
+            ft.partial(icon.knn, X, 1),
+            metric={"unknown": "hyperbolic", "nothing": None, "a number": 2},
+        ),
+    ],
+    "laplace": two_sets(icon.laplace, scale=positives()),
+    "margin": [
+        *rows(
+            lambda q=Q, p=P, m=1.0: icon.margin(q, p, m),
+            q=strangers() | {"a graph": GRAPH},
+            p=strangers() | {"other candidates": icon.same(IDS[:3])},
+            m={"nan": np.nan, "a word": "x", "two": np.ones(2), "nothing": None},
+        ),
+    ],
+    "minimize": rows(
+        descent,
+        loss={"no number": lambda z: z, "two": lambda z: (z.sum(), z.sum())},
+        z={k: v for k, v in matrices(X).items() if k in ("integers", "nan", "inf")}
+        | {"words": ["x"], "complex": X * 1j},
+        steps={k: v for k, v in counts().items() if k != "zero"},
+    ),
+    "normal": rows(
+        lambda mean=X, std=X, key=KEY, samples=1: icon.normal(mean, std, key, samples),
+        mean=matrices(X),
+        std={k: v for k, v in matrices(X).items()}
+        | {"zero": X * 0, "negative": -X, "other": X[:3]},
+        key=keys(),
+        samples=counts(),
+    ),
+    "odds": rows(icon.odds, p=strangers()),
+    "per_anchor": verb(icon.per_anchor),
+    "points": rows(
+        points,
+        anchors=LEAVES,
+        candidates={k: v for k, v in LEAVES.items() if k != "nothing"},
+        kernel={"one score for all": wrong_kernel, "a word": "gaussian"},
+    ),
+    "propagate": [
+        *rows(
+            lambda graph=GRAPH, steps=1, keep=None: icon.propagate(
+                graph, steps, keep=keep
+            ),
+            graph=strangers() | {"points": Q, "wide": icon.graph(W[:2])},
+            steps={k: v for k, v in counts().items() if k != "zero"},
+            keep=CANDIDATES,
+        ),
+    ],
+    "reweigh": rows(
+        lambda q=Q, weight=tuple([1.0] * N): icon.reweigh(q, weight),
+        q=strangers() | {"clusters": icon.clusters(PHI)},
+        weight=weights(N),
+    ),
+    "same": [
+        *rows(same, anchors=vectors_of_ids(IDS)),
+        *(
+            (what, BOTH if name in ("a column", "a number") else who, call)
+            for name, (what, who, call) in zip(
+                vectors_of_ids(IDS),
+                rows(same, candidates=vectors_of_ids(IDS)),
+                strict=True,
+            )
+        ),
+    ],
+    "scores": rows(
+        lambda matrix=W, temperature=1.0: icon.scores(matrix, temperature=temperature),
+        matrix=matrices(W),
+        temperature=positives(),
+    ),
+    "sharp": rows(icon.sharp, q=strangers() | {"a graph": GRAPH}),
+    "smooth": [
+        *rows(
+            lambda p=GRAPH, alpha=0.5, samples=1, key=KEY: icon.smooth(
+                p, alpha, samples=samples, key=key
+            ),
+            p=strangers() | {"a continuum": CLOUD},
+            alpha=fractions(),
+            samples={k: v for k, v in counts().items() if k != "nothing"},
+            key=keys() | {"nothing": None},
+        ),
+        ("everybody", "samples", lambda: icon.smooth(P, 0.5, samples=1, key=KEY)),
+        ("no samples", "key", lambda: icon.smooth(GRAPH, 0.5, key=KEY)),
+    ],
+    "student_t": two_sets(icon.student_t, dof=positives(), scale=positives()),
+    "symmetrize": rows(
+        icon.symmetrize,
+        graph=strangers() | {"points": Q, "wide": icon.graph(W[:2])},
+    ),
+    "terms": verb(icon.terms) + with_joint(icon.terms, "weight"),
+    "tv": verb(icon.tv) + with_joint(icon.tv, "joint"),
+    "uniform": rows(
+        lambda index=LISTED, **options: icon.uniform(index, **options),
+        index=INDEX,
+        candidates=CANDIDATES,
+    ),
+    "wide": [
+        *rows(icon.wide, q=strangers() | {"a graph": GRAPH}),
+        *rows(ft.partial(icon.wide, Q), order=counts(3)),
+    ],
+}
+
+# what a table of arguments says nothing about, and why
+EXEMPT = {
+    "Cell": "data: a row of the table",
+    "DivergenceError": "raised, not called",
+    "InvalidInput": "raised, not called",
+    "Neighborhood": "a protocol",
+    "TABLE": "data",
+    "check": "looks at cells; test_cells has it",
+    "data": "a module",
+    "encoders": "a module",
+    "evaluate": "a module",
+    "plot": "a module",
+    "recipes": "a module",
+    "union": "arithmetic, on whatever it is given",
+}
+
+
+def test_every_public_name_has_rows():
+    assert set(TABLE) | set(EXEMPT) == set(icon.__all__)
+    assert not set(TABLE) & set(EXEMPT)
+
+
+ROWS = [
+    pytest.param(call, argument, id=f"{name}({what})")
+    for name, made in TABLE.items()
+    for what, argument, call in made
+]
+
+
+@pytest.mark.parametrize("call, argument", ROWS)
+def test_bad_input_is_refused_by_name(call, argument):
+    with pytest.raises(icon.InvalidInput) as said:
+        call()
+    error, text = said.value, str(said.value)
+    assert error.argument == argument
+    assert text.startswith(f"{argument}: expected {error.expected}")
+    assert text.endswith(f"got {error.got}") and len(text) < 300
+    assert " at 0x" not in text
+
+
+# ------------------------------------------------------- how it is said
+
+
+WORDS = {
+    "both shapes": (
+        lambda: icon.same(np.zeros(512, int), np.zeros((10, 1), int)),
+        "same(anchors, candidates): expected two vectors, "
+        "got shapes (512,) and (10, 1)",
+    ),
+    "the first bad entry": (
+        lambda: icon.dot(put(X, np.nan, (2, 1))),
+        "anchors: expected finite numbers, got nan at row 2, column 1",
+    ),
+    "the dtype, and the cure": (
+        lambda: icon.cosine(X.astype(np.int32)),
+        "anchors: expected floats of rank 2, got dtype int32; "
+        "cast it with astype(float)",
+    ),
+    "the shape": (
+        lambda: icon.dot(X[0]),
+        "anchors: expected floats of rank 2, got shape (2,)",
+    ),
+    "the number": (
+        lambda: icon.dot(X, temperature=-0.5),
+        "temperature: expected numbers above 0, got -0.5",
+    ),
+    "the range": (
+        lambda: icon.knn(X, 4),
+        "k: expected an integer from 1 to 3, got 4",
+    ),
+    "the row": (
+        lambda: icon.uniform([[1, 2], [1, 0], [0, 1]]),
+        "index: expected ids of others, each once, got a row 1 that lists itself; "
+        "drop it, or pass candidates=",
+    ),
+    "big ids": (
+        lambda: icon.same([1, 2**40]),
+        "anchors: expected int32 ids; number them with np.unique(ids, "
+        "return_inverse=True)[1], got 1099511627776.0 at row 1",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WORDS)
+def test_it_says(what):
+    call, text = WORDS[what]
+    with pytest.raises(icon.InvalidInput) as said:
+        call()
+    assert str(said.value) == text
+
+
+def test_it_is_a_value_error_that_travels():
+    import pickle
+
+    error = icon.InvalidInput("k", 4, "1 to 3")
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, ValueError) and str(again) == str(error)
+    assert again.argument == "k" and again.got == 4
+
+
+# ------------------------------------------------------- what is no bad input
+
+
+GOOD = {
+    "lists": lambda: icon.dot([[1.0, 2.0], [3.0, 4.0]]),
+    "float16": lambda: icon.dot(X.astype(np.float16)),
+    "bfloat16": lambda: icon.dot(jnp.asarray(X, jnp.bfloat16)),
+    "Fortran order": lambda: icon.dot(np.asfortranarray(X)),
+    "strided": lambda: icon.dot(X[::2, ::-1]),
+    "read-only": lambda: icon.dot(np.broadcast_to(X[0], (3, 2))),
+    "big-endian": lambda: icon.dot(X.astype(">f4")),
+    "negative ids": lambda: icon.same([-1, -1, 5]),
+    "ids of one byte": lambda: icon.same(np.uint8([200, 200, 3])),
+    "the largest id": lambda: icon.same([2**31 - 1, -(2**31)]),
+    "yes and no": lambda: icon.same([True, True, False]),
+    "infinite dof": lambda: icon.student_t(X, dof=1e30),
+    "a whole number": lambda: icon.dot(X, temperature=1),
+    "a NumPy number": lambda: icon.dot(X, temperature=np.float64(0.5)),
+    "k from NumPy": lambda: icon.uniform(icon.knn(X, np.int64(2))[0]),
+    "one anchor": lambda: icon.dot(X[:1]),
+    "-inf scores": lambda: icon.scores(put(W, -np.inf)),
+    "memberships of float16": lambda: icon.clusters(PHI.astype(np.float16)),
+    "half the weights": lambda: icon.reweigh(Q, [1, 0, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("what", GOOD)
+def test_what_is_taken(what):
+    assert np.isfinite(icon.dense(GOOD[what]())).all()
+
+
+def test_traced_input_is_not_looked_at():
+    """The same conditions are defined inside of a jit: no error, no crash."""
+
+    @jax.jit
+    def loss(z, temperature, alpha):
+        q = icon.cosine(z, temperature=temperature)
+        return icon.kl(icon.smooth(icon.same(IDS), alpha), q)
+
+    assert np.isfinite(loss(X, 0.5, 0.1))
+    assert np.isnan(loss(put(X, np.nan), 0.5, 0.1))
