@@ -202,7 +202,7 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
     Example:
         >>> import icon, jax.numpy as jnp
         >>> def cauchy(a, b, width):
-        ...     return -jnp.log1p(jnp.sum((a - b) ** 2, -1) / width**2)
+        ...     return -jnp.log1p(jnp.sum((a[None] - b) ** 2, -1) / width**2)
         >>> q = icon.points(cauchy, jnp.eye(3), width=2.0)
         >>> icon.dense(q)[0].round(3).tolist()
         [0.0, 0.5, 0.5]

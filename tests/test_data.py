@@ -491,7 +491,7 @@ def test_halves(width, half):
 
 def test_patches_are_squares_in_reading_order():
     image = np.arange(15.0).reshape(1, 3, 5)
-    patches = data._patches(image)
+    patches = data.patches(image)
     assert patches.shape == (1, 6, 4)
     np.testing.assert_array_equal(patches[0, 0], [0, 1, 5, 6])
     np.testing.assert_array_equal(patches[0, 1], [2, 3, 7, 8])
