@@ -1,10 +1,19 @@
 """How hostile is the ground that every test stands on?"""
 
+import os
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import pytest
 
+from icon.cli import LITTLE
+
+
+# small programs compile longer than they run; a flag XLA does not know is fatal
+if version("jaxlib").startswith("0.10."):
+    flags = [os.environ.get("XLA_FLAGS", ""), *LITTLE]
+    os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

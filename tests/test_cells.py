@@ -405,8 +405,12 @@ SMALL = {
     "xla_cpu_parallel_codegen_split_count": 1,
 }
 QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+AS_USERS = {
+    "xla_backend_optimization_level": 3,
+    "xla_llvm_disable_expensive_passes": False,
+}
 slope_of = jax.value_and_grad(loss_of, has_aux=True)
-compiled = jax.jit(slope_of, static_argnames=STATIC, compiler_options=SMALL)
+compiled = jax.jit(slope_of, static_argnames=STATIC, compiler_options=SMALL | AS_USERS)
 quickly_compiled = jax.jit(
     slope_of, static_argnames=STATIC, compiler_options=SMALL | QUICK
 )
