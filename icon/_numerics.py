@@ -1,8 +1,11 @@
 """Where floats misbehave, and what is done about it."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
 
@@ -13,6 +16,12 @@ FEW = 8  # up to here the plain difference is as fast as a matmul, and exact
 def widen(x: Array) -> Array:
     """Half precision as float32: sums of half-precision numbers stall."""
     return x.astype(jnp.float32) if jnp.finfo(x.dtype).bits < 32 else x
+
+
+def instantiated(g):
+    """A cotangent as an array, also where it is known to be zero."""
+    aval: Any = getattr(g, "aval", None)
+    return jnp.zeros(aval.shape, aval.dtype) if isinstance(g, SymbolicZero) else g
 
 
 def common(x: Array, y: Array) -> tuple[Array, Array]:
