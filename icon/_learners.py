@@ -181,8 +181,8 @@ def learner(row: str, source: str, clusters: int) -> Learner:
     |---------------|------------------|----------------|----------------------------|
     | σ → ∞         | orthonormal map  | the same       | the same                   |
     | Clusters      | free memberships | a network      | a network with a softmax   |
-    | σ → 0         | free embedding   | orthonormal map| the same, of length 1     |
-    | Gaussian      | free embedding   | orthonormal map| a network to the sphere   |
+    | σ → 0         | free embedding   | orthonormal map| the same, of length 1      |
+    | Gaussian      | free embedding   | orthonormal map| a network to the sphere    |
     | Student-t, …  | free embedding   | orthonormal map| a network to the plane     |
     """
     if row == cells.W:

@@ -299,7 +299,8 @@ def edges_and_strangers(m):
 
 
 def _sentences(m):
-    return datasets.tokens(m.x, min(WORDS, len(np.unique(m.flat))), m.seed)
+    """The words are chosen from the rows that may be learned from."""
+    return datasets.tokens(m.x, WORDS, m.seed, among=m.x[m.train])
 
 
 def _windows(sentences, height: int):
@@ -422,7 +423,7 @@ def a_grid(m, side: int = 12):
     What is descended is the attraction alone, Heskes' energy: the limit's repulsion is
     the quantisation error, which Kohonen's rule leaves out.
     """
-    x = m.flat - m.flat.mean(0)
+    x = m.flat - m.flat[m.train].mean(0)
     place = np.stack(np.divmod(np.arange(side**2), side), 1).astype(np.float32)
     apart = jnp.asarray(((place[:, None] - place[None]) ** 2).sum(-1))
     plane = np.linalg.svd(x[m.train], full_matrices=False)

@@ -606,7 +606,11 @@ _SAMPLE = 20_000  # patches are enough to choose the words from
 
 
 def tokens(
-    images: Float[np.ndarray, "n ..."], words: int = 32, seed: int = 0
+    images: Float[np.ndarray, "n ..."],
+    words: int = 32,
+    seed: int = 0,
+    *,
+    among: Float[np.ndarray, "m ..."] | None = None,
 ) -> Int32[np.ndarray, "n t"]:
     """Each row as a sentence: its 2 x 2 patches, each by the nearest word.
 
@@ -617,6 +621,8 @@ def tokens(
             Sides that do not divide are filled up with 0.
         words: how many centers.
         seed: decides where k-means starts.
+        among: the images that the words are chosen from, so that those to be tested
+            on have no say; None: all of them.
 
     Raises:
         InvalidInput: the images have another shape or a number that is not
@@ -630,14 +636,18 @@ def tokens(
     from sklearn.cluster import KMeans
 
     cut = patches(_numbers("images", np.asarray(images)))
-    flat = cut.reshape(-1, 4)
+    flat = _patches_of(images if among is None else among)
     order = np.random.default_rng(seed).permutation(len(flat))
     sample = flat[order[:_SAMPLE]]
     most = len(np.unique(sample, axis=0))
     if not 1 <= words <= most:
         raise InvalidInput("words", words, f"1 to {most}, the number of patches")
     centers: Any = KMeans(words, random_state=seed).fit(sample)
-    return centers.predict(flat).reshape(cut.shape[:2]).astype(np.int32)
+    return centers.predict(cut.reshape(-1, 4)).reshape(cut.shape[:2]).astype(np.int32)
+
+
+def _patches_of(images) -> np.ndarray:
+    return patches(_numbers("among", np.asarray(images))).reshape(-1, 4)
 
 
 def patches(x: np.ndarray) -> np.ndarray:

@@ -523,3 +523,12 @@ def test_import_stays_light():
     code = "import sys, icon.data; print({'sklearn', 'flax'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "set()", done.stderr
+
+
+def test_words_are_chosen_among_the_rows_that_are_named():
+    images = data.digits().images[:80]
+    other = np.concatenate([images[:60], images[60:] * 0])
+    told = [data.tokens(x, 8, among=x[:60])[:60] for x in (images, other)]
+    assert np.array_equal(*told)
+    everybody = data.tokens(images, 8)[:60]
+    assert not np.array_equal(told[0], everybody)
