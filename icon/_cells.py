@@ -7,11 +7,12 @@ from collections.abc import Callable
 
 from icon import _checks as check
 from icon._clusters import clusters
-from icon._graph import entropic, fuzzy, graph, knn, symmetrize, uniform, union
+from icon._graph import entropic, fuzzy, graph, symmetrize, uniform, union
 from icon._kernels import umap
 from icon._latent import density, normal
 from icon._loss import both_ways, cross_entropy, kl, tv
 from icon._mix import among, bernoulli, grouped, margin, odds, reweigh, smooth
+from icon._near import knn
 from icon._points import (
     cosine,
     dot,

@@ -1,5 +1,6 @@
 """What input is refused, and how it is said."""
 
+import contextlib
 import math
 from typing import Any
 
@@ -119,7 +120,14 @@ def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:
     require(x.shape in shapes, argument, f"shape {x.shape}", expected)
     _all(argument, x, lambda x: ~np.isnan(x), "numbers")
     dtype = like.dtype if jnp.finfo(like.dtype).bits >= 32 else jnp.float32
-    return jnp.asarray(x).astype(dtype)
+    return array(x, dtype)
+
+
+def array(x, dtype=None) -> jax.Array:
+    """x as an array; what is known stays known, also inside of jit."""
+    with jax.ensure_compile_time_eval() if concrete(x) else contextlib.nullcontext():
+        x = jnp.asarray(x)
+        return x if dtype is None else x.astype(dtype)
 
 
 def positive(argument: str, x, like, shapes=((),)) -> jax.Array:

@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from icon import _checks as check
-from icon._numerics import lse, safe_log, sqdist, sqrt, unit, widen
+from icon._numerics import lse, safe_log, widen
 from icon._points import EVERYBODY, gaussian, pytree, static
 
 
@@ -70,6 +70,17 @@ class Graph:
     def T(self) -> "Graph":
         check.require(check.concrete(self), "q.T", "a traced graph", "T outside of jit")
         return _from_sparse(_to_sparse(self).T, self.logit.dtype, self.within)
+
+    def prepared(self):
+        """The same p with its edges seen from both ends, once, before many steps."""
+        one_set = self.shape[0] == self.shape[1]
+        return self._both_ends if one_set and check.concrete(self) else self
+
+    @ft.cached_property
+    def _both_ends(self):
+        from icon._masses.along import both_ends
+
+        return both_ends(self, _to_sparse(self))
 
     def reweighed(self, weight) -> "Graph":
         weight = check.weights("weight", weight, self.logit, self.count)
@@ -139,7 +150,7 @@ def uniform(index: Listed, *, candidates: int | None = None) -> Graph:
 
 
 def _row_entropy(kernel, distance, log_scale):
-    """Scores of one row at a scale, and the entropy of their softmax."""
+    """log p of one row at a scale, and its entropy."""
     near = (distance / jnp.exp(log_scale))[:, None]
     at_zero = kernel(jnp.zeros((1, 1), near.dtype), near)
     score = at_zero.score(0, EVERYBODY)
@@ -162,16 +173,32 @@ def _bisect(kernel, distance, target):
     # nearest, where the squares of the others are still floats: a tail is not cut off
     near = jnp.min(jnp.where(distance > 0, distance, 1))
     bounds = jnp.log(near) - 20, jnp.full((), 60, distance.dtype)
-    low, high = lax.fori_loop(0, 60, halve, bounds)
+    steps = jnp.finfo(distance.dtype).nmant + 8  # 2^-8 of the bounds is below 1
+    low, high = lax.fori_loop(0, steps, halve, bounds)
     return _row_entropy(kernel, distance, (low + high) / 2)
 
 
 @ft.partial(jax.jit, static_argnames=("kernel",))
 def _calibrate(distance, target, kernel):
-    """log p [n, k] of every row at the target entropy, and the entropies reached."""
+    """log p [h, n, k] of every row at h entropies, and the entropies reached."""
     mean = jnp.mean(distance, 1, keepdims=True)
     distance = distance / jnp.where(mean > 0, mean, 1)
-    return jax.vmap(ft.partial(_bisect, kernel), (0, None))(distance, target)
+    rows = jax.vmap(ft.partial(_bisect, kernel), (0, None))
+    return jax.vmap(rows, (None, 0))(distance, target)
+
+
+def _mixed(log_p):
+    """The mean of several distributions, of their logs [h, n, k]."""
+    many = len(log_p)
+    return log_p[0] if many == 1 else jax.nn.logsumexp(log_p, 0) - math.log(many)
+
+
+def _levels(perplexity, like):
+    """One perplexity or several, as a vector."""
+    some = len(perplexity) if isinstance(perplexity, list | tuple) else 1
+    some = next(iter(getattr(perplexity, "shape", ())), some)
+    shapes = (), (max(1, some),)
+    return jnp.atleast_1d(check.positive("perplexity", perplexity, like, shapes))
 
 
 def _settle(log_p, entropy, distance, perplexity):
@@ -189,7 +216,7 @@ def _settle(log_p, entropy, distance, perplexity):
     )
     if tied.any():
         many = f"{tied.sum()} of {len(tied)} anchors have more than {perplexity:.4g}"
-        warnings.warn(f"{many} nearest neighbours that tie: all alike", stacklevel=3)
+        warnings.warn(f"{many} nearest neighbours that tie: all alike", stacklevel=4)
         alike = np.where(nearest, -np.log(nearest.sum(1, keepdims=True)), -np.inf)
         log_p = np.where(tied[:, None], alike, log_p).astype(log_p.dtype)
     return jnp.asarray(log_p)
@@ -199,7 +226,7 @@ def entropic(
     index: Listed,
     distance: Apart,
     *,
-    perplexity: Float[ArrayLike, ""] | float = 30.0,
+    perplexity: Float[ArrayLike, "*h"] | float | Sequence[float] = 30.0,
     kernel: Callable = gaussian,
     candidates: int | None = None,
 ) -> Graph:
@@ -208,10 +235,13 @@ def entropic(
     $$p_{ij} \\propto k(d_{ij} / \\sigma_i), \\quad
       \\exp H(p_i) = \\mathrm{perplexity}$$
 
+    Several perplexities give the mean of their distributions,
+    $p_{ij} = \\tfrac{1}{h} \\sum_{l=1}^{h} p_{ij}^{(l)}$, each at a width of its own.
+
     Args:
         index: integers [n, k], as knn gives them.
         distance: floats [n, k], from 0, not squared.
-        perplexity: the effective number of neighbours, from 1 to k.
+        perplexity: the effective number of neighbours, from 1 to k; or several [h].
         kernel: what makes points from (anchors, candidates): gaussian, laplace, or
             functools.partial(student_t, dof=…), whose perplexity has a floor.
         candidates: how many there are; None: the anchors themselves, without j = i.
@@ -220,8 +250,8 @@ def entropic(
         InvalidInput: a perplexity above k or below the kernel's floor (the text names
             what is feasible), negative distances, ids out of range.
 
-    Warns: once, with the number of anchors that have more tied nearest neighbours than
-    the perplexity; those get the nearest feasible distribution, all tied alike.
+    Warns: once per perplexity, with the number of anchors that have more tied nearest
+    neighbours than that; those get the nearest feasible distribution, all tied alike.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -231,20 +261,33 @@ def entropic(
         >>> bool(jnp.allclose(jnp.exp(entropy), 4, rtol=1e-5))
         True
 
-    Source: Hinton & Roweis, Stochastic neighbor embedding, 2002.
+    Source: Hinton & Roweis, Stochastic neighbor embedding, 2002; several perplexities:
+    Kobak & Berens, The art of using t-SNE for single-cell transcriptomics, 2019, after
+    De Bodt et al., Perplexity-free t-SNE and twice Student tt-SNE, 2018.
     """
     listed, count, within = _listed(index, candidates)
     distance = _distances(distance, listed)
-    perplexity = check.positive("perplexity", perplexity, distance)
-    k = listed.shape[1]
-    if not check.concrete(distance, perplexity):
-        log_p, _ = _calibrate(distance, jnp.log(perplexity), kernel)
-        return _from_rows(listed, log_p, count, within)
-    feasible = f"1 to {k}, the neighbours listed"
-    check.require(1 <= perplexity <= k, "perplexity", float(perplexity), feasible)
-    log_p, entropy = _calibrate(distance, jnp.log(perplexity), kernel)
-    log_p = _settle(log_p, entropy, np.asarray(distance), float(perplexity))
-    return _from_rows(listed, log_p, count, within)
+    levels = _levels(perplexity, distance)
+    seen = check.concrete(distance, levels)
+    if seen:
+        _feasible(levels, listed.shape[1])
+    log_p, entropy = _calibrate(distance, jnp.log(levels), kernel)
+    if seen:
+        log_p = _settled(log_p, entropy, np.asarray(distance), levels)
+    return _from_rows(listed, _mixed(log_p), count, within)
+
+
+def _feasible(levels, k):
+    for level in levels.tolist():
+        feasible = f"1 to {k}, the neighbours listed"
+        check.require(1 <= level <= k, "perplexity", level, feasible)
+
+
+def _settled(log_p, entropy, distance, levels):
+    settled = []  # a comprehension is a frame more to warn past, before Python 3.12
+    for p, h, level in zip(log_p, entropy, levels.tolist(), strict=True):
+        settled.append(_settle(p, h, distance, level))
+    return jnp.stack(settled)
 
 
 def _distances(distance, index):
@@ -487,140 +530,3 @@ def propagate(
     if uniform:
         total.data = np.ones_like(total.data)
     return _from_sparse(_normalized(total), graph.logit.dtype, graph.within)
-
-
-# ------------------------------------------------------- who is near
-
-
-BLOCK, GROUPS = 256, 16
-
-
-def _smallest(distance, k: int):
-    """The k smallest of one row, exactly: the best groups first, then their members.
-
-    Strided groups: the minimum over them vectorises, which one long top_k does not.
-    """
-    m = distance.shape[0]
-    if m <= GROUPS * 2 * k:
-        return lax.top_k(-distance, k)[1]
-    size = -(-m // GROUPS)
-    pad = jnp.full(size * GROUPS - m, jnp.inf, distance.dtype)
-    table = jnp.concatenate([distance, pad]).reshape(GROUPS, size)
-    best = lax.top_k(-jnp.min(table, 0), k)[1]
-    ids = best[None] + jnp.arange(GROUPS)[:, None] * size
-    among = lax.top_k(-table[:, best].reshape(-1), k)[1]
-    return jnp.minimum(ids.reshape(-1)[among], m - 1)
-
-
-def _manhattan(a, b):
-    return jnp.sum(jnp.abs(b - a[None]), 1)
-
-
-def _euclidean(a, b):
-    return jnp.sum((b - a[None]) ** 2, 1)
-
-
-def _angle(a, b):
-    """1 - cos of unit vectors, as half their squared distance: exact where it is 0."""
-    return jnp.sum((b - a[None]) ** 2, 1) / 2
-
-
-def _rescaled(a, b):
-    """Both centred and of size 1, so that no square leaves the floats; and the size."""
-    a, b = widen(a), None if b is None else widen(b)
-    both = a if b is None else jnp.concatenate([a, b])
-    peak = jnp.max(jnp.abs(both))
-    _, digits = jnp.frexp(jnp.where(peak > 0, peak, 1))
-    peak = jnp.ldexp(
-        jnp.ones((), both.dtype), digits - 1
-    )  # a power of 2 rounds nothing
-    center = jnp.mean(both / peak, 0, keepdims=True)
-    spread = jnp.max(jnp.abs(both / peak - center))
-    spread = jnp.where(spread > 0, spread, 1)
-    fit = lambda x: (x / peak - center) / spread
-    return fit(a), None if b is None else fit(b), peak * spread
-
-
-def _as_units(a, b):
-    return unit(a), None if b is None else unit(b), 1
-
-
-def _as_centered_units(a, b):
-    center = lambda x: unit(widen(x) - jnp.mean(widen(x), 1, keepdims=True))
-    return center(a), None if b is None else center(b), 1
-
-
-# what is done to the rows first, how candidates are ranked, the distance that is told
-METRICS = {
-    "euclidean": (_rescaled, sqdist, lambda a, b: sqrt(_euclidean(a, b))),
-    "cosine": (_as_units, sqdist, _angle),
-    "correlation": (_as_centered_units, sqdist, _angle),
-    "manhattan": (_rescaled, _manhattan, _manhattan),
-}
-
-
-@ft.partial(jax.jit, static_argnames=("k", "rank", "tell"))
-def _search(anchors, candidates, k, rank, tell):
-    within = candidates is None
-    candidates = anchors if within else candidates
-
-    def one(i):
-        distance = rank(anchors[i], candidates)
-        me = jnp.arange(candidates.shape[0]) == i
-        distance = jnp.where(me, jnp.inf, distance) if within else distance
-        at = _smallest(distance, k)
-        exact = tell(anchors[i], candidates[at])  # the ranking's digits may cancel
-        order = jnp.argsort(exact)
-        return at[order].astype(jnp.int32), exact[order]
-
-    return lax.map(one, jnp.arange(anchors.shape[0]), batch_size=BLOCK)
-
-
-def knn(
-    anchors: Float[ArrayLike, "n d"],
-    k: int,
-    candidates: Float[ArrayLike, "m d"] | None = None,
-    *,
-    metric: str | Callable = "euclidean",
-) -> tuple[Int[Array, "n k"], Float[Array, "n k"]]:
-    """The k nearest candidates of every anchor, exactly.
-
-    Distances are centred, and recomputed by direct difference for those that are kept,
-    so duplicates are at 0 and offsets do not count.
-
-    Args:
-        anchors: floats [n, d].
-        k: how many.
-        candidates: floats [m, d]; None: the anchors, without j = i.
-        metric: "euclidean", "cosine" (1 - cos), "correlation", "manhattan", or a
-            function (one anchor [d], all candidates [m, d]) -> distances [m].
-
-    Returns:
-        index [n, k] and distance [n, k], nearest first; distances, not squared.
-
-    Raises:
-        InvalidInput: k above the number of others, an unknown metric, values that are
-            not finite.
-
-    Example:
-        >>> import icon, jax.numpy as jnp
-        >>> index, distance = icon.knn(jnp.array([[0.0], [1.0], [5.0]]), 1)
-        >>> index.tolist(), distance.tolist()
-        ([[1], [0], [1]], [[1.0], [1.0], [4.0]])
-    """
-    a = check.floats("anchors", anchors)
-    b = None if candidates is None else check.floats("candidates", candidates)
-    if b is not None:
-        got = f"shapes {a.shape} and {b.shape}"
-        alike = a.shape[1] == b.shape[1]
-        check.require(alike, "candidates", got, "as many columns as the anchors have")
-    others = a.shape[0] - 1 if b is None else b.shape[0]
-    k = check.count("k", k, 1, others)
-    if callable(metric):
-        return _search(a, b, k, metric, metric)
-    known = f"one of {', '.join(METRICS)}, or a function"
-    check.require(metric in METRICS, "metric", repr(metric), known)
-    prepare, rank, tell = METRICS[metric]
-    a, b, size = prepare(a, b)
-    index, distance = _search(a, b, k, rank, tell)
-    return index, distance * size

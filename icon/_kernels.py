@@ -20,11 +20,13 @@ class Radial:
 
 
 def _gaussian(d2, scale):
-    return -(d2 / scale) / (2 * scale)  # never scale², which a float may not hold
+    narrow = 1 / scale  # one division for all; never scale², which may be no float
+    return -(d2 * narrow) * (narrow / 2)
 
 
 def _student_t(d2, dof, scale):
-    return -(dof + 1) / 2 * jnp.log1p(d2 / scale / scale / dof)
+    narrow = 1 / scale
+    return -(dof + 1) / 2 * jnp.log1p(d2 * narrow * narrow * (1 / dof))
 
 
 def _laplace(d2, scale):

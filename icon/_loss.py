@@ -26,9 +26,12 @@ class Neighborhood(Protocol):
 
     `at` indexes the candidates: everybody (a slice), listed ids [s], or points of a
     latent space [s, d]. What only ever stands on the right of kl(p, q) needs no
-    `support`. A neighbourhood may also answer for all anchors at once, by the names
-    `expected(q, weight)` (as p: Σ_i w_i E_{j~p_i} s^q_ij, or None), `log_masses()` and
-    `joint_log_mass()` (as q); whatever nobody offers is asked of each anchor.
+    `support`. A neighbourhood may also answer for all anchors at once; whatever nobody
+    offers is asked of each anchor. As q, by the names `log_masses()` and
+    `joint_log_mass()`. As p, `expected(q, weight)`: Σ_i w_i E_{j~p_i} s^q_ij, or None;
+    `mean_expected(q)` and `joint_expected(q)`, the same where every anchor counts alike
+    or by its own mass; `own_numbers()`: what it says of itself, A and N. A p that does
+    not learn may be `prepared()` once, for a q that is asked of it again and again.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -165,7 +168,7 @@ def _shares(weight, met):
 
 def _conditional(coefficients: Numbers, numbers: Numbers, weight):
     """Every anchor its own distribution: Σ_i w_i [(A_i - N_i) - (B_i - M_i)]."""
-    share = _shares(weight.astype(numbers.N.dtype), _has_neighbor(numbers.N))
+    share = _shares(_relative(weight, numbers.N), _has_neighbor(numbers.N))
     mean = lambda x: x if jnp.ndim(x) == 0 else _expect(share, x)
     return _dot(coefficients, map(mean, numbers))
 
@@ -182,15 +185,27 @@ def _joint(coefficients: Numbers, numbers: Numbers, weight):
     return jnp.where(jnp.any(met), value, 0)
 
 
+def _ask(who, name: str, *args):
+    """What somebody answers for all anchors at once, or None."""
+    return getattr(who, name, lambda *_: None)(*args)
+
+
 def _offered(p, q, weight, joint: bool) -> dict[str, Any]:
     """What p and q answer for all anchors at once, asked by name."""
-    ask = lambda who, name, *args: getattr(who, name, lambda *_: None)(*args)
-    bulk = dict(M=ask(q, "joint_log_mass" if joint else "log_masses"))
-    if hasattr(p, "expected"):
+    bulk = dict(zip("AN", _ask(p, "own_numbers") or (None, None), strict=True))
+    bulk["M"] = _ask(q, "joint_log_mass" if joint else "log_masses")
+    if joint or weight is None:
+        bulk["B"] = _ask(p, "joint_expected" if joint else "mean_expected", q)
+    if bulk.get("B") is None and hasattr(p, "expected"):
         N = jax.vmap(p.log_mass)(jnp.arange(p.shape[0]))
-        weight = jnp.exp(N) if joint else weight.astype(N.dtype)
+        weight = jnp.exp(N) if joint else _relative(weight, N)
         bulk["B"] = p.expected(q, _shares(weight, _has_neighbor(N)))
     return {name: answer for name, answer in bulk.items() if answer is not None}
+
+
+def _relative(weight, like):
+    """The weights of the anchors; all alike where none are given."""
+    return jnp.ones_like(like) if weight is None else weight.astype(like.dtype)
 
 
 # ------------------------------------------------------- strips of anchors
@@ -320,7 +335,8 @@ def _plan(p, q, block):
 def _linear(p, q, weight, *, coefficients, joint, block):
     p, q = _widened((p, q))
     block, bulk = _plan(p, q, block), _offered(p, q, weight, joint)
-    if block and not bulk:
+    if block and not {"B", "M"} & bulk.keys():
+        weight = jnp.ones(p.shape[0]) if weight is None else weight
         both, each = TwoSweeps(coefficients, block), Linear(coefficients)
         plan = both if joint else OneSweep(each, block)
         return _streamed(plan, (p, q), weight)
@@ -332,7 +348,8 @@ def _linear(p, q, weight, *, coefficients, joint, block):
         numbers = _meet(p, q, i)._asdict()
         return {k: numbers[k] for k in rest}
 
-    said = dict.fromkeys("ABNM", jnp.zeros(())) | _each(one, p.shape[0], block) | bulk
+    said = _each(one, p.shape[0], block) if rest else {}
+    said = dict.fromkeys("ABNM", jnp.zeros(())) | said | bulk
     return finish(coefficients, Numbers(**said), weight)
 
 
@@ -340,6 +357,7 @@ def _linear(p, q, weight, *, coefficients, joint, block):
 def _bounded(p, q, weight, *, over, block):
     p, q = _widened((p, q))
     block = _plan(p, q, block)
+    weight = jnp.ones(p.shape[0]) if weight is None else weight
     plan = OneSweep(Bounded(over), block)
     return _streamed(plan, (p, q), weight) if block else plan.value(p, q, weight)
 
@@ -358,12 +376,15 @@ def _checked(p, q, weight, joint, block):
     )
     if block is not None:
         check.count("block", block, 1)
-    one = jnp.ones(p.shape[0])
-    return one if weight is None else check.weights("weight", weight, one, p.shape[0])
+    if weight is None:
+        return None
+    return check.weights("weight", weight, jnp.zeros(()), p.shape[0])
 
 
 def _meeting(coefficients, p, q, weight, joint, block):
     share = _checked(p, q, weight, joint, block)
+    if hasattr(q, "along") and hasattr(p, "prepared"):
+        p = p.prepared()
     options = dict(coefficients=coefficients, joint=joint, block=block)
     return _linear(p, q, share, **options)
 

@@ -209,9 +209,8 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
     """
     n = check.rows("anchors", anchors)
     m = n if candidates is None else check.rows("candidates", candidates)
-    anchors, candidates, params = jax.tree.map(
-        jnp.asarray, (anchors, candidates, params)
-    )
+    anchors, candidates = jax.tree.map(jnp.asarray, (anchors, candidates))
+    params = jax.tree.map(check.array, params)
     check.require(callable(kernel), "kernel", repr(kernel), "a function")
     q = _build(kernel, anchors, candidates, **params)
     # the kernel itself: without j = i, one number would be spread over everybody

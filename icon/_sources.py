@@ -11,8 +11,8 @@ import numpy as np
 
 from icon import _cells as cells
 from icon import data as datasets
-from icon._graph import knn
 from icon._loss import terms
+from icon._near import knn
 
 
 BATCH, WORDS, WIDTH, NEAR = 256, 32, 128, 15

@@ -160,6 +160,97 @@ def tsne(z, p):
     return icon.kl(p, icon.student_t(z), joint=True)
 
 
+# ------------------------------------------------------- schedules, and fewer losses
+
+
+def weighed(z, factor, center):
+    return factor * bowl(z, center)
+
+
+def rising(step):
+    return 1.0 + 0.1 * step
+
+
+def test_a_function_among_the_arguments_is_a_schedule():
+    args = (rising, jnp.ones(6))
+    z, history = icon.minimize(weighed, START, optax.sgd(0.01), 60, args=args)
+    meant = START.astype(np.float64)
+    losses = []
+    for step in range(60):
+        losses.append((1 + 0.1 * step) * ((meant - 1) ** 2).sum())
+        meant = meant - 0.01 * (1 + 0.1 * step) * 2 * (meant - 1)
+    np.testing.assert_allclose(z, meant, atol=1e-5)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-4)
+
+
+@pytest.mark.parametrize("every", [7, 20, 100])
+def test_a_loss_told_less_often_is_told_after_its_steps(every):
+    told = []
+    tell = lambda step, loss, z: told.append((step, loss))
+    z, history = descend(steps=45, every=every, callbacks=[tell])
+    whole, all_of_them = descend(steps=46)
+    assert np.array_equal(z, descend(steps=45)[0])
+    ends = [*range(every, 45, every), 45]
+    assert [step for step, _ in told] == ends
+    np.testing.assert_allclose(history.loss, all_of_them.loss[ends], rtol=1e-6)
+    assert [loss for _, loss in told] == history.loss.tolist()
+
+
+def test_a_loss_told_less_often_still_says_at_which_step_it_broke():
+    late = lambda step: jnp.where(step < 17, 1.0, jnp.nan)
+    args = (late, jnp.ones(6))
+    with pytest.raises(icon.DivergenceError, match="step 17") as said:
+        icon.minimize(weighed, START, ADAM, 50, args=args, every=10)
+    assert np.isfinite(said.value.partial).all()
+
+
+class Ready:
+    """Something that is made ready once, and then is an array."""
+
+    times = 0
+
+    def prepared(self):
+        Ready.times += 1
+        return jnp.ones(6)
+
+
+def test_what_can_be_made_ready_is_made_ready_once():
+    z, _ = icon.minimize(bowl, START, ADAM, 50, args=(Ready(),))
+    assert Ready.times == 1
+    assert np.array_equal(z, descend()[0])
+
+
+def by_hand(slopes, eta, momentum=0.8, longest=5.0):
+    """van der Maaten's update, coordinate by coordinate, in float64."""
+    z = np.zeros((2, 2))
+    speed, gain = np.zeros((2, 2)), np.ones((2, 2))
+    for step, slope in enumerate(slopes):
+        for i in range(2):
+            for k in range(2):
+                same = np.sign(speed[i, k]) == np.sign(slope[i, k])
+                gain[i, k] = gain[i, k] * 0.8 + 0.01 if same else gain[i, k] + 0.2
+                speed[i, k] = (
+                    momentum * speed[i, k] - eta(step) * gain[i, k] * slope[i, k]
+                )
+            length = np.hypot(*speed[i])
+            speed[i] = speed[i] * min(1, longest / length)
+        z = z + speed
+    return z
+
+
+@pytest.mark.parametrize("eta", [0.3, 40.0, rising])
+def test_gains_are_those_of_t_sne(eta):
+    slopes = np.random.default_rng(0).normal(size=(30, 2, 2))
+    optimizer = icon.gains(eta)
+    z = jnp.zeros((2, 2))
+    state = optimizer.init(z)
+    for slope in slopes:
+        change, state = optimizer.update(jnp.asarray(slope, jnp.float32), state)
+        z = z + change
+    rate = eta if callable(eta) else lambda step: eta
+    np.testing.assert_allclose(z, by_hand(slopes, rate), rtol=2e-4, atol=2e-4)
+
+
 # ------------------------------------------------------- fit
 
 

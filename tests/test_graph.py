@@ -3,6 +3,7 @@
 import functools as ft
 import warnings
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,6 @@ from scipy.spatial.distance import cdist
 from sklearn.manifold._t_sne import _joint_probabilities
 
 import icon
-from icon import _graph
 
 
 RNG = np.random.default_rng
@@ -19,138 +19,6 @@ RNG = np.random.default_rng
 
 def f32(x):
     return np.asarray(x, np.float32)
-
-
-# ------------------------------------------------------- knn
-
-
-METRICS = {
-    "euclidean": "euclidean",
-    "cosine": "cosine",
-    "correlation": "correlation",
-    "manhattan": "cityblock",
-}
-
-
-def exact(a, b, metric):
-    """Everybody's distances in double precision; nobody is near themselves."""
-    wide = np.float64(a), np.float64(a if b is None else b)
-    far = cdist(*wide, METRICS[metric])
-    return far + np.diag(np.full(len(a), np.inf)) if b is None else far
-
-
-def is_nearest(a, b, k, metric, rtol=1e-5, atol=0.0, scale=1.0):
-    """Ids are others, each once, at their distances, and nobody nearer is left out."""
-    other = None if b is None else f32(b)
-    index, distance = map(np.asarray, icon.knn(f32(a), k, other, metric=metric))
-    far = exact(f32(a), other, metric)
-    assert index.shape == distance.shape == (len(a), k) and index.dtype == np.int32
-    assert all(len(set(row)) == k for row in index.tolist())
-    assert (np.diff(distance, axis=1) >= 0).all()
-    told = np.take_along_axis(far, index, 1)
-    np.testing.assert_allclose(distance, told, rtol=rtol, atol=atol * scale)
-    best = np.sort(far, 1)[:, :k]
-    np.testing.assert_allclose(distance, best, rtol=rtol, atol=atol * scale)
-
-
-@pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("d", [3, 12])
-def test_the_nearest_are_found(metric, d):
-    a, b = RNG(0).normal(size=(60, d)), RNG(1).normal(size=(25, d))
-    is_nearest(a, None, 5, metric, atol=1e-6)
-    is_nearest(a, b, 5, metric, atol=1e-6)
-
-
-@pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
-def test_everybody_else_is_a_neighbour(metric):
-    is_nearest(RNG(0).normal(size=(60, 3)), None, 59, metric, atol=1e-6)
-    is_nearest(RNG(0).normal(size=(60, 3)), RNG(1).normal(size=(25, 3)), 25, metric)
-
-
-@pytest.mark.parametrize("d", [3, 12])
-@pytest.mark.parametrize("offset", [0.0, 1e4])
-def test_duplicates_are_at_zero(d, offset):
-    a = np.repeat(RNG(0).normal(size=(30, d)), 2, 0) + offset
-    index, distance = icon.knn(f32(a), 3)
-    assert not np.asarray(distance)[:, 0].any()
-    assert (np.asarray(index)[:, 0] == np.arange(60) ^ 1).all()
-    same, zero = icon.knn(np.ones((60, d), np.float32), 5)
-    assert not np.asarray(zero).any()
-    rows = [{i, *row} for i, row in enumerate(same.tolist())]
-    assert all(len(row) == 6 for row in rows)
-
-
-def test_ties_are_others_each_once():
-    grid = np.stack(np.meshgrid(np.arange(6.0), np.arange(10.0)), -1).reshape(-1, 2)
-    is_nearest(grid, None, 4, "euclidean", atol=1e-6)
-    is_nearest(grid, None, 4, "manhattan", atol=1e-6)
-
-
-@pytest.mark.parametrize("d", [3, 12])
-def test_offsets_do_not_count(d):
-    is_nearest(RNG(0).normal(size=(60, d)) + 1e4, None, 5, "euclidean", atol=1e-5)
-
-
-@pytest.mark.parametrize("scale", [1e-30, 1e-20, 1.0, 1e10, 1e20])
-@pytest.mark.parametrize("metric", METRICS)
-def test_scales_do_not_count(metric, scale):
-    a = RNG(0).normal(size=(60, 3)) * scale
-    size = scale if metric in ("euclidean", "manhattan") else 1
-    is_nearest(a, None, 5, metric, atol=1e-6, scale=size)
-
-
-def test_the_best_groups_hold_the_best():
-    """Beyond a threshold rows are searched in groups; the answer is the same."""
-    k = 3
-    for m in (_graph.GROUPS * 2 * k + 1, 101, 256, 333):
-        row = RNG(m).permutation(m).astype(np.float32)
-        row[::7] = row[3]  # ties
-        got = np.asarray(_graph._smallest(jnp.asarray(row), k))
-        assert len(set(got.tolist())) == k
-        assert sorted(row[got]) == sorted(row)[:k]
-
-
-@pytest.mark.parametrize("crowd", [False, True])
-def test_many_candidates_are_searched_exactly(crowd):
-    a, b = RNG(0).normal(size=(40, 3)), RNG(1).normal(size=(300, 3))
-    if crowd:  # all the best of one group
-        b[:] += 10
-        b[5::19][:4] = a[0] + 1e-3 * RNG(2).normal(size=(4, 3))
-    is_nearest(a, b, 4, "euclidean", atol=1e-6)
-    is_nearest(RNG(0).normal(size=(300, 3)), None, 4, "euclidean", atol=1e-6)
-
-
-def test_more_anchors_than_one_block():
-    a = RNG(0).normal(size=(_graph.BLOCK + 44, 3))
-    index, _ = icon.knn(f32(a), 3)
-    far = exact(f32(a), None, "euclidean")
-    assert (np.sort(index, 1) == np.sort(np.argsort(far, 1)[:, :3], 1)).all()
-
-
-def chebyshev(a, b):
-    return jnp.max(jnp.abs(b - a[None]), 1)
-
-
-def test_a_metric_of_ones_own():
-    a = f32(RNG(0).normal(size=(60, 3)))
-    far = cdist(a, a, "chebyshev") + np.diag(np.full(60, np.inf))
-    _, distance = icon.knn(a, 5, metric=chebyshev)
-    np.testing.assert_allclose(distance, np.sort(far, 1)[:, :5], rtol=1e-6)
-
-
-@pytest.mark.parametrize("half", [jnp.bfloat16, jnp.float16])
-def test_half_precision_is_searched_in_float32(half):
-    a = jnp.asarray(RNG(0).normal(size=(60, 3)) * 1e3, half)
-    _, distance = icon.knn(a, 5)
-    far = np.sort(exact(np.float32(a), None, "euclidean"), 1)[:, :5]
-    np.testing.assert_allclose(distance, far, rtol=1e-5)
-
-
-def test_double_precision(x64):
-    a = RNG(0).normal(size=(60, 3))
-    _, distance = icon.knn(a, 5)
-    far = np.sort(cdist(a, a), 1)[:, 1:6]
-    np.testing.assert_allclose(distance, far, rtol=1e-12)
 
 
 # ------------------------------------------------------- perplexity
@@ -307,6 +175,46 @@ def test_two_sets_may_list_their_own_number():
     graph = icon.entropic(*listed, perplexity=5, candidates=60)
     np.testing.assert_allclose(perplexities(graph), 5, rtol=1e-5)
     assert not graph.within
+
+
+def at_perplexity(distance, perplexity):
+    """One row of a gaussian at a perplexity, by bisection in Python."""
+    low, high = 1e-12, 1e12
+    for _ in range(200):
+        middle = (low * high) ** 0.5
+        p = np.exp(-((distance / middle) ** 2 - (distance.min() / middle) ** 2) / 2)
+        p /= p.sum()
+        above = -(p * np.log(np.where(p > 0, p, 1))).sum() > np.log(perplexity)
+        low, high = (low, middle) if above else (middle, high)
+    return p
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+@pytest.mark.parametrize("levels", [(5.0,), (5.0, 25.0), (3.0, 10.0, 28.0)])
+def test_several_perplexities_are_the_mean_of_each(levels, kind):
+    index, distance = icon.knn(f32(DATA["random"]()), 30)
+    graph = icon.entropic(index, distance, perplexity=kind(levels))
+    for i in (0, 17, 59):
+        far = np.asarray(distance[i], np.float64)
+        each = np.mean([at_perplexity(far, level) for level in levels], 0)
+        got = np.exp([graph.score(i, j[None])[0] for j in index[i]])
+        np.testing.assert_allclose(got, each, rtol=1e-4, atol=1e-7)
+
+
+def test_ties_are_told_for_the_perplexity_that_they_are_above():
+    x = np.concatenate([np.zeros((12, 2)), RNG(0).normal(size=(48, 2)) + 20])
+    with pytest.warns(UserWarning, match="more than 5 nearest") as told:
+        graph = icon.entropic(*icon.knn(f32(x), 30), perplexity=[5, 20])
+    assert len(told) == 1 and told[0].filename == __file__
+    np.testing.assert_allclose(np.asarray(icon.dense(graph)).sum(1), 1, rtol=1e-5)
+
+
+def test_one_perplexity_inside_of_a_jit():
+    index, distance = icon.knn(f32(DATA["random"]()), 30)
+    read = lambda far, level: icon.entropic(index, far, perplexity=level).logit
+    np.testing.assert_allclose(
+        jax.jit(read)(distance, f32([5, 20])), read(distance, [5, 20]), rtol=1e-5
+    )
 
 
 # ------------------------------------------------------- uniform and fuzzy

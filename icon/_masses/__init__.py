@@ -1,0 +1,1 @@
+"""What is answered for all anchors at once, each with a gradient of its own?"""

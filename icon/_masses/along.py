@@ -1,0 +1,198 @@
+"""Attraction along a listed p: what it pulls together, every edge seen from both ends.
+
+Once, before training, each edge is listed from both its ends in chunks of 16, weighted
+(π_i p_ij + π_j p_ji) / 2: right for one distribution per anchor and for one over all
+pairs alike, because a symmetric score only sees the sum. Its gradient only gathers.
+"""
+
+import functools as ft
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from icon._masses.grid import IN_BOUNDS
+from icon._masses.pairs import slope_of
+from icon._points import pytree
+
+
+WIDTH, STRIP = 16, 1024  # neighbours in a chunk, chunks that stay in the cache
+
+
+class Edges(NamedTuple):
+    """A symmetric graph, its rows cut into chunks."""
+
+    anchor: Any  # [c], sorted: whose row each chunk is part of
+    index: Any  # [c, 16]
+    weight: Any  # [c, 16], zero where padded
+
+
+def chunked(matrix, dtype) -> Edges:
+    """A sparse symmetric matrix in chunks, on the host."""
+    matrix = matrix.tocsr()
+    degree = np.diff(matrix.indptr)
+    chunks = -(-degree // WIDTH)
+    first = np.cumsum(chunks) - chunks
+    slot = np.repeat(first * WIDTH - matrix.indptr[:-1], degree)
+    slot = slot + np.arange(matrix.nnz)
+    total = max(1, -(-int(chunks.sum()) // STRIP)) * STRIP  # whole strips
+    index = np.zeros(total * WIDTH, np.int32)
+    weight = np.zeros(total * WIDTH, dtype)
+    index[slot], weight[slot] = matrix.indices, matrix.data
+    anchor = np.full(total, len(degree) - 1, np.int32)
+    anchor[: chunks.sum()] = np.repeat(np.arange(len(degree)), chunks)
+    cut = lambda v: v.reshape(total, WIDTH)
+    return Edges(*map(jnp.asarray, (anchor, cut(index), cut(weight))))
+
+
+# ------------------------------------------------------- along the edges
+
+
+def _packed(x):
+    """Columns in pairs, as complex numbers: one gather moves two."""
+    d = x.shape[1]
+    pairs = [lax.complex(x[:, k], x[:, k + 1]) for k in range(0, d - 1, 2)]
+    return [*pairs, x[:, -1]] if d % 2 else pairs
+
+
+def _unpacked(parts):
+    apart = lambda z: (z.real, z.imag) if jnp.iscomplexobj(z) else (z,)
+    return jnp.stack([y for z in parts for y in apart(z)], -1)
+
+
+def _square(z):
+    return z.real**2 + z.imag**2 if jnp.iscomplexobj(z) else z**2
+
+
+def _spans(x, edges: Edges):
+    """The difference along every edge, packed, and its square."""
+    take = lambda z, at: z.at[at].get(**IN_BOUNDS)
+    apart = [take(z, edges.anchor)[:, None] - take(z, edges.index) for z in _packed(x)]
+    return apart, sum(map(_square, apart))
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def pull(profile: Callable, x, params, edges: Edges):
+    """Σ_e w_e s(|x_i - x_j|²) over edges that are listed from both ends."""
+    return _pulled(profile, x, params, edges)
+
+
+def _pulled(profile, x, params, edges):
+    def strip(edges):
+        return jnp.sum(edges.weight * profile(_spans(x, edges)[1], **params))
+
+    strips = jax.tree.map(lambda v: v.reshape(-1, STRIP, *v.shape[1:]), edges)
+    return jnp.sum(lax.map(strip, strips))
+
+
+def _pull_fwd(profile, x, params, edges):
+    return pull(profile, x, params, edges), (x, params, edges)
+
+
+def _pull_bwd(profile, saved, g):
+    x, params, edges = saved
+    apart, d2 = _spans(x, edges)
+    weight = edges.weight * slope_of(ft.partial(profile, **params), d2)
+    rows = [jnp.sum(weight.astype(z.dtype) * z, 1) for z in apart]
+    collect = ft.partial(
+        jax.ops.segment_sum,
+        segment_ids=edges.anchor,
+        num_segments=len(x),
+        indices_are_sorted=True,
+        **IN_BOUNDS,
+    )
+    by_params = jax.grad(lambda params: _pulled(profile, x, params, edges))(params)
+    return (
+        4 * g * _unpacked([collect(row) for row in rows]),
+        jax.tree.map(lambda slope: g * slope, by_params),
+        None,
+    )
+
+
+pull.defvjp(_pull_fwd, _pull_bwd)
+
+
+# ------------------------------------------------------- a listed p, from both ends
+
+
+@pytree
+class BothEnds:
+    """A listed p that does not learn, with its edges and its own numbers worked out."""
+
+    base: Any
+    joint: Edges  # π_i p_ij by p's own masses
+    alike: Edges  # every anchor with a neighbour alike
+    said: tuple  # E_p of its own scores [n], log-masses [n]
+
+    @property
+    def shape(self):
+        return self.base.shape
+
+    @property
+    def within(self):
+        return self.base.within
+
+    def __getattr__(self, name):
+        """Whatever else is asked is asked of the graph itself."""
+        if name.startswith("__") or name == "base":
+            raise AttributeError(name)
+        return getattr(self.base, name)
+
+    def prepared(self):
+        return self
+
+    def visit(self, i):
+        return self.base.visit(i)
+
+    def support(self, i):
+        return self.base.support(i)
+
+    def score(self, i, at):
+        return self.base.score(i, at)
+
+    def log_mass(self, i):
+        return self.base.log_mass(i)
+
+    def own_numbers(self):
+        return self.said
+
+    def mean_expected(self, q):
+        return _along(q, self.alike)
+
+    def joint_expected(self, q):
+        return _along(q, self.joint)
+
+
+def _along(q, edges):
+    along = getattr(q, "along", lambda edges: None)
+    return along(edges)
+
+
+def both_ends(graph, matrix):
+    """A graph over one set and its weights [n, n], made ready for many steps."""
+    mass = np.asarray(matrix.sum(1)).ravel()
+    there = mass > 0
+    import scipy.sparse as sp
+
+    kind = np.dtype(graph.logit.dtype)
+    total = max(mass.sum(), np.finfo(kind).tiny)
+    joint = matrix / total
+    rows = sp.diags_array(1 / np.where(there, mass, 1) / max(1, there.sum()))
+    alike = sp.csr_array(rows @ matrix)
+    both = lambda m: chunked((m + m.T) / 2, kind)
+    even = mass[there].size == 0 or np.ptp(mass[there]) <= 1e-6 * mass[there].max()
+    one = both(joint)
+    return BothEnds(graph, one, one if even else both(alike), _said(matrix, mass, kind))
+
+
+def _said(matrix, mass, kind):
+    """A_i = E_{j~p_i} s^p_ij and N_i, by row."""
+    data = matrix.data
+    at_zero = np.log(np.where(data > 0, data, 1)) * data
+    rows = np.repeat(np.arange(len(mass)), np.diff(matrix.indptr))
+    sums = np.bincount(rows, at_zero, len(mass)) / np.where(mass > 0, mass, 1)
+    with np.errstate(divide="ignore"):
+        return jnp.asarray(sums, kind), jnp.asarray(np.log(mass), kind)
