@@ -18,6 +18,9 @@ from icon._descent import (
     fit as fit,
 )
 from icon._descent import (
+    gains as gains,
+)
+from icon._descent import (
     minimize as minimize,
 )
 from icon._graph import (
@@ -28,9 +31,6 @@ from icon._graph import (
 )
 from icon._graph import (
     graph as graph,
-)
-from icon._graph import (
-    knn as knn,
 )
 from icon._graph import (
     propagate as propagate,
@@ -76,6 +76,7 @@ from icon._loss import (
 from icon._loss import (
     tv as tv,
 )
+from icon._masses.interpolated import interpolated as interpolated
 from icon._mix import (
     among as among,
 )
@@ -97,6 +98,8 @@ from icon._mix import (
 from icon._mix import (
     smooth as smooth,
 )
+from icon._near import knn as knn
+from icon._near import near as near
 from icon._points import (
     cosine as cosine,
 )
@@ -135,7 +138,7 @@ from icon._points import (
 __version__ = "0.1.0"
 
 # loaded when used: they import Flax, scikit-learn or matplotlib
-_LATER = ("data", "encoders", "evaluate", "plot", "recipes")
+_LATER = ("data", "encoders", "estimators", "evaluate", "plot", "recipes")
 
 __all__ = [
     name for name in dir() if name[0] != "_" and name not in ("importlib", "cli")

@@ -163,6 +163,11 @@ def yes_to(contexts, words, index):
     return bernoulli(among(odds(same(contexts, words)), index))
 
 
+def yes_to_first(index):
+    """Yes to the first that is listed, no to the others."""
+    return yes_to(index[:, 0], range(len(index)), index)
+
+
 def itself(x, **scale):
     return gaussian(x, x, **scale)
 
@@ -202,6 +207,8 @@ ROWS = (
     # ---- q is Gaussian: softmax of -d² or of a dot product
     Cell("SNE", nearest, far, kl, "neighborhoods", G, G, KNOWN,
          "Hinton & Roweis 2002"),
+    Cell("symmetric SNE", mutual, far, joint, "neighborhoods", G, G, KNOWN,
+         "Cook et al. 2007; one distribution over pairs"),
     Cell("X-Sample CL", ft.partial(cosine, temperature=0.1),
          ft.partial(cosine, temperature=0.07), kl, "side information", G, G, KNOWN,
          "Sobal et al. 2024"),
@@ -264,6 +271,8 @@ ROWS = (
     # ---- q is Student's t: heavy tails
     Cell("t-SNE", mutual, student_t, joint, "neighborhoods", T, G, KNOWN,
          "van der Maaten & Hinton 2008; one distribution over pairs"),
+    Cell("heavy-tailed t-SNE", mutual, ft.partial(student_t, dof=0.5), joint,
+         "neighborhoods", T, G, KNOWN, "Kobak et al. 2019"),
     Cell("doubly t-SNE", ft.partial(mutual, kernel=heavy), student_t, joint,
          "neighborhoods", T, T, PREDICTED, "I-Con 2025, grey"),
     Cell("heavy-tailed uniformity", same, lambda z: student_t(z, z), kl,
@@ -313,6 +322,10 @@ ROWS = (
          "labels and mixtures", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003"),
     Cell("UMAP", certain, lambda z: bernoulli(points(umap, z, a=1.577, b=0.895)), kl,
          "features", YES, KNN, KNOWN, "McInnes et al. 2018; every pair, no sampling"),
+    Cell("UMAP, negative sampling", yes_to_first,
+         lambda z, index: bernoulli(among(points(umap, z, a=1.577, b=0.895), index)),
+         kl, "edges and strangers", YES, KNN, KNOWN,
+         "McInnes et al. 2018; Damrich et al. 2023"),
     Cell("skip-gram, negative sampling", yes_to,
          lambda u, v, index: bernoulli(among(dot(u, v), index)), kl,
          "words and strangers", YES, TOKENS, KNOWN, "Mikolov et al. 2013"),

@@ -117,9 +117,16 @@ def _gained(eta, momentum, longest, slope, speed, gain):
     gain = jnp.where(downhill, gain + 0.2, gain * 0.8 + 0.01)
     eta = jnp.asarray(eta).astype(slope.dtype)
     speed = momentum * speed - eta * gain * slope
-    length = jnp.linalg.norm(jnp.atleast_1d(speed), axis=-1, keepdims=True)
-    shorter = jnp.minimum(1, longest / jnp.maximum(length, 1e-12))
-    return speed * shorter.reshape(shorter.shape if speed.ndim else ()), gain
+    return speed * _shortened(jnp.atleast_1d(speed), longest, speed.ndim), gain
+
+
+def _shortened(speed, longest, rank: int):
+    """What a step is multiplied by so that none is too long."""
+    peak = jnp.max(jnp.abs(speed), -1, keepdims=True)  # its square may be no float
+    peak = jnp.where(peak > 0, peak, 1)
+    length = jnp.linalg.norm(speed / peak, axis=-1, keepdims=True)
+    factor = jnp.minimum(1, longest / peak / jnp.maximum(length, 1e-12))
+    return factor if rank else factor[0]
 
 
 def _update(optimizer, slope, state, params):

@@ -73,8 +73,7 @@ class Graph:
 
     def prepared(self):
         """The same p with its edges seen from both ends, once, before many steps."""
-        one_set = self.shape[0] == self.shape[1]
-        return self._both_ends if one_set and check.concrete(self) else self
+        return self._both_ends if self.within and check.concrete(self) else self
 
     @ft.cached_property
     def _both_ends(self):

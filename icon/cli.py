@@ -1,16 +1,20 @@
-"""What can be done from a terminal? icon table | cells."""
+"""What can be done from a terminal? icon table | embed | cells."""
 
 import importlib.util
+import io
 import json
 import os
 import platform
 import sys
 import tempfile
+import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from icon._checks import InvalidInput, require
+from icon._descent import DivergenceError
 
 
 FILES = ("table.png", "table.html", "table.json")
@@ -88,13 +92,13 @@ def _folder(out: Path) -> Path:
         raise InvalidInput("out", f"{out} ({error.strerror})", expected) from error
 
 
-def _dataset(data: Path | None, features: str | None, labels: str | None):
+def _dataset(data: Path | None, features, labels, source: str = "--data"):
     from icon import data as datasets
 
     if data is not None:
         return datasets.load(data, features=features, labels=labels)
     for name, key in (("features", features), ("labels", labels)):
-        require(key is None, name, repr(key), "None without --data")
+        require(key is None, name, repr(key), f"None without {source}")
     return datasets.digits()
 
 
@@ -175,7 +179,7 @@ def _write(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> 
     plot.page(results, folder / "table.html")
     said = dict(run=run | _versions(), rows=[_plain(result) for result in results])
     text = json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
-    _replace(folder / "table.json", text)
+    plot._replace(folder / "table.json", text.encode())
 
 
 def _versions() -> dict[str, Any]:
@@ -200,17 +204,132 @@ def _plain(value):
     return None if isinstance(value, float) and value != value else value
 
 
-def _replace(path: Path, text: str) -> None:
-    """Written beside, then renamed: a reader sees the old file or the new one."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-    os.replace(file.name, path)
+# ------------------------------------------------------- icon embed
+
+
+def embed(
+    file: Path | None = None,
+    /,
+    features: str | None = None,
+    labels: str | None = None,
+    out: Path = Path("icon-embed"),
+    n_components: int = 2,
+    perplexity: tuple[float, ...] = (30.0,),
+    early_exaggeration: float = 12.0,
+    early_exaggeration_iter: int = 250,
+    exaggeration: float = 1.0,
+    max_iter: int = 750,
+    init: str = "pca",
+    metric: str = "euclidean",
+    dof: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Lay out the rows of a file with t-SNE.
+
+    Writes embedding.npy, embedding.csv, embedding.json and, of two components,
+    embedding.png into a folder, replacing them. Ctrl-C ends it early and writes what
+    there is.
+
+    Args:
+        file: a .npy, .npz or .csv file; scikit-learn's digits without one.
+        features: which array or columns to lay out; by default the only matrix.
+        labels: which array or column has the labels; by default label, labels or y.
+        out: the folder to write to.
+        n_components: columns of the embedding.
+        perplexity: the effective number of neighbours; several for several scales.
+        early_exaggeration: of the attraction, at first.
+        early_exaggeration_iter: for so many steps.
+        exaggeration: of the attraction, later.
+        max_iter: steps in total.
+        init: pca, spectral or random.
+        metric: euclidean, cosine, manhattan, correlation, precomputed or affinity.
+        dof: degrees of freedom of the tail.
+        seed: decides a random start.
+    """
+    asked = dict(locals())
+    require(0 <= seed < 2**32, "seed", seed, "an integer from 0 to 2**32 - 1")
+    if n_components == 2:
+        _needs("matplotlib", "plot")
+    found, folder = _dataset(file, features, labels, "a file"), _folder(out)
+    for name in ("file", "features", "labels", "out"):
+        del asked[name]
+    if len(perplexity) == 1:
+        asked["perplexity"] = perplexity[0]
+    model, seconds = _fitted(found.features, **asked)
+    told = _told(model, found) | dict(settings=asked, seconds=seconds) | _versions()
+    _keep(folder, model.embedding_, found.labels, told)
+
+
+def _fitted(x, seed: int, **settings):
+    """A t-SNE and its seconds; what it warns of is told in lines."""
+    from icon.estimators import TSNE
+
+    _needs("tqdm", "cli")
+    began = time.perf_counter()
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        model = TSNE(**settings, random_state=seed, verbose=1).fit(x)
+    for warning in said:
+        print(f"icon: {warning.message}", file=sys.stderr)
+    return model, round(time.perf_counter() - began, 3)
+
+
+def _told(model, found) -> dict[str, Any]:
+    """What an embedding is of, and how good it became."""
+    rows, columns = found.features.shape
+    return dict(
+        data=dict(name=found.name, rows=rows, columns=columns),
+        kl_divergence=model.kl_divergence_,
+        perplexity_used=model.perplexity_,
+        steps=model.n_iter_,
+    )
+
+
+def _keep(folder: Path, z, labels, told: dict[str, Any]) -> None:
+    from icon import plot
+
+    text = json.dumps(_plain(told), indent=1, ensure_ascii=False, allow_nan=False)
+    files = {"npy": _npy(z), "csv": _csv(z, labels), "json": text.encode()}
+    if z.shape[1] == 2:
+        files["png"] = _png(z, labels)
+    for kind, content in files.items():
+        plot._replace(folder / f"embedding.{kind}", content)
+        print(folder / f"embedding.{kind}")
+
+
+def _npy(z) -> bytes:
+    import numpy as np
+
+    file = io.BytesIO()
+    np.save(file, z, allow_pickle=False)
+    return file.getvalue()
+
+
+def _csv(z, labels) -> bytes:
+    """A column per component, and one of labels; digits to the last bit of float32."""
+    head = [f"tsne{k}" for k in range(z.shape[1])]
+    rows = [[f"{x:.9g}" for x in row] for row in z]
+    if labels is not None:
+        head = [*head, "label"]
+        rows = [[*row, str(y)] for row, y in zip(rows, labels, strict=True)]
+    return "".join(",".join(row) + "\n" for row in [head, *rows]).encode()
+
+
+def _png(z, labels) -> bytes:
+    from matplotlib.figure import Figure
+
+    from icon import plot
+
+    picture, figure = io.BytesIO(), Figure((8, 7), layout="constrained")
+    plot.embedding(z, labels, ax=figure.subplots())
+    figure.savefig(picture, dpi=130)
+    return picture.getvalue()
 
 
 # ------------------------------------------------------- icon
 
 
-COMMANDS: dict[str, Callable] = {"table": table, "cells": cells}
+COMMANDS: dict[str, Callable] = {"table": table, "embed": embed, "cells": cells}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -221,6 +340,9 @@ def main(args: Sequence[str] | None = None) -> None:
     except (InvalidInput, ImportError) as error:
         print(f"icon: {error}", file=sys.stderr)
         raise SystemExit(2) from None
+    except DivergenceError as error:
+        print(f"icon: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print("icon: stopped; nothing was written", file=sys.stderr)
         raise SystemExit(130) from None

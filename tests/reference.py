@@ -176,6 +176,13 @@ def sne(edges, log_weights, y, scale=ROOT_HALF):
     return total / len(y)
 
 
+@row("symmetric SNE")
+def symmetric_sne(edges, log_weights, y, scale=ROOT_HALF):
+    """KL(P ‖ Q) over pairs, Q_ij ∝ exp(-‖y_i - y_j‖²); Cook et al. 2007."""
+    kernel = np.exp(-all_squared(y, y) / (2 * scale**2))
+    return joint_kl(edges, log_weights, kernel)
+
+
 @row("X-Sample CL")
 def x_sample(g, u, side_temperature=0.1, temperature=0.07):
     """Mean KL of softmax(g_i·g_j / τ_s) to softmax(u_i·u_j / τ); Sobal et al. 2024."""
@@ -453,6 +460,12 @@ def t_sne(edges, log_weights, y, dof=1.0, scale=1.0):
     return joint_kl(edges, log_weights, kernel)
 
 
+@row("heavy-tailed t-SNE")
+def heavy_tailed_t_sne(edges, log_weights, y, dof=0.5, scale=1.0):
+    """Q_ij ∝ (1 + d² / α)^(-(α + 1) / 2), α = 1/2; Kobak et al. 2019."""
+    return t_sne(edges, log_weights, y, dof, scale)
+
+
 @row("doubly t-SNE")
 def doubly_t_sne(edges, log_weights, y, dof=1.0, scale=1.0):
     """t-SNE whose P is Student's t too; I-Con 2025, grey square."""
@@ -688,6 +701,18 @@ def umap(edges, log_weights, y, a=1.577, b=0.895):
                 if probability.real > 0:
                     total = total + probability * (np.log(probability) - log_q)
     return total / n
+
+
+@row("UMAP, negative sampling")
+def sampled_umap(y, edges, strangers, a=1.577, b=0.895):
+    """-E [log w_ij + Σ_strangers log(1 - w_ik)], w = 1 / (1 + a d^2b)."""
+    total = 0
+    for i, j in enumerate(edges):
+        total = total + np.log(1 + a * squared(y[i], y[j]) ** b)
+        for k in strangers[i]:
+            power = a * squared(y[i], y[k]) ** b
+            total = total - np.log(power) + np.log(1 + power)
+    return total / len(y)
 
 
 @row("skip-gram, negative sampling")

@@ -141,6 +141,9 @@ PHI_LEAF = q(anchors=("phi", PHI))
 CASES = {
     # ---- q is Gaussian
     "SNE": Case((X, 6, 4.0), (Z,), weights(GAUSSIAN_6) | one(SCALE, y=Z)),
+    "symmetric SNE": Case(
+        (X, 6, 4.0), (Z,), weights(ref.symmetric(GAUSSIAN_6)) | one(SCALE, y=Z)
+    ),
     "X-Sample CL": Case(
         (X,),
         (Z,),
@@ -221,6 +224,9 @@ CASES = {
     "t-SNE": Case(
         (X, 6, 4.0), (Z,), weights(ref.symmetric(GAUSSIAN_6)) | one(STUDENT, y=Z)
     ),
+    "heavy-tailed t-SNE": Case(
+        (X, 6, 4.0), (Z,), weights(ref.symmetric(GAUSSIAN_6)) | one(STUDENT, y=Z)
+    ),
     "doubly t-SNE": Case(
         (X, None, 6.0), (Z,), weights(ref.symmetric(STUDENT_9)) | one(STUDENT, y=Z)
     ),
@@ -284,6 +290,12 @@ CASES = {
         (Z,),
         p(2, logit=("log_weights", ref.fuzzy_union(X, 3)))
         | inside(one(q(a="a", b="b"), y=Z)),
+    ),
+    "UMAP, negative sampling": Case(
+        (STRANGERS,),
+        (Z, STRANGERS),
+        inside(inside(one(q(a="a", b="b"), y=Z))),
+        dict(edges=STRANGERS[:, 0], strangers=STRANGERS[:, 1:]),
     ),
     "skip-gram, negative sampling": Case(
         (LABELS, CLASS, WORDS),

@@ -1,5 +1,6 @@
 """What does a person see at the terminal?"""
 
+import csv
 import json
 import subprocess
 import sys
@@ -112,3 +113,111 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
         cli.main(["table"])
     assert stopped.value.code == 2
     assert "icon-jax[cli]" in capsys.readouterr().err
+
+
+# ------------------------------------------------------- icon embed
+
+
+QUICK = ["--max-iter", "50", "--perplexity", "5"]
+FILES = ["embedding.csv", "embedding.json", "embedding.npy", "embedding.png"]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    x = np.random.default_rng(0).normal(size=(40, 5))
+    np.savez(tmp_path / "rows.npz", features=x, y=np.arange(40) % 3)
+    return tmp_path / "rows.npz"
+
+
+def embed(*args):
+    cli.main(["embed", *map(str, args)])
+
+
+def test_a_file_is_laid_out_and_kept(rows, tmp_path, capsys):
+    embed(rows, *QUICK, "--out", tmp_path / "out", "--seed", "7")
+    told = capsys.readouterr()
+    out = tmp_path / "out"
+    assert told.out.split() == [str(out / f"embedding.{k}") for k in KINDS]
+    assert "50/50" in told.err and sorted(x.name for x in out.iterdir()) == FILES
+    z = np.load(out / "embedding.npy", allow_pickle=False)
+    assert z.shape == (40, 2) and z.dtype == np.float32
+    with open(out / "embedding.csv", newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == ["tsne0", "tsne1", "label"]
+    assert np.array_equal(np.float32([line[:2] for line in lines]), z)
+    assert [int(line[2]) for line in lines] == [i % 3 for i in range(40)]
+    said = json.loads((out / "embedding.json").read_text())
+    assert said["perplexity_used"] == 5 and said["steps"] == 50
+    assert said["settings"]["seed"] == 7 and "jax" in said["versions"]
+    assert said["kl_divergence"] > 0 and said["data"]["rows"] == 40
+    assert (out / "embedding.png").read_bytes()[1:4] == b"PNG"
+
+
+KINDS = ("npy", "csv", "json", "png")
+
+
+def test_it_is_the_estimator(rows, tmp_path, capsys):
+    scales = ["--perplexity", "3", "6", "--n-components", "3", "--init", "random"]
+    embed(rows, *QUICK[:2], *scales, "--dof", "2", "--out", tmp_path, "--seed", "7")
+    options = dict(n_components=3, perplexity=(3.0, 6.0), init="random", dof=2.0)
+    tsne = icon.estimators.TSNE(**options, max_iter=50, random_state=7)
+    z = tsne.fit_transform(icon.data.load(rows).features)
+    assert np.array_equal(np.load(tmp_path / "embedding.npy"), z)
+    assert not (tmp_path / "embedding.png").exists()  # of three components
+
+
+def test_what_is_warned_of_is_one_line(tmp_path, capsys):
+    np.save(tmp_path / "few.npy", np.random.default_rng(0).normal(size=(40, 5)))
+    embed(tmp_path / "few.npy", *QUICK[:2], "--out", tmp_path)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "icon: perplexity 30 is too large for 40 rows: 13 is used"
+    assert (
+        json.loads((tmp_path / "embedding.json").read_text())["perplexity_used"] == 13
+    )
+    assert (tmp_path / "embedding.csv").read_text().startswith("tsne0,tsne1\n")
+
+
+NOT_LAID_OUT = {
+    "no such file": (["nowhere.npz"], "path"),
+    "no such array": (["{rows}", "--features", "z"], "features"),
+    "labels without a file": (["--labels", "y"], "labels"),
+    "an unwritable folder": (["{rows}", "--out", "{rows}/below"], "out"),
+    "a negative seed": (["{rows}", "--seed", "-1"], "seed"),
+    "no perplexity": (["{rows}", "--perplexity", "0"], "perplexity"),
+    "no steps": (["{rows}", "--max-iter", "-1"], "max_iter"),
+    "no such metric": (["{rows}", "--metric", "foo"], "metric"),
+    "no such start": (["{rows}", "--init", "foo"], "init"),
+    "no columns": (["{rows}", "--n-components", "0"], "n_components"),
+}
+
+
+@pytest.mark.parametrize("case", NOT_LAID_OUT)
+def test_a_mistake_in_embed_is_one_line(case, rows, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    args, argument = NOT_LAID_OUT[case]
+    with pytest.raises(SystemExit) as stopped:
+        embed(*[arg.format(rows=rows) for arg in args])
+    told = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert told.startswith(f"icon: {argument}: expected") and told.count("\n") == 1
+
+
+def test_digits_are_laid_out_without_a_file(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(icon.data, "digits", lambda: DIGITS)
+    embed(*QUICK, "--out", tmp_path)
+    said = json.loads((tmp_path / "embedding.json").read_text())
+    assert said["data"] == dict(name="few digits", rows=40, columns=64)
+
+
+DIGITS = icon.data.digits()
+DIGITS = DIGITS._replace(
+    name="few digits", features=DIGITS.features[:40], labels=DIGITS.labels[:40]
+)
+
+
+def test_embed_names_the_extra_it_lacks(rows, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(SystemExit) as stopped:
+        embed(rows)
+    assert stopped.value.code == 2
+    assert "icon-jax[plot]" in capsys.readouterr().err

@@ -259,12 +259,27 @@ def turned(p=P, q=Q):
     return icon.both_ways(icon.kl)(p, q)
 
 
-def descent(loss=lambda z: jnp.sum(z), z=X, steps=1):
-    return icon.minimize(loss, z, SGD, steps)
+def descent(loss=lambda z: jnp.sum(z), z=X, steps=1, every=1):
+    return icon.minimize(loss, z, SGD, steps, every=every)
 
 
 def training(key=KEY, batches=lambda key, epoch: [], params=X):
     return icon.fit(lambda *a: jnp.zeros(()), params, batches, SGD, key)
+
+
+def far_apart():
+    """What no matrix of distances may be."""
+    twice = sp.csr_array((np.ones(2, np.float32), ([0, 1], [1, 0])), shape=(N, N))
+    return {k: v for k, v in matrices(W).items() if k != "sparse"} | {
+        "not square": W[:2],
+        "negative": put(put(W, -1.0, (1, 2)), -1.0, (2, 1)),
+        "not symmetric": put(W, 1.001, (1, 2)),
+        "sparse and not square": sp.csr_array(W[:2]),
+        "sparse and negative": sp.csr_array(-W),
+        "sparse and nan": sp.csr_array(put(W, np.nan, (0, 1))),
+        "sparse and short": twice,
+        "sparse and integers": sp.csr_array(W.astype(int)),
+    }
 
 
 TABLE = {
@@ -308,7 +323,14 @@ TABLE = {
         entropic,
         index=INDEX,
         distance=DISTANCES,
-        perplexity=positives(2.5, 0.5, np.inf),
+        perplexity={k: v for k, v in positives(2.5, 0.5).items() if "two" not in k}
+        | {
+            "infinite": np.inf,
+            "a matrix": np.ones((2, 2)),
+            "none at all": [],
+            "one too high": [1.5, 2.5],
+            "one is zero": np.array([1.5, 0.0]),
+        },
         candidates=CANDIDATES,
     ),
     "fit": rows(
@@ -324,6 +346,14 @@ TABLE = {
         index=INDEX,
         distance=DISTANCES,
         candidates=CANDIDATES,
+    ),
+    "gains": rows(
+        lambda learning_rate=1.0, momentum=0.8, longest=5.0: icon.gains(
+            learning_rate, momentum, longest
+        ),
+        learning_rate=positives(),
+        momentum={"one": 1.0, "negative": -0.1, "nan": np.nan},
+        longest=positives(),
     ),
     "gaussian": two_sets(icon.gaussian) + each_scale(icon.gaussian),
     "graph": rows(
@@ -345,6 +375,33 @@ TABLE = {
     ),
     "hard": rows(lambda q=Q, k=1: icon.hard(q, k), q=strangers(), k=counts(4, 100)),
     "hellinger": verb(icon.hellinger) + with_joint(icon.hellinger, "joint"),
+    "interpolated": [
+        *rows(
+            icon.interpolated,
+            q=strangers()
+            | {
+                "a graph": GRAPH,
+                "no distance": icon.dot(X),
+                "no points": icon.same(IDS),
+                "a scale each": icon.gaussian(X, scale=np.ones(N)),
+                "weights": icon.reweigh(icon.gaussian(X), np.ones(N)),
+                "a limit": icon.wide(icon.gaussian(X)),
+            },
+        ),
+        *rows(
+            ft.partial(icon.interpolated, icon.gaussian(X[:, :2])),
+            spacing={"zero": 0.0, "negative": -1.0, "wide": 1.5, "nan": np.nan},
+        ),
+        *rows(
+            ft.partial(icon.interpolated, icon.gaussian(X[:, :2]), spacing=0.4),
+            order=counts(9) | {"two": 2},
+        ),
+        (
+            "four dimensions",
+            "spacing",
+            lambda: icon.interpolated(icon.gaussian(np.eye(4)), spacing=0.4),
+        ),
+    ],
     "jsd": verb(icon.jsd) + with_joint(icon.jsd, "joint"),
     "kl": verb(icon.kl) + with_joint(icon.kl, "weight"),
     "knn": [
@@ -355,6 +412,9 @@ TABLE = {
             ft.partial(icon.knn, X, 1),
             metric={"unknown": "hyperbolic", "nothing": None, "a number": 2},
         ),
+        *rows(ft.partial(icon.knn, metric="precomputed", k=1), anchors=far_apart()),
+        *rows(ft.partial(icon.knn, W, metric="precomputed"), k=counts(N, 100)),
+        ("two sets", "candidates", lambda: icon.knn(W, 1, W, metric="precomputed")),
     ],
     "laplace": two_sets(icon.laplace, scale=positives()),
     "margin": [
@@ -371,7 +431,18 @@ TABLE = {
         z={k: v for k, v in matrices(X).items() if k in ("integers", "nan", "inf")}
         | {"words": ["x"], "complex": X * 1j},
         steps={k: v for k, v in counts().items() if k != "zero"},
+        every=counts(),
     ),
+    "near": [
+        *two_sets(lambda anchors, candidates: icon.near(anchors, 1, candidates)),
+        *rows(ft.partial(icon.near, X), k=counts(N, 100)),
+        *rows(
+            ft.partial(icon.near, X, 1),
+            metric={"unknown": "precomputed", "nothing": None, "a function": len},
+            seed={"negative": -1, "a float": 2.0, "nothing": None, "huge": 2**32},
+        ),
+        ("traced", "anchors", lambda: jax.jit(lambda x: icon.near(x, 1))(X)),
+    ],
     "normal": rows(
         lambda mean=X, std=X, key=KEY, samples=1: icon.normal(mean, std, key, samples),
         mean=matrices(X),
@@ -463,6 +534,7 @@ EXEMPT = {
     "encoders": "a module",
     "evaluate": "a module",
     "plot": "a module",
+    "estimators": "a module",
     "recipes": "a module",
     "union": "arithmetic, on whatever it is given",
 }

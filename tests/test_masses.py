@@ -366,6 +366,18 @@ def test_attraction_follows_the_kernel_and_its_numbers(kernel):
     np.testing.assert_allclose(got, meant, rtol=1e-5)
 
 
+def test_as_many_candidates_as_anchors_are_still_two_sets():
+    x, y = layout(40), layout(40, seed=1)
+    p = icon.entropic(*icon.knn(x, 5, y), perplexity=3.0, candidates=40)
+    fast, plain = icon.interpolated(icon.student_t(x, y)), icon.student_t(x, y)
+    np.testing.assert_allclose(icon.kl(p, fast), icon.kl(p, plain), rtol=1e-5)
+    one = icon.interpolated(icon.student_t(x))
+    listed = icon.uniform(icon.knn(x, 5)[0])
+    two = icon.interpolated(icon.student_t(x, x))
+    assert listed.prepared().mean_expected(two) is None
+    assert listed.prepared().mean_expected(one) is not None
+
+
 def test_weights_given_are_used():
     p, z = hub(), layout(60)
     weight = np.random.default_rng(0).uniform(size=60)

@@ -12,7 +12,7 @@ import icon
 
 
 ROOT = Path(icon.__file__).parent
-LATER = ("data", "encoders", "evaluate", "plot", "recipes")
+LATER = ("data", "encoders", "estimators", "evaluate", "plot", "recipes")
 
 
 def alone(code):
@@ -114,7 +114,14 @@ MAY = {
     "_points.py": {"_checks", "_kernels", "_numerics"},
     "_clusters.py": {"_checks", "_numerics", "_points"},
     "_latent.py": {"_checks", "_numerics", "_points"},
-    "_graph.py": {"_checks", "_numerics", "_points"},
+    "_graph.py": {"_checks", "_masses", "_numerics", "_points"},
+    "_masses/grid.py": set(),
+    "_masses/pairs.py": {"_points"},
+    "_masses/along.py": {"_masses", "_points"},
+    "_masses/interpolated.py": {
+        *("_checks", "_kernels", "_masses", "_numerics", "_points"),
+    },
+    "_near.py": {"_checks", "_numerics"},
     "_mix.py": {"_checks", "_numerics", "_points"},
     "_loss.py": {"_checks", "_numerics", "_points"},
     "_descent.py": {"_checks"},

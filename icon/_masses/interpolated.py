@@ -304,8 +304,10 @@ class Interpolated:
         return self.base.read(i, at)
 
     def along(self, edges):
-        """Σ_e w_e s_e along the edges of one set."""
+        """Σ_e w_e s_e along the edges of one set; None for two."""
         q = self.base
+        if not q.within:
+            return None
         return along.pull(self.engine.profile, q.anchors, q.params, edges)
 
     def log_masses(self):
