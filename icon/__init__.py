@@ -77,6 +77,7 @@ from icon._loss import (
     tv as tv,
 )
 from icon._masses.interpolated import interpolated as interpolated
+from icon._masses.sampled import sampled as sampled
 from icon._mix import (
     among as among,
 )

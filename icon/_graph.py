@@ -449,15 +449,10 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
     import scipy.sparse as sp
 
     _square(graph)
-    n = graph.shape[0]
-    there = _to_sparse(graph).tocoo()
-    row, column = there.coords
-    pair = np.concatenate([row * np.int64(n) + column, column * np.int64(n) + row])
-    edge, place = np.unique(pair, return_inverse=True)
-    forth, back = np.zeros((2, len(edge)))
-    forth[place[: len(row)]] = there.data
-    back[place[len(row) :]] = there.data
-    merged = sp.coo_array((combine(forth, back), (edge // n, edge % n)), shape=(n, n))
+    there = _to_sparse(graph)
+    both = sp.csr_array(there + 1j * there.T)  # an edge and its reverse, as one number
+    weight = combine(both.data.real, both.data.imag)
+    merged = sp.csr_array((weight, both.indices, both.indptr), shape=graph.shape)
     return _from_sparse(merged, graph.logit.dtype, graph.within)
 
 

@@ -5,11 +5,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jax.random as jr
 
 from icon import _checks as check
 from icon._numerics import log_mixture, log_odds, lse, safe_log
-from icon._points import EVERYBODY, FINITE, is_me, pytree, static
+from icon._points import EVERYBODY, FINITE, drawn, is_me, pytree, static
 
 
 def _within(q) -> bool:
@@ -94,16 +93,12 @@ class Sampled:
 
     def support(self, i):
         at, weight = self.whole.base.support(i)
-        others = self.shape[1] - self.within
-        i = jnp.asarray(i, jnp.int32)
-        key = jr.fold_in(self.key, i)
-        drawn = jr.randint(key, (self.samples,), 0, others, jnp.int32)
-        drawn = jnp.where(drawn >= i, drawn + 1, drawn) if self.within else drawn
+        others = drawn(self.key, i, self.samples, self.shape[1], self.within)
         alpha = self.whole.alpha.astype(weight.dtype)
         alike = jnp.full(self.samples, 1 / self.samples, weight.dtype)
         there = (self.log_mass(i) > -jnp.inf).astype(weight.dtype)
         weight = jnp.concatenate([weight * (1 - alpha), alike * alpha * there])
-        return jnp.concatenate([at, drawn.astype(at.dtype)]), weight
+        return jnp.concatenate([at, others.astype(at.dtype)]), weight
 
     def score(self, i, at):
         return self.whole.score(i, at)

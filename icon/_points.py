@@ -44,6 +44,14 @@ def is_me(i, m: int, at):
     return order(m, at) == jnp.asarray(i, jnp.int32)
 
 
+def drawn(key, i, count: int, m: int, within: bool):
+    """Some of m candidates, uniformly and with replacement; within one set, not i."""
+    i = jnp.asarray(i, jnp.int32)
+    key = jax.random.fold_in(key, i)
+    ids = jax.random.randint(key, (count,), 0, m - within, jnp.int32)
+    return jnp.where(ids >= i, ids + 1, ids) if within else ids
+
+
 # ------------------------------------------------------- what scores are summed to
 
 

@@ -264,6 +264,13 @@ def _levels(perplexity, n: int) -> tuple[list[float], list[float]]:
     return asked, [min(x, max(1.0, (n - 1) / 3)) for x in asked]
 
 
+def entropy(p: Graph) -> float:
+    """-Σ_ij p_ij log p_ij over all pairs: what a cross-entropy has more than a KL."""
+    weight = layout.weights_of(p).data
+    share = weight[weight > 0] / weight.sum()
+    return float(-np.sum(share * np.log(share)))
+
+
 # ------------------------------------------------------- telling
 
 
@@ -583,8 +590,10 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if history.interrupted:
             said = f"interrupted after {self.n_iter_} of {plan.steps} steps"
             warnings.warn(f"{said}: embedding_ is what there was", stacklevel=3)
-        q = interpolated(loss.q(jnp.asarray(z)))
-        self.kl_divergence_ = float(kl(p, q, joint=True))
+        told = plan.exaggeration == 1 and self.n_iter_ > plan.early
+        q = lambda: interpolated(loss.q(jnp.asarray(z)))
+        value = history.loss[-1] - entropy(p) if told else kl(p, q(), joint=True)
+        self.kl_divergence_ = float(value)
 
     # --------------------------------------------------- new rows
 

@@ -22,7 +22,8 @@ from icon._cells import TABLE, Cell
 from icon._descent import DivergenceError, fit, minimize
 from icon._formula import formula
 from icon._learners import LINEAR, Learner, adam, learner, principal, retracted
-from icon._loss import kl
+from icon._loss import cross_entropy, kl
+from icon._masses.interpolated import interpolated
 from icon._mix import remembered
 from icon._points import student_t
 from icon._sources import BATCHED, USUAL, WHOLE, Batches, Budget, Material, Whole
@@ -156,6 +157,17 @@ def _descend(cell: Cell, lesson: Whole, who: Learner, m: Material):
     return start, params, losses, own
 
 
+BY_MASSES = (kl, cross_entropy, cells.joint)  # they ask q for its log-masses, no more
+
+
+def _answering(q):
+    """q as it answers for all anchors at once, where it can."""
+    try:
+        return interpolated(q)
+    except checks.InvalidInput:
+        return q
+
+
 def _way(cell: Cell, lesson: Whole, who: Learner, m: Material):
     """A descent by one learner, as a function of where it starts."""
     steps = m.budget.annealing if who.width > 2 and not who.maps else m.budget.steps
@@ -163,8 +175,10 @@ def _way(cell: Cell, lesson: Whole, who: Learner, m: Material):
     optimizer = optax.chain(who.optimizer(steps), retracted(who, ["z"]))
     args = remembered(cell.p(*lesson.evidence)), jnp.asarray(m.x), lesson.beside
 
+    fast = _answering if cell.loss in BY_MASSES and not who.maps else lambda q: q
+
     def loss(params, p, x, beside):
-        return cell.loss(p, cell.q(who.apply(params["z"], x), *beside))
+        return cell.loss(p, fast(cell.q(who.apply(params["z"], x), *beside)))
 
     def go(key):
         start = {"z": who.start(key, _seen(lesson, who, m))}
@@ -414,7 +428,7 @@ def _clustering(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
 
 
 def _flat_loss(z, p):
-    return kl(p, student_t(z), joint=True)
+    return kl(p, interpolated(student_t(z)), joint=True)
 
 
 def plane(z, steps: int = 250) -> np.ndarray:

@@ -57,6 +57,8 @@ def test_digits_keep_their_neighbors(digits):
     assert tsne.n_iter_ == 750 and len(tsne.loss_) == 15
     assert tsne.perplexity_ == 30 and tsne.learning_rate_ == OLD
     assert tsne.embedding_.dtype == np.float32 and 0.2 < tsne.kl_divergence_ < 1
+    exact = icon.kl(tsne.affinities_, icon.student_t(tsne.embedding_), joint=True)
+    np.testing.assert_allclose(tsne.kl_divergence_, exact, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -485,6 +485,12 @@ TABLE = {
             )
         ),
     ],
+    "sampled": rows(
+        lambda q=Q, key=KEY, count=2: icon.sampled(q, key, count),
+        q=strangers() | {"a continuum": CLOUD},
+        key=keys(),
+        count=counts(),
+    ),
     "scores": rows(
         lambda matrix=W, temperature=1.0: icon.scores(matrix, temperature=temperature),
         matrix=matrices(W),

@@ -317,6 +317,33 @@ def test_dof_and_scale_are_learned(joint, spacing):
         assert abs(meant[name]) > 0.01
 
 
+# ------------------------------------------------------- a few at random
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_a_sampled_mass_is_right_on_average_and_its_log_low_by_half_its_variance(
+    within,
+):
+    z = layout(120)
+    q = icon.student_t(z) if within else icon.student_t(z[:50], z)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    said = jax.vmap(lambda key: icon.sampled(q, key, 40).log_mass(7))(keys)
+    ratio = np.exp(np.asarray(said, np.float64) - float(q.log_mass(7)))
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / 4000**0.5
+    low = -np.log(ratio).mean()
+    assert low == pytest.approx(ratio.var() / 2, rel=0.4) and low > 1e-3
+
+
+def test_sampling_follows_its_key_and_moves_whom_it_meets():
+    p, z = hub(), layout(60)
+    loss = lambda z, key: icon.kl(p, icon.sampled(icon.student_t(z), key, 30))
+    one, two = jax.random.split(jax.random.key(1))
+    assert loss(z, one) == loss(z, one) != loss(z, two)
+    slopes = jax.vmap(jax.grad(loss), (None, 0))(z, jax.random.split(one, 600))
+    meant = jax.grad(lambda z: icon.kl(p, icon.student_t(z)))(z)
+    assert apart(slopes.mean(0), meant) < 0.1
+
+
 # ------------------------------------------------------- along a listed p
 
 

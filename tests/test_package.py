@@ -118,6 +118,7 @@ MAY = {
     "_masses/grid.py": set(),
     "_masses/pairs.py": {"_points"},
     "_masses/along.py": {"_masses", "_points"},
+    "_masses/sampled.py": {"_checks", "_numerics", "_points"},
     "_masses/interpolated.py": {
         *("_checks", "_kernels", "_masses", "_numerics", "_points"),
     },

@@ -45,7 +45,7 @@ def chunked(matrix, dtype) -> Edges:
     anchor = np.full(total, len(degree) - 1, np.int32)
     anchor[: chunks.sum()] = np.repeat(np.arange(len(degree)), chunks)
     cut = lambda v: v.reshape(total, WIDTH)
-    return Edges(*map(jnp.asarray, (anchor, cut(index), cut(weight))))
+    return Edges(jnp.asarray(anchor), jnp.asarray(cut(index)), cut(weight))
 
 
 # ------------------------------------------------------- along the edges
@@ -173,19 +173,17 @@ def _along(q, edges):
 
 def both_ends(graph, matrix):
     """A graph over one set and its weights [n, n], made ready for many steps."""
-    mass = np.asarray(matrix.sum(1)).ravel()
-    there = mass > 0
     import scipy.sparse as sp
 
-    kind = np.dtype(graph.logit.dtype)
-    total = max(mass.sum(), np.finfo(kind).tiny)
-    joint = matrix / total
-    rows = sp.diags_array(1 / np.where(there, mass, 1) / max(1, there.sum()))
-    alike = sp.csr_array(rows @ matrix)
-    both = lambda m: chunked((m + m.T) / 2, kind)
-    even = mass[there].size == 0 or np.ptp(mass[there]) <= 1e-6 * mass[there].max()
-    one = both(joint)
-    return BothEnds(graph, one, one if even else both(alike), _said(matrix, mass, kind))
+    mass = np.asarray(matrix.sum(1)).ravel()
+    there, kind = mass > 0, np.dtype(graph.logit.dtype)
+    share = there / np.where(there, mass, 1) / max(1, there.sum())
+    joint = matrix / max(mass.sum(), np.finfo(kind).tiny)
+    both = joint + 1j * sp.csr_array(sp.diags_array(share) @ matrix)  # listed once
+    edges = chunked((both + both.T) / 2, np.result_type(kind, np.complex64))
+    told = lambda weight: edges._replace(weight=jnp.asarray(weight, kind))
+    one, two = told(edges.weight.real), told(edges.weight.imag)
+    return BothEnds(graph, one, two, _said(matrix, mass, kind))
 
 
 def _said(matrix, mass, kind):

@@ -14,7 +14,7 @@ from jax import lax
 from icon import _checks as check
 from icon._kernels import Radial
 from icon._masses import along, grid, pairs
-from icon._numerics import instantiated, lse
+from icon._numerics import instantiated
 from icon._points import FINITE, Points, pytree, static
 
 
@@ -63,6 +63,7 @@ def _see_only_how_far(q, profile):
     check.require(good, "q", "a kernel of more than the distance", "one of |a - b|")
 
 
+@ft.partial(jax.jit, static_argnames=("profile", "dtype"))
 def width(profile: Callable, params, dtype):
     """How wide a kernel is: 1 - d²/width² near its top; nan where it has a cusp."""
     slope = lambda d2: pairs.slope_of(lambda d2: profile(d2, **params), d2)
@@ -121,7 +122,7 @@ class OnGrid(ByPairs):
         return self.profile(jnp.zeros((), dtype), **params)
 
     def mesh(self, params, ready, dtype) -> grid.Mesh:
-        wide = lax.stop_gradient(width(self.profile, params, dtype))
+        wide = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
         spacing = self.spacing * wide
         return grid.Mesh(self.kernel(params), spacing, self.order, ready)
 
@@ -144,7 +145,7 @@ def _spectra(engine: OnGrid, params, d: int, kind: str):
     with jax.ensure_compile_time_eval():
         known = {name: jnp.asarray(value, kind) for name, value in params}
         m = engine.mesh(known, None, kind)
-        return {size: grid.spectrum(m, size, d, kind) for size in grid.RUNGS[d]}
+        return grid.spectra(m, grid.RUNGS[d], d, kind)
 
 
 # ------------------------------------------------------- log-masses, and their gradient
@@ -235,15 +236,8 @@ def _joint(engine, x, y, params, ready):
         return M, slope / total, back / total
 
     def far():
-        everybody = jnp.ones(n, bool)
-        rows = pairs.log_masses(profile, x, y, everybody, jnp.zeros(n, x.dtype))
-        share = jax.nn.softmax(rows)
-        by_x, by_y = pairs.forces(profile, x, y, everybody, share)
-        return (
-            lse(rows),
-            by_x + by_y if y is None else by_x,
-            None if y is None else by_y,
-        )
+        M, by_x, by_y = pairs.joint(profile, x, y)
+        return M, by_x + by_y if y is None else by_x, None if y is None else by_y
 
     return lax.cond(total > n * engine.floor(mass), met, far)
 
@@ -391,4 +385,4 @@ def _smooth(q, profile) -> bool:
     if not check.concrete(q.params):
         return True  # what is learned was smooth to begin with
     with jax.ensure_compile_time_eval():
-        return bool(width(profile, q.params, q.anchors.dtype) > 0)
+        return bool(width(profile, q.params, np.dtype(q.anchors.dtype)) > 0)

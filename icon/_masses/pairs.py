@@ -121,3 +121,25 @@ def forces(profile: Callable, x, y, chosen, g):
 
     start = jnp.zeros_like(x), jnp.zeros_like(x if y is None else y)
     return _blockwise(chosen, visit, start)
+
+
+def joint(profile: Callable, x, y):
+    """log Σ_ij exp s_ij and its gradient in x and in y, block after block."""
+    n = len(x)
+
+    def step(carry, at):
+        M, by_x, by_y = carry
+        apart, d2, score, mass = _read(profile, x, y, jnp.minimum(at, n - 1))
+        there = at < n
+        top = jnp.logaddexp(M, jax.nn.logsumexp(jnp.where(there, mass, -jnp.inf)))
+        level = jnp.where(top > -jnp.inf, top, 0)
+        q = jnp.where(there[:, None], jnp.exp(score - level), 0)
+        push = jnp.where(q > 0, q * 2 * slope_of(profile, d2), 0)[..., None] * apart
+        by_x, by_y = (by * jnp.exp(M - level) for by in (by_x, by_y))
+        by_x = by_x.at[jnp.minimum(at, n - 1)].add(jnp.sum(push, 1))
+        return (top, by_x, by_y - jnp.sum(push, 0)), None
+
+    blocks = jnp.arange(n + -n % BLOCK, dtype=jnp.int32).reshape(-1, BLOCK)
+    nobody = jnp.full((), -jnp.inf, x.dtype)
+    start = nobody, jnp.zeros_like(x), jnp.zeros_like(x if y is None else y)
+    return lax.scan(step, start, blocks)[0]
