@@ -154,26 +154,43 @@ def _now(args, schedules, step):
         return [schedule(step) if schedule else arg for arg, schedule in pairs]
 
 
-@ft.partial(jax.jit, static_argnames=("loss", "schedules"))
-def _value(loss, z, args, schedules, step):
-    return loss(z, *_now(args, schedules, step))
+def _telling(args, told):
+    """Whoever can leave out what nobody looks at is told when somebody does."""
+    able = lambda arg: hasattr(arg, "telling")
+    tell = lambda arg: arg.telling(told) if able(arg) else arg
+    return jax.tree.map(tell, args, is_leaf=able)
+
+
+def _number(loss):
+    """The loss, seen to be a number when it is traced."""
+
+    def number(z, *args):
+        said = loss(z, *args)
+        got = f"shape {getattr(said, 'shape', type(said).__name__)}"
+        good = getattr(said, "shape", None) == ()
+        check.require(good, "loss", got, "a function to a number")
+        return said
+
+    return number
 
 
 @ft.partial(
-    jax.jit, static_argnames=("loss", "optimizer", "schedules", "steps", "told")
+    jax.jit, static_argnames=("loss", "optimizer", "schedules", "steps", "all_")
 )
-def _chunk(loss, optimizer, z, state, args, first, schedules, steps, told):
-    """Some steps; the loss of every one of them if it is to be told."""
+def _chunk(loss, optimizer, z, state, args, first, schedules, steps, all_):
+    """Some steps, and the loss of all of them, or of the last."""
 
     def step(carry, count):
         z, state = carry
-        now = _now(args, schedules, count)
-        value, slope = jax.value_and_grad(loss)(z, *now)
+        last = count == first + (steps - 1)
+        now = _now(args if all_ else _telling(args, last), schedules, count)
+        value, slope = jax.value_and_grad(_number(loss))(z, *now)
         change, state = _update(optimizer, slope, state, z)
-        return (optax.apply_updates(z, change), state), value if told else None
+        return (optax.apply_updates(z, change), state), value
 
     counts = first + jnp.arange(steps, dtype=jnp.int32)
-    return lax.scan(step, (z, state), counts)
+    (z, state), values = lax.scan(step, (z, state), counts)
+    return z, state, values if all_ else values[-1:]
 
 
 def _told(callbacks, step, loss, z) -> bool:
@@ -207,12 +224,12 @@ def minimize(
             a schedule: the loss gets what it says of the step, counted from 0 here.
         state: the optimizer's, from an earlier history; None: a fresh one.
         callbacks: (step, loss, z) -> True to stop; called after every chunk.
-        every: 1 tells the loss of each step. A larger number tells it after every so
-            many steps, which are then one chunk: a slope alone may cost half as much.
+        every: 1 tells the loss of each step. A larger number makes chunks of so many
+            steps and tells the loss of the last: a slope alone may cost half as much.
 
     Returns:
-        z, and a history with `.loss` (of each step before its update; or after every
-        so many) and `.state`.
+        z, and a history with `.loss` (of each step, or of the last of every so many,
+        before its update) and `.state`.
 
     Raises:
         InvalidInput: steps < 0, every < 1, a loss that is no number, a z that is not
@@ -230,7 +247,6 @@ def minimize(
     steps, every = check.count("steps", steps, 0), check.count("every", every, 1)
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)
     run = _Run(loss, optimizer, *_apart(_prepared(args)), every)
-    run.checked(z)
     state, history, done = optimizer.init(z) if state is None else state, [], 0
     interrupted = False
     try:
@@ -260,38 +276,18 @@ class _Run(NamedTuple):
     def length(self) -> int:
         return CHUNK if self.every == 1 else self.every
 
-    def checked(self, z) -> None:
-        count = jax.ShapeDtypeStruct((), np.int32)
-        value = ft.partial(_value, self.loss, schedules=self.schedules)
-        said = jax.eval_shape(
-            lambda z, args, at: value(z, args, step=at), z, self.args, count
-        )
-        got = f"shape {getattr(said, 'shape', type(said).__name__)}"
-        number = getattr(said, "shape", None) == ()
-        check.require(number, "loss", got, "a function to a number")
-
     def chunk(self, z, state, done: int, steps: int):
         """Some steps from here, and the losses that are told of them."""
         go = ft.partial(
             _chunk,
-            self.loss,
-            self.optimizer,
-            z,
-            state,
-            self.args,
-            np.int32(done),
-            self.schedules,
-            steps,
+            *(self.loss, self.optimizer, z, state, self.args, np.int32(done)),
+            schedules=self.schedules,
+            steps=steps,
         )
-        if self.every == 1:
-            (after, new), values = go(told=True)
-            return after, new, _finite(np.asarray(values), done, z)
-        (after, new), _ = go(told=False)
-        step = np.int32(done + steps)
-        value = _value(self.loss, after, self.args, self.schedules, step)
-        if not np.isfinite(value):  # at which of the steps?
-            _finite(np.asarray(go(told=True)[1]), done, z)
-        return after, new, _finite(np.asarray(value)[None], done + steps, z)
+        after, new, values = go(all_=self.every == 1)
+        if self.every > 1 and not np.isfinite(values[0]):  # at which of the steps?
+            _finite(np.asarray(go(all_=True)[-1]), done, z)
+        return after, new, _finite(np.asarray(values), done + steps - len(values), z)
 
 
 def _finite(values, done, z):

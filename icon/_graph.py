@@ -450,7 +450,9 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
 
     _square(graph)
     there = _to_sparse(graph)
-    both = sp.csr_array(there + 1j * there.T)  # an edge and its reverse, as one number
+    kind = np.result_type(graph.logit.dtype, np.complex64)
+    there = there.astype(kind)  # an edge and its reverse, as one number
+    both = sp.csr_array(there + 1j * there.T)
     weight = combine(both.data.real, both.data.imag)
     merged = sp.csr_array((weight, both.indices, both.indptr), shape=graph.shape)
     return _from_sparse(merged, graph.logit.dtype, graph.within)

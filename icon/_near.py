@@ -17,7 +17,7 @@ from icon import _checks as check
 from icon._numerics import FEW, HIGHEST, common, sqrt, unit, widen
 
 
-BLOCK = 256  # anchors at a time
+BLOCK = 128  # anchors at a time
 CHAIN = 64  # of which so many after each other: top_k has one thread
 BUDGET = 2**24  # floats that a block may take
 GROUPS = 16

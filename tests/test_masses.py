@@ -287,6 +287,26 @@ def test_a_cusp_is_refused_and_takes_the_exact_path(make):
     assert far.ready is None
 
 
+def in_the_plane(a, b):
+    """A kernel that names its two axes."""
+    return -jnp.log1p((a[0] - b[:, 0]) ** 2 + (a[1] - b[:, 1]) ** 2)
+
+
+def flat_further_on(a, b):
+    """A kernel that counts its axes."""
+    return -jnp.log1p(jnp.sum((a[None] - b) ** 2, 1)) * a.shape[0] / 2
+
+
+@pytest.mark.parametrize("kernel", [in_the_plane, flat_further_on])
+def test_a_kernel_may_need_its_dimensions(kernel):
+    z = layout(200)
+    said, slope = joint_of(lambda z: icon.points(kernel, z), spacing=0.45)(z)
+    mass, force = reference("dof 1", z)
+    share = np.exp(mass - lse(mass))
+    assert abs(said - lse(mass)) < 1e-3
+    assert apart(slope, moved(force, share, True)) <= 2.5e-2
+
+
 def test_a_kernel_of_more_than_the_distance_is_refused():
     with pytest.raises(icon.InvalidInput, match="^q: .*more than the distance"):
         icon.interpolated(icon.points(crooked, layout(30)))
@@ -459,3 +479,13 @@ def test_a_hub_costs_its_edges_and_not_its_length_for_everybody():
 
     compiled = jax.jit(jax.grad(loss)).lower(layout(n), p.prepared()).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 8 * n * n
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_spectra_of_the_host_are_those_of_the_device(d):
+    m = grid.Mesh(lambda d2: 1 / (1 + d2), jnp.float32(0.45), 5)
+    for size, known in grid.spectra(m, (16, 24), d, "float32").items():
+        for got, meant in zip(
+            known, grid.spectrum(m, size, d, jnp.float32), strict=True
+        ):
+            assert apart(got, meant) < 1e-4

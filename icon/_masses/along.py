@@ -5,6 +5,7 @@ Once, before training, each edge is listed from both its ends in chunks of 16, w
 pairs alike, because a symmetric score only sees the sum. Its gradient only gathers.
 """
 
+import dataclasses
 import functools as ft
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ class Edges(NamedTuple):
     anchor: Any  # [c], sorted: whose row each chunk is part of
     index: Any  # [c, 16]
     weight: Any  # [c, 16], zero where padded
+    told: Any = None  # whether the sum itself is looked at; None: it is
 
 
 def chunked(matrix, dtype) -> Edges:
@@ -37,7 +39,7 @@ def chunked(matrix, dtype) -> Edges:
     chunks = -(-degree // WIDTH)
     first = np.cumsum(chunks) - chunks
     slot = np.repeat(first * WIDTH - matrix.indptr[:-1], degree)
-    slot = slot + np.arange(matrix.nnz)
+    slot += np.arange(matrix.nnz, dtype=slot.dtype)
     total = max(1, -(-int(chunks.sum()) // STRIP)) * STRIP  # whole strips
     index = np.zeros(total * WIDTH, np.int32)
     weight = np.zeros(total * WIDTH, dtype)
@@ -77,14 +79,18 @@ def _spans(x, edges: Edges):
 @ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def pull(profile: Callable, x, params, edges: Edges):
     """Σ_e w_e s(|x_i - x_j|²) over edges that are listed from both ends."""
-    return _pulled(profile, x, params, edges)
+    sum_ = lambda: _pulled(profile, x, params, edges)
+    if edges.told is None:
+        return sum_()
+    return lax.cond(edges.told, sum_, lambda: jnp.zeros((), x.dtype))
 
 
 def _pulled(profile, x, params, edges):
     def strip(edges):
         return jnp.sum(edges.weight * profile(_spans(x, edges)[1], **params))
 
-    strips = jax.tree.map(lambda v: v.reshape(-1, STRIP, *v.shape[1:]), edges)
+    cut = lambda v: v.reshape(-1, STRIP, *v.shape[1:])
+    strips = jax.tree.map(cut, edges._replace(told=None))
     return jnp.sum(lax.map(strip, strips))
 
 
@@ -144,6 +150,11 @@ class BothEnds:
     def prepared(self):
         return self
 
+    def telling(self, told):
+        """The same, but the sum over its edges is only worked out where it is told."""
+        joint, alike = (edges._replace(told=told) for edges in (self.joint, self.alike))
+        return dataclasses.replace(self, joint=joint, alike=alike)
+
     def visit(self, i):
         return self.base.visit(i)
 
@@ -173,14 +184,15 @@ def _along(q, edges):
 
 def both_ends(graph, matrix):
     """A graph over one set and its weights [n, n], made ready for many steps."""
-    import scipy.sparse as sp
-
     mass = np.asarray(matrix.sum(1)).ravel()
     there, kind = mass > 0, np.dtype(graph.logit.dtype)
     share = there / np.where(there, mass, 1) / max(1, there.sum())
-    joint = matrix / max(mass.sum(), np.finfo(kind).tiny)
-    both = joint + 1j * sp.csr_array(sp.diags_array(share) @ matrix)  # listed once
-    edges = chunked((both + both.T) / 2, np.result_type(kind, np.complex64))
+    total = max(mass.sum(), np.finfo(kind).tiny)
+    each = (1 / total + 1j * share) / 2  # both weights of an edge, listed once
+    pair = each.astype(np.result_type(kind, np.complex64))
+    both = matrix.astype(pair.dtype)
+    both.data *= np.repeat(pair, np.diff(matrix.indptr))
+    edges = chunked(both + both.T.tocsr(), pair.dtype)
     told = lambda weight: edges._replace(weight=jnp.asarray(weight, kind))
     one, two = told(edges.weight.real), told(edges.weight.imag)
     return BothEnds(graph, one, two, _said(matrix, mass, kind))
@@ -190,7 +202,7 @@ def _said(matrix, mass, kind):
     """A_i = E_{j~p_i} s^p_ij and N_i, by row."""
     data = matrix.data
     at_zero = np.log(np.where(data > 0, data, 1)) * data
-    rows = np.repeat(np.arange(len(mass)), np.diff(matrix.indptr))
-    sums = np.bincount(rows, at_zero, len(mass)) / np.where(mass > 0, mass, 1)
+    ends = np.concatenate([[0], np.cumsum(at_zero)])[matrix.indptr]
+    sums = np.diff(ends) / np.where(mass > 0, mass, 1)
     with np.errstate(divide="ignore"):
         return jnp.asarray(sums, kind), jnp.asarray(np.log(mass), kind)
