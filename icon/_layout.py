@@ -293,6 +293,20 @@ def lay_out(
     )
 
 
+def wide(loss: Layout) -> Callable:
+    """A callback that warns once when a layout has outgrown the largest grid."""
+    told = []
+
+    def look(step, _, z):
+        if not told and not interpolated(loss.q(jnp.asarray(z))).fits():
+            told.append(step)
+            said = f"at step {step} the layout spans more than the largest grid"
+            slow = "every pair is summed from here on, exactly and slowly"
+            warnings.warn(f"{said}: {slow}", stacklevel=2)
+
+    return look
+
+
 # ------------------------------------------------------- when it is done
 
 

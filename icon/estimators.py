@@ -581,7 +581,8 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         tell = lambda f: lambda step, loss, z: f(step, loss, np.asarray(z))
         with _telling(self.verbose, plan.steps) as bar:
             own = [tell(f) for f in self.callbacks]
-            watch = [*bar, *own, layout.settled(plan, float(self.tol))]
+            done = layout.settled(plan, float(self.tol))
+            watch = [*bar, *own, layout.wide(loss), done]
             z, history = layout.lay_out(loss, start, p, plan, watch)
         self.embedding_ = np.array(z)
         self.loss_, self.learning_rate_ = history.loss, plan.rates(len(z)).then

@@ -214,3 +214,12 @@ def test_blocks_hold_every_row_once_and_their_sizes_are_few():
         assert np.array_equal(ids[:n], np.arange(n)) and (ids[n:] == n - 1).all()
     sizes = {len(_layout.blocks(n)[0]) for n in range(1, 9000, 7)}
     assert sizes == {256, 512, 1024, 2048, 4096}
+
+
+def test_a_layout_that_outgrows_the_grid_says_so_once():
+    look = _layout.wide(_layout.Layout())
+    small = np.random.default_rng(0).normal(size=(4100, 2)).astype(np.float32)
+    look(50, 1.0, small)
+    with pytest.warns(UserWarning, match="at step 100 .* every pair is summed"):
+        look(100, 1.0, small * 1000)
+    look(150, 1.0, small * 1000)

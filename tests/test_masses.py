@@ -227,6 +227,15 @@ def test_a_span_past_the_last_grid_is_summed_exactly(joint):
     assert apart(slope, moved(force, weight, True)) <= 1e-5
 
 
+def test_it_is_known_whether_the_grid_has_room():
+    z = layout(200)
+    fits = lambda z, **options: icon.interpolated(icon.student_t(z), **options).fits()
+    span = np.ptp(z, 0).max()
+    assert fits(z, spacing=0.45) and fits(z * 450 / span, spacing=0.45)
+    assert not fits(z * 470 / span, spacing=0.45)
+    assert fits(z * 1000)
+
+
 def test_points_in_one_place():
     z = np.zeros((50, 2), np.float32)
     for spacing in (None, 0.45):

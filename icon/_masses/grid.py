@@ -20,7 +20,7 @@ from numpy.polynomial import Polynomial
 IN_BOUNDS: Any = dict(mode="promise_in_bounds")
 RUNGS = {  # nodes along one axis: six programs at most, the last for 1,000 widths
     1: (256, 1024, 4096, 16384, 65536),
-    2: (64, 192, 320, 480, 576, 1024),
+    2: (64, 192, 320, 480, 640, 1024),
     3: (32, 48, 64, 96, 128),
 }
 
