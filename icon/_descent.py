@@ -225,7 +225,8 @@ def minimize(
         state: the optimizer's, from an earlier history; None: a fresh one.
         callbacks: (step, loss, z) -> True to stop; called after every chunk.
         every: 1 tells the loss of each step. A larger number makes chunks of so many
-            steps and tells the loss of the last: a slope alone may cost half as much.
+            steps and tells the loss of the last: a slope alone may cost half as much,
+            where it does not depend on the value of what is summed along a graph.
 
     Returns:
         z, and a history with `.loss` (of each step, or of the last of every so many,
@@ -285,8 +286,10 @@ class _Run(NamedTuple):
             steps=steps,
         )
         after, new, values = go(all_=self.every == 1)
-        if self.every > 1 and not np.isfinite(values[0]):  # at which of the steps?
-            _finite(np.asarray(go(all_=True)[-1]), done, z)
+        if self.every > 1 and not np.isfinite(values[0]):
+            # at which step? or did a slope need what was left out?
+            after, new, every = go(all_=True)
+            values = _finite(np.asarray(every), done, z)[-1:]
         return after, new, _finite(np.asarray(values), done + steps - len(values), z)
 
 

@@ -79,7 +79,8 @@ class Graph:
     def _both_ends(self):
         from icon._masses.along import both_ends
 
-        return both_ends(self, _to_sparse(self))
+        with jax.ensure_compile_time_eval():  # it outlives whoever traces
+            return both_ends(self, _to_sparse(self))
 
     def reweighed(self, weight) -> "Graph":
         weight = check.weights("weight", weight, self.logit, self.count)

@@ -487,7 +487,13 @@ TABLE = {
     ],
     "sampled": rows(
         lambda q=Q, key=KEY, count=2: icon.sampled(q, key, count),
-        q=strangers() | {"a continuum": CLOUD},
+        q=strangers()
+        | {
+            "a continuum": CLOUD,
+            "a limit": icon.wide(Q),
+            "a graph": GRAPH,
+            "a list": icon.among(Q, LISTED),
+        },
         key=keys(),
         count=counts(),
     ),

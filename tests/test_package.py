@@ -116,7 +116,7 @@ MAY = {
     "_latent.py": {"_checks", "_numerics", "_points"},
     "_graph.py": {"_checks", "_masses", "_numerics", "_points"},
     "_masses/grid.py": set(),
-    "_masses/pairs.py": {"_points"},
+    "_masses/pairs.py": {"_numerics", "_points"},
     "_masses/along.py": {"_masses", "_points"},
     "_masses/sampled.py": {"_checks", "_numerics", "_points"},
     "_masses/interpolated.py": {

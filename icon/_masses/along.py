@@ -41,11 +41,11 @@ def chunked(matrix, dtype) -> Edges:
     slot = np.repeat(first * WIDTH - matrix.indptr[:-1], degree)
     slot += np.arange(matrix.nnz, dtype=slot.dtype)
     total = max(1, -(-int(chunks.sum()) // STRIP)) * STRIP  # whole strips
-    index = np.zeros(total * WIDTH, np.int32)
-    weight = np.zeros(total * WIDTH, dtype)
-    index[slot], weight[slot] = matrix.indices, matrix.data
     anchor = np.full(total, len(degree) - 1, np.int32)
     anchor[: chunks.sum()] = np.repeat(np.arange(len(degree)), chunks)
+    index = np.repeat(anchor, WIDTH)  # where nobody is listed, the anchor itself
+    weight = np.zeros(total * WIDTH, dtype)
+    index[slot], weight[slot] = matrix.indices, matrix.data
     cut = lambda v: v.reshape(total, WIDTH)
     return Edges(jnp.asarray(anchor), jnp.asarray(cut(index)), cut(weight))
 
@@ -82,12 +82,14 @@ def pull(profile: Callable, x, params, edges: Edges):
     sum_ = lambda: _pulled(profile, x, params, edges)
     if edges.told is None:
         return sum_()
-    return lax.cond(edges.told, sum_, lambda: jnp.zeros((), x.dtype))
+    untold = jnp.full((), jnp.nan, x.dtype)  # a slope that needs it is to be seen
+    return lax.cond(edges.told, sum_, lambda: untold)
 
 
 def _pulled(profile, x, params, edges):
     def strip(edges):
-        return jnp.sum(edges.weight * profile(_spans(x, edges)[1], **params))
+        score = profile(_spans(x, edges)[1], **params)
+        return jnp.sum(edges.weight * jnp.where(edges.weight != 0, score, 0))
 
     cut = lambda v: v.reshape(-1, STRIP, *v.shape[1:])
     strips = jax.tree.map(cut, edges._replace(told=None))
@@ -101,7 +103,8 @@ def _pull_fwd(profile, x, params, edges):
 def _pull_bwd(profile, saved, g):
     x, params, edges = saved
     apart, d2 = _spans(x, edges)
-    weight = edges.weight * slope_of(ft.partial(profile, **params), d2)
+    slope = slope_of(ft.partial(profile, **params), d2)
+    weight = edges.weight * jnp.where(edges.weight != 0, slope, 0)
     rows = [jnp.sum(weight.astype(z.dtype) * z, 1) for z in apart]
     collect = ft.partial(
         jax.ops.segment_sum,

@@ -18,6 +18,7 @@ from numpy.polynomial import Polynomial
 
 
 IN_BOUNDS: Any = dict(mode="promise_in_bounds")
+FAR = 2**30  # nodes that an integer can count
 RUNGS = {  # nodes along one axis: six programs at most, the last for 1,000 widths
     1: (256, 1024, 4096, 16384, 65536),
     2: (64, 192, 320, 480, 640, 1024),
@@ -152,7 +153,7 @@ def middle(*sets):
 
 def place(x: Float[Array, "n d"], center, m: Mesh) -> Place:
     at = (x - center[None]) / m.spacing + m.order / 2
-    under = jnp.floor(at)
+    under = jnp.clip(jnp.floor(at), -FAR, FAR)
     past = at - under
     return Place(under.astype(jnp.int32), [past[:, k] for k in range(x.shape[1])])
 
@@ -253,5 +254,5 @@ def field(m: Mesh, sizes, sources: Place, charge, targets: Place | None = None):
 def smallest(sizes, order: int, *places: Place):
     """The first rung with room for everybody, or one past the last."""
     reach = ft.reduce(jnp.maximum, [jnp.max(jnp.abs(p.node)) for p in places])
-    room = jnp.asarray([size - order - 1 for size in sizes], jnp.int32)
-    return jnp.sum(2 * reach > room)
+    room = jnp.asarray([(size - order - 1) // 2 for size in sizes], jnp.int32)
+    return jnp.sum(reach > room)

@@ -14,7 +14,7 @@ from jax import lax
 from icon import _checks as check
 from icon._kernels import Radial
 from icon._masses import along, grid, pairs
-from icon._numerics import instantiated
+from icon._numerics import instantiated, widen
 from icon._points import FINITE, Points, pytree, static
 
 
@@ -52,24 +52,27 @@ def profile_of(q: Points) -> Callable:
     return told[0]
 
 
+def _known(params):
+    """Numbers that can be looked at: themselves, or ones in place of what is traced."""
+    one = lambda x: x if check.concrete(x) else np.ones(jnp.shape(x), x.dtype)
+    return jax.tree.map(one, params)
+
+
 def _sees_only_how_far(q, profile) -> bool:
     """Whether a kernel is this function of the distance, at some random places."""
     d, rng = q.anchors.shape[1], np.random.default_rng(0)
     a, b = rng.normal(size=(2, 8, d)).astype(q.anchors.dtype)
 
     def apart(params):
-        told = jnp.stack(
-            [q.kernel(x, jnp.asarray(b), **params) for x in map(jnp.asarray, a)]
-        )
+        told = [q.kernel(jnp.asarray(x), jnp.asarray(b), **params) for x in a]
+        told = jnp.stack(told)
         meant = profile(jnp.asarray(((a[:, None] - b[None]) ** 2).sum(-1)), **params)
-        return jnp.max(jnp.abs(told - meant)) / (1 + jnp.max(jnp.abs(told)))
+        return jnp.max(jnp.abs(told - meant)), jnp.max(told) - jnp.min(told)
 
     try:
-        if not check.concrete(q.params):
-            jax.eval_shape(apart, q.params)
-            return True
         with jax.ensure_compile_time_eval():
-            return bool(jax.jit(apart)(q.params) < 1e-3)
+            off, span = jax.jit(apart)(_known(q.params))
+            return bool(off <= 1e-3 * span)
     except (TypeError, ValueError, IndexError):
         return False  # it wants points of as many dimensions as there are
 
@@ -127,11 +130,11 @@ class OnGrid(ByPairs):
 
     def ready(self, q) -> Any:
         """The spectra of the kernel, worked out once where its numbers are known."""
-        if not check.concrete(q.params):
+        if not check.concrete(q.params) or any(map(np.ndim, q.params.values())):
             return None
         d, kind = q.anchors.shape[1], np.dtype(q.anchors.dtype).name
         params = tuple((k, np.asarray(v).item()) for k, v in q.params.items())
-        return _spectra(self, params, d, kind)
+        return _spectra(self, params, d, kind), q.params
 
     def top(self, params, dtype):
         return self.profile(jnp.zeros((), dtype), **params)
@@ -145,8 +148,8 @@ class OnGrid(ByPairs):
 
     def mesh(self, params, ready, dtype) -> grid.Mesh:
         wide = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
-        spacing = self.spacing * wide
-        return grid.Mesh(self.kernel(params), spacing, self.order, ready)
+        spacing, known = self.spacing * wide, ready and ready[0]
+        return grid.Mesh(self.kernel(params), spacing, self.order, known)
 
     def field(self, params, ready, x, y, charge):
         m, sizes = self.mesh(params, ready, x.dtype), grid.RUNGS[x.shape[1]]
@@ -177,7 +180,7 @@ def _masses(engine, x, y, params, ready):
     """log Σ_j k(x_i - y_j) of all anchors; the sums, their slopes, who is faint."""
     one = jnp.ones(len(x if y is None else y), x.dtype)
     mass, slope = engine.field(params, ready, x, y, one)
-    faint = ~(mass > engine.floor(mass))
+    faint = ~((mass > engine.floor(mass)) & (mass < jnp.inf))
     known = jnp.log(jnp.where(faint, 1, mass)) + engine.top(params, x.dtype)
     profile = ft.partial(engine.profile, **params)
     return pairs.log_masses(profile, x, y, faint, known), mass, slope, faint
@@ -230,7 +233,11 @@ def _log_masses_bwd(engine, saved, g):
 
 def _by_params(answer, engine, x, y, params, g):
     """Few numbers, many anchors: forward through the kernel's spectrum."""
-    said = lambda params: jnp.sum(g * answer(engine, x, y, params, None)[0])
+
+    def said(params):
+        M = answer(engine, x, y, params, None)[0]
+        return jnp.sum(g * jnp.where(M > -jnp.inf, M, 0))
+
     return jax.jacfwd(said)(params)
 
 
@@ -261,7 +268,8 @@ def _joint(engine, x, y, params, ready):
         M, by_x, by_y = pairs.joint(profile, x, y)
         return M, by_x + by_y if y is None else by_x, None if y is None else by_y
 
-    return lax.cond(total > n * engine.floor(mass), met, far)
+    sound = (total > n * engine.floor(mass)) & (total < jnp.inf)
+    return lax.cond(sound, met, far)
 
 
 def _joint_fwd(engine, x, y, params, ready):
@@ -324,6 +332,7 @@ class Interpolated:
         q = self.base
         if not q.within:
             return None
+        edges = edges._replace(weight=edges.weight.astype(q.anchors.dtype))
         return along.pull(self.engine.profile, q.anchors, q.params, edges)
 
     def fits(self) -> bool:
@@ -332,10 +341,16 @@ class Interpolated:
         return self.engine.fits(q.params, q.anchors, q.candidates)
 
     def log_masses(self):
-        return log_masses(self.engine, *self._told())
+        return self._sure(log_masses(self.engine, *self._told()))
 
     def joint_log_mass(self):
-        return joint_log_mass(self.engine, *self._told())
+        return self._sure(joint_log_mass(self.engine, *self._told()))
+
+    def _sure(self, mass):
+        """nan where a number was changed after its spectrum was worked out."""
+        known = self.ready[1] if self.ready else {}
+        same = [jnp.all(self.base.params[name] == known[name]) for name in known]
+        return jnp.where(ft.reduce(jnp.logical_and, same, True), mass, jnp.nan)
 
     def _told(self):
         return self.base.anchors, self.base.candidates, self.base.params, self.ready
@@ -389,6 +404,9 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
     smooth particle mesh Ewald method, 1995.
     """
     _plain(q)
+    wider = lambda x: None if x is None else widen(x)
+    wide = dict(anchors=wider(q.anchors), candidates=wider(q.candidates))
+    q = dataclasses.replace(q, **wide)
     profile, d = profile_of(q), q.anchors.shape[1]
     if spacing is None and (d > 3 or q.shape[0] * q.shape[1] <= FEW**2):
         return Interpolated(q, None, ByPairs(profile))
@@ -416,7 +434,6 @@ def _plain(q):
 
 
 def _smooth(q, profile) -> bool:
-    if not check.concrete(q.params):
-        return True  # what is learned was smooth to begin with
     with jax.ensure_compile_time_eval():
-        return bool(width(profile, q.params, np.dtype(q.anchors.dtype)) > 0)
+        wide = width(profile, _known(q.params), np.dtype(q.anchors.dtype))
+        return bool(wide > 0)

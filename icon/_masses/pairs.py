@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from icon._numerics import lse
 from icon._points import take
 
 
@@ -74,7 +75,7 @@ def _read(profile: Callable, x, y, ids):
     if y is None:
         me = ids[:, None] == jnp.arange(len(x), dtype=jnp.int32)[None]
         score = jnp.where(me, -jnp.inf, score)
-    return apart, d2, score, jax.nn.logsumexp(score, 1)
+    return apart, d2, score, jax.vmap(lse)(score)
 
 
 def _blockwise(chosen, visit, total):
@@ -113,7 +114,7 @@ def forces(profile: Callable, x, y, chosen, g):
 
     def visit(total, ids, there):
         apart, d2, score, mass = _read(profile, x, y, ids)
-        q = jnp.exp(score - mass[:, None])
+        q = jnp.exp(score - jnp.where(mass > -jnp.inf, mass, 0)[:, None])
         push = jnp.where(there, g[ids], 0)[:, None] * q * 2 * slope_of(profile, d2)
         push = jnp.where(q > 0, push, 0)[..., None] * apart
         by_x, by_y = total
@@ -131,7 +132,7 @@ def joint(profile: Callable, x, y):
         M, by_x, by_y = carry
         apart, d2, score, mass = _read(profile, x, y, jnp.minimum(at, n - 1))
         there = at < n
-        top = jnp.logaddexp(M, jax.nn.logsumexp(jnp.where(there, mass, -jnp.inf)))
+        top = lse(jnp.append(jnp.where(there, mass, -jnp.inf), M))
         level = jnp.where(top > -jnp.inf, top, 0)
         q = jnp.where(there[:, None], jnp.exp(score - level), 0)
         push = jnp.where(q > 0, q * 2 * slope_of(profile, d2), 0)[..., None] * apart

@@ -6,7 +6,7 @@ from typing import Any
 
 from icon import _checks as check
 from icon._numerics import lse
-from icon._points import drawn, pytree, static
+from icon._points import FINITE, drawn, pytree, static
 
 
 @pytree
@@ -70,4 +70,9 @@ def sampled(q, key, count: int) -> Sampled:
     """
     check.answers("q", q, "shape", "score", "log_mass")
     check.require(q.shape[1] is not None, "q", "a continuum", "listed candidates")
+    listed = hasattr(q, "listed") or hasattr(q, "visit")
+    summed = getattr(q, "reduction", FINITE) is FINITE and not listed
+    check.require(summed, "q", "a limit, or a list", "what sums over all candidates")
+    others = q.shape[1] - getattr(q, "within", False)
+    check.require(others > 0, "q", "one point alone", "somebody to draw")
     return Sampled(q, check.key("key", key), check.count("count", count, 1))
