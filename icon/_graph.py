@@ -454,7 +454,8 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
     kind = np.result_type(graph.logit.dtype, np.complex64)
     there = there.astype(kind)  # an edge and its reverse, as one number
     both = sp.csr_array(there + 1j * there.T)
-    weight = combine(both.data.real, both.data.imag)
+    pairs: Any = both.data
+    weight = combine(pairs.real, pairs.imag)
     merged = sp.csr_array((weight, both.indices, both.indptr), shape=graph.shape)
     return _from_sparse(merged, graph.logit.dtype, graph.within)
 
