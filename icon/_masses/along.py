@@ -38,9 +38,10 @@ def chunked(matrix, dtype) -> Edges:
     degree = np.diff(matrix.indptr)
     chunks = -(-degree // WIDTH)
     first = np.cumsum(chunks) - chunks
-    slot = np.repeat(first * WIDTH - matrix.indptr[:-1], degree)
-    slot += np.arange(matrix.nnz, dtype=slot.dtype)
     total = max(1, -(-int(chunks.sum()) // STRIP)) * STRIP  # whole strips
+    count = np.int32 if total * WIDTH < 2**31 else np.int64
+    slot = np.repeat((first * WIDTH - matrix.indptr[:-1]).astype(count), degree)
+    slot += np.arange(matrix.nnz, dtype=count)
     anchor = np.full(total, len(degree) - 1, np.int32)
     anchor[: chunks.sum()] = np.repeat(np.arange(len(degree)), chunks)
     index = np.repeat(anchor, WIDTH)  # where nobody is listed, the anchor itself
@@ -189,16 +190,20 @@ def both_ends(graph, matrix):
     """A graph over one set and its weights [n, n], made ready for many steps."""
     mass = np.asarray(matrix.sum(1)).ravel()
     there, kind = mass > 0, np.dtype(graph.logit.dtype)
+    said = _said(matrix, mass, kind)
     share = there / np.where(there, mass, 1) / max(1, there.sum())
     total = max(mass.sum(), np.finfo(kind).tiny)
     each = (1 / total + 1j * share) / 2  # both weights of an edge, listed once
     pair = each.astype(np.result_type(kind, np.complex64))
     both = matrix.astype(pair.dtype)
-    both.data *= np.repeat(pair, np.diff(matrix.indptr))
-    edges = chunked(both + both.T.tocsr(), pair.dtype)
+    del matrix  # millions of edges: what is used up is let go
+    both.data *= np.repeat(pair, np.diff(both.indptr))
+    both = both + both.T.tocsr()
+    edges = chunked(both, pair.dtype)
+    del both
     told = lambda weight: edges._replace(weight=jnp.asarray(weight, kind))
     one, two = told(edges.weight.real), told(edges.weight.imag)
-    return BothEnds(graph, one, two, _said(matrix, mass, kind))
+    return BothEnds(graph, one, two, said)
 
 
 def _said(matrix, mass, kind):
