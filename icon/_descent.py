@@ -135,11 +135,11 @@ def _update(optimizer, slope, state, params):
         return optimizer.update(slope, state, params)
 
 
-def _prepared(args):
-    """Whatever can be worked out once before many steps, is."""
-    able = lambda arg: hasattr(arg, "prepared")
-    ready = lambda arg: arg.prepared() if able(arg) else arg
-    return jax.tree.map(ready, args, is_leaf=able)
+def _asked(args, name: str, *about):
+    """The arguments; those who answer to a name, as they answer."""
+    able = lambda arg: hasattr(arg, name)
+    answer = lambda arg: getattr(arg, name)(*about) if able(arg) else arg
+    return jax.tree.map(answer, args, is_leaf=able)
 
 
 def _apart(args):
@@ -152,13 +152,6 @@ def _now(args, schedules, step):
     pairs = zip(args, schedules, strict=True)
     with jax.numpy_dtype_promotion("standard"):  # steps are integers
         return [schedule(step) if schedule else arg for arg, schedule in pairs]
-
-
-def _telling(args, told):
-    """Whoever can leave out what nobody looks at is told when somebody does."""
-    able = lambda arg: hasattr(arg, "telling")
-    tell = lambda arg: arg.telling(told) if able(arg) else arg
-    return jax.tree.map(tell, args, is_leaf=able)
 
 
 def _number(loss):
@@ -182,8 +175,9 @@ def _chunk(loss, optimizer, z, state, args, first, schedules, steps, all_):
 
     def step(carry, count):
         z, state = carry
-        last = count == first + (steps - 1)
-        now = _now(args if all_ else _telling(args, last), schedules, count)
+        last = count == first + (steps - 1)  # the only one that is looked at
+        seen = args if all_ else _asked(args, "telling", last)
+        now = _now(seen, schedules, count)
         value, slope = jax.value_and_grad(_number(loss))(z, *now)
         change, state = _update(optimizer, slope, state, z)
         return (optax.apply_updates(z, change), state), value
@@ -247,7 +241,7 @@ def minimize(
     """
     steps, every = check.count("steps", steps, 0), check.count("every", every, 1)
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)
-    run = _Run(loss, optimizer, *_apart(_prepared(args)), every)
+    run = _Run(loss, optimizer, *_apart(_asked(args, "prepared")), every)
     state, history, done = optimizer.init(z) if state is None else state, [], 0
     interrupted = False
     try:

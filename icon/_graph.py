@@ -69,7 +69,7 @@ class Graph:
     @property
     def T(self) -> "Graph":
         check.require(check.concrete(self), "q.T", "a traced graph", "T outside of jit")
-        return _from_sparse(_to_sparse(self).T, self.logit.dtype, self.within)
+        return _from_sparse(to_sparse(self).T, self.logit.dtype, self.within)
 
     def prepared(self):
         """The same p with its edges seen from both ends, once, before many steps."""
@@ -80,7 +80,7 @@ class Graph:
         from icon._masses.along import both_ends
 
         with jax.ensure_compile_time_eval():  # it outlives whoever traces
-            return both_ends(self, _to_sparse(self))
+            return both_ends(self, to_sparse(self))
 
     def reweighed(self, weight) -> "Graph":
         weight = check.weights("weight", weight, self.logit, self.count)
@@ -349,12 +349,14 @@ def fuzzy(index: Listed, distance: Apart, *, candidates: int | None = None) -> G
 # ------------------------------------------------------- from graphs, on the host
 
 
-def _to_sparse(graph: Graph):
+def to_sparse(graph: Graph):
+    """A graph's weights as a sparse matrix, on the host."""
     import scipy.sparse as sp
 
-    data = np.exp(np.asarray(graph.logit, np.float64))
     index, start = np.asarray(graph.index), np.asarray(graph.start)
-    return sp.csr_array((data, index, start), shape=graph.shape)
+    data = np.exp(np.asarray(graph.logit, np.float64))
+    there = slice(start[-1])  # a graph without an edge still stores one, of no weight
+    return sp.csr_array((data[there], index[there], start), shape=graph.shape)
 
 
 def _from_sparse(matrix, dtype, within: bool) -> Graph:
@@ -450,7 +452,7 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
     import scipy.sparse as sp
 
     _square(graph)
-    there = _to_sparse(graph)
+    there = to_sparse(graph)
     kind = np.result_type(graph.logit.dtype, np.complex64)
     there = there.astype(kind)  # an edge and its reverse, as one number
     both = sp.csr_array(there + 1j * there.T)
@@ -515,7 +517,7 @@ def propagate(
 
     _square(graph)
     steps = check.count("steps", steps, 0)
-    walk = step = _normalized(_to_sparse(graph))
+    walk = step = _normalized(to_sparse(graph))
     total = walk
     for _ in range(steps):
         walk = walk @ step

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from icon import _checks as check
 from icon._descent import gains, minimize
-from icon._graph import Graph
+from icon._graph import Graph, to_sparse
 from icon._loss import cross_entropy, terms
 from icon._masses.interpolated import interpolated
 from icon._points import student_t
@@ -131,7 +131,7 @@ def spectral(p: Graph, components: int, rng) -> Start | None:
     from scipy.sparse.linalg import ArpackError
     from sklearn.manifold import spectral_embedding
 
-    matrix = weights_of(p)
+    matrix = to_sparse(p)
     few = p.shape[0] <= components + 1
     if few or connected_components(matrix, directed=False)[0] > 1:
         return None
@@ -164,15 +164,6 @@ def given(init, shape: tuple[int, int], rng) -> Start:
         size = abs(z).max() or 1
         z = z + np.float32(SMALL * size * rng.normal(size=shape))
     return z
-
-
-def weights_of(p: Graph):
-    """A graph's weights as a sparse matrix, on the host."""
-    import scipy.sparse as sp
-
-    index, start = np.asarray(p.index), np.asarray(p.start)
-    data = np.exp(np.asarray(p.logit, np.float64))[: start[-1]]
-    return sp.csr_array((data, index[: start[-1]], start), shape=p.shape)
 
 
 # ------------------------------------------------------- how hard it is pulled
@@ -402,7 +393,7 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     effects in single-cell classification, 2021.
     """
     old = jnp.asarray(old, jnp.float32)
-    mean = weights_of(p) @ np.asarray(old, np.float64)
+    mean = to_sparse(p) @ np.asarray(old, np.float64)
     move = _mover(Phases(0, RATE, RATE))
     start, alone = jnp.asarray(mean, jnp.float32), Placing(q)
     z, _ = minimize(alone, start, move, PLACED, args=(p, old), every=PLACED)

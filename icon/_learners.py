@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from icon import _cells as cells
+from icon import _layout as layout
 from icon._numerics import unit
 from icon._sources import FREELY, WIDTH
 
@@ -103,14 +104,12 @@ def retracted(who: Learner, sides) -> optax.GradientTransformation:
 
 def principal(x):
     """The plane of largest variance, of standard deviation 1."""
-    x = x - x.mean(0)
-    u, s, _ = np.linalg.svd(x, full_matrices=False)
-    z = np.pad(u[:, :2] * s[:2], ((0, 0), (0, max(0, 2 - len(s)))))
-    return jnp.asarray(z / max(z.std(), 1e-12), jnp.float32)
+    z = layout.principal(np.asarray(x), 2, np.random.default_rng(0))
+    return jnp.asarray(z / z.std())
 
 
 FREE = Learner(
-    lambda key, x: principal(np.asarray(x)),
+    lambda key, x: principal(x),
     lambda params, x: params,
     lambda params, x: params,
     False,

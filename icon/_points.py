@@ -31,6 +31,15 @@ def pytree(cls):
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
 
 
+class Around:
+    """A neighbourhood round another, `base`, who is asked what it does not say."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "base":
+            raise AttributeError(name)
+        return getattr(self.base, name)
+
+
 def take(tree, at):
     return jax.tree.map(lambda x: x[at], tree)
 

@@ -1,5 +1,6 @@
 """What can be done from a terminal? icon table | embed | cells."""
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -207,21 +208,37 @@ def _plain(value):
 # ------------------------------------------------------- icon embed
 
 
+@dataclasses.dataclass(frozen=True)
+class How:
+    """How rows are laid out: as icon.estimators.TSNE takes it."""
+
+    n_components: int = 2
+    """Columns of the embedding."""
+    perplexity: tuple[float, ...] = (30.0,)
+    """The effective number of neighbours; several for several scales."""
+    early_exaggeration: float = 12.0
+    """Of the attraction, at first."""
+    early_exaggeration_iter: int = 250
+    """For so many steps."""
+    exaggeration: float = 1.0
+    """Of the attraction, later."""
+    max_iter: int = 750
+    """Steps in total."""
+    init: str = "pca"
+    """pca, spectral or random."""
+    metric: str = "euclidean"
+    """euclidean, cosine, manhattan, correlation, precomputed or affinity."""
+    dof: float = 1.0
+    """Degrees of freedom of the tail."""
+
+
 def embed(
     file: Path | None = None,
     /,
+    how: How = How(),  # noqa: B008
     features: str | None = None,
     labels: str | None = None,
     out: Path = Path("icon-embed"),
-    n_components: int = 2,
-    perplexity: tuple[float, ...] = (30.0,),
-    early_exaggeration: float = 12.0,
-    early_exaggeration_iter: int = 250,
-    exaggeration: float = 1.0,
-    max_iter: int = 750,
-    init: str = "pca",
-    metric: str = "euclidean",
-    dof: float = 1.0,
     seed: int = 0,
 ) -> None:
     """Lay out the rows of a file with t-SNE.
@@ -232,29 +249,19 @@ def embed(
 
     Args:
         file: a .npy, .npz or .csv file; scikit-learn's digits without one.
+        how: the settings of t-SNE.
         features: which array or columns to lay out; by default the only matrix.
         labels: which array or column has the labels; by default label, labels or y.
         out: the folder to write to.
-        n_components: columns of the embedding.
-        perplexity: the effective number of neighbours; several for several scales.
-        early_exaggeration: of the attraction, at first.
-        early_exaggeration_iter: for so many steps.
-        exaggeration: of the attraction, later.
-        max_iter: steps in total.
-        init: pca, spectral or random.
-        metric: euclidean, cosine, manhattan, correlation, precomputed or affinity.
-        dof: degrees of freedom of the tail.
         seed: decides a random start.
     """
-    asked = dict(locals())
     require(0 <= seed < 2**32, "seed", seed, "an integer from 0 to 2**32 - 1")
-    if n_components == 2:
+    if how.n_components == 2:
         _needs("matplotlib", "plot")
     found, folder = _dataset(file, features, labels, "a file"), _folder(out)
-    for name in ("file", "features", "labels", "out"):
-        del asked[name]
-    if len(perplexity) == 1:
-        asked["perplexity"] = perplexity[0]
+    asked = dataclasses.asdict(how) | dict(seed=seed)
+    if len(how.perplexity) == 1:
+        asked["perplexity"] = how.perplexity[0]
     model, seconds = _fitted(found.features, **asked)
     told = _told(model, found) | dict(settings=asked, seconds=seconds) | _versions()
     _keep(folder, model.embedding_, found.labels, told)
@@ -336,7 +343,9 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run a command; a mistake in its arguments is one line and exit status 2."""
     try:
         tyro = _needs("tyro", "cli")
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="icon", args=args)
+        flat = (tyro.conf.OmitArgPrefixes,)  # --perplexity, not --how.perplexity
+        run = tyro.extras.subcommand_cli_from_dict
+        run(COMMANDS, prog="icon", args=args, config=flat)
     except (InvalidInput, ImportError) as error:
         print(f"icon: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from icon import _checks as check
 from icon import _layout as layout
 from icon._checks import InvalidInput
-from icon._graph import Graph, entropic, graph, symmetrize, uniform
+from icon._graph import Graph, entropic, graph, symmetrize, to_sparse, uniform
 from icon._loss import kl
 from icon._masses.interpolated import interpolated
 from icon._near import METRICS, knn, near
@@ -266,7 +266,7 @@ def _levels(perplexity, n: int) -> tuple[list[float], list[float]]:
 
 def entropy(p: Graph) -> float:
     """-Σ_ij p_ij log p_ij over all pairs: what a cross-entropy has more than a KL."""
-    weight = layout.weights_of(p).data
+    weight = to_sparse(p).data
     share = weight[weight > 0] / weight.sum()
     return float(-np.sum(share * np.log(share)))
 

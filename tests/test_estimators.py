@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 import icon
 from icon import _layout
+from icon._graph import to_sparse
 from icon.estimators import TSNE
 from icon.evaluate import trustworthiness
 
@@ -153,7 +154,7 @@ NEARLY = {
 @pytest.mark.parametrize("what", NEARLY)
 def test_affinities_are_nearly_the_same_with(what, fitted):
     p = model(max_iter=0).fit(NEARLY[what]).affinities_
-    one, two = (_layout.weights_of(p).toarray() for p in (p, fitted.affinities_))
+    one, two = (to_sparse(p).toarray() for p in (p, fitted.affinities_))
     np.testing.assert_allclose(one, two, atol=1e-5)
 
 
@@ -200,7 +201,7 @@ def test_perplexity_is_lowered_once(n):
 def test_several_perplexities_are_the_mean_of_their_affinities():
     tsne = model(perplexity=[4, 8], n_neighbors=24, max_iter=0).fit(X)
     each = [model(perplexity=h, n_neighbors=24, max_iter=0).fit(X) for h in (4, 8)]
-    dense = lambda tsne: _layout.weights_of(tsne.affinities_).toarray()
+    dense = lambda tsne: to_sparse(tsne.affinities_).toarray()
     mean = sum(map(dense, each)) / 2
     np.testing.assert_allclose(dense(tsne), mean, atol=1e-6)
     assert tsne.perplexity_ == [4, 8]
@@ -208,7 +209,7 @@ def test_several_perplexities_are_the_mean_of_their_affinities():
 
 def test_uniform_neighbors_are_all_alike():
     tsne = model(affinity="uniform", max_iter=0).fit(X)
-    weight = _layout.weights_of(tsne.affinities_)
+    weight = to_sparse(tsne.affinities_)
     assert tsne.perplexity_ is None and np.isclose(weight.sum(), N)
     assert set(np.round(weight.data * 30).astype(int)) == {1, 2}  # one way, or both
 
@@ -223,7 +224,7 @@ SOON = 50  # steps after which a rounding may already be another layout
 def test_given_distances_are_distances(form):
     one = model(init=LINES, max_iter=SOON).fit(X)
     two = model(init=LINES, max_iter=SOON, metric="precomputed").fit(form(FAR))
-    told, meant = (_layout.weights_of(m.affinities_).toarray() for m in (two, one))
+    told, meant = (to_sparse(m.affinities_).toarray() for m in (two, one))
     np.testing.assert_allclose(told, meant, atol=1e-5)
     if form is np.asarray:
         new = X[:3] + 0.1
@@ -235,15 +236,15 @@ def test_given_distances_are_distances(form):
 def test_given_neighbors_are_neighbors(fitted):
     pair = tuple(map(np.asarray, icon.knn(np.float32(X), 24)))
     given = model(neighbors=pair, max_iter=0).fit(X)
-    one, two = (_layout.weights_of(m.affinities_).toarray() for m in (given, fitted))
+    one, two = (to_sparse(m.affinities_).toarray() for m in (given, fitted))
     np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 def test_given_affinities_are_used(fitted):
-    weights = _layout.weights_of(fitted.affinities_)
+    weights = to_sparse(fitted.affinities_)
     options = dict(metric="affinity", init=LINES)
     tsne = model(**options, max_iter=SOON).fit(weights + sp.eye_array(N))
-    told = _layout.weights_of(tsne.affinities_).toarray()
+    told = to_sparse(tsne.affinities_).toarray()
     np.testing.assert_allclose(
         told / told.sum(), weights.toarray() / weights.sum(), atol=1e-7
     )
@@ -261,7 +262,7 @@ def _taxi(a, b):
 def test_a_metric_of_ones_own_is_followed():
     own = model(metric=_taxi, max_iter=0).fit(X).affinities_
     known = model(metric="manhattan", max_iter=0).fit(X).affinities_
-    one, two = (_layout.weights_of(p).toarray() for p in (own, known))
+    one, two = (to_sparse(p).toarray() for p in (own, known))
     np.testing.assert_allclose(one, two, atol=1e-5)
 
 
@@ -270,7 +271,7 @@ def test_angles_are_from_the_origin():
     p = model(metric="cosine", max_iter=0).fit(x).affinities_
     index, distance = icon.knn(np.float32(x), 24, metric="cosine")
     exact = icon.symmetrize(icon.entropic(index, distance, perplexity=8))
-    one, two = (_layout.weights_of(p).toarray() for p in (p, exact))
+    one, two = (to_sparse(p).toarray() for p in (p, exact))
     np.testing.assert_allclose(one, two, atol=1e-3)
 
 

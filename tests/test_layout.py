@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 
 import icon
 from icon import _descent, _layout
+from icon._graph import to_sparse
 
 
 N = 60
@@ -92,7 +93,7 @@ def test_another_start_is_refused(bad):
 
 def test_a_graph_and_its_matrix_are_one():
     p = graph()
-    matrix = _layout.weights_of(p).toarray()
+    matrix = to_sparse(p).toarray()
     rows = matrix / matrix.sum(1, keepdims=True)
     np.testing.assert_allclose(rows, icon.dense(p), atol=1e-6)
 
@@ -106,7 +107,7 @@ def test_the_gradient_is_that_of_the_paper():
     apart = z[:, None] - z[None]
     kernel = 1 / (1 + (apart**2).sum(-1))
     np.fill_diagonal(kernel, 0)
-    joint = _layout.weights_of(p).toarray()
+    joint = to_sparse(p).toarray()
     push = (joint / joint.sum() - kernel / kernel.sum()) * kernel
     exact = 4 * (push[..., None] * apart).sum(1)  # openTSNE leaves out the 4
     np.testing.assert_allclose(slope, exact, atol=1e-6)
@@ -203,7 +204,7 @@ def test_new_points_end_where_their_loss_is_flat(placed):
     p, end = placed
     slope = jax.grad(_layout.Placing())
     steep = lambda z: np.linalg.norm(slope(jnp.float32(z), p, OLD), axis=1)
-    before, after = steep(_layout.weights_of(p) @ OLD), steep(end)
+    before, after = steep(to_sparse(p) @ OLD), steep(end)
     assert np.median(after) < 1e-3 < 1e-2 < np.median(before)
     assert after.max() < 0.05
 

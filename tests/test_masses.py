@@ -368,7 +368,8 @@ def test_sampling_follows_its_key_and_moves_whom_it_meets():
     p, z = hub(), layout(60)
     loss = lambda z, key: icon.kl(p, icon.sampled(icon.student_t(z), key, 30))
     one, two = jax.random.split(jax.random.key(1))
-    assert loss(z, one) == loss(z, one) != loss(z, two)
+    first, again = loss(z, one), loss(z, one)
+    assert first == again != loss(z, two)
     slopes = jax.vmap(jax.grad(loss), (None, 0))(z, jax.random.split(one, 600))
     meant = jax.grad(lambda z: icon.kl(p, icon.student_t(z)))(z)
     assert apart(slopes.mean(0), meant) < 0.1
@@ -463,7 +464,8 @@ def test_what_a_graph_offers_is_what_its_anchors_say():
 
 def test_a_graph_is_prepared_once_and_learned_graphs_are_not():
     p = hub()
-    assert p.prepared() is p.prepared() is p.prepared().prepared()
+    ready, again = p.prepared(), p.prepared()
+    assert ready is again is again.prepared()
     assert p.prepared().shape == p.shape and p.prepared().width == p.width
     z = layout(60)
     slope = jax.grad(
@@ -548,6 +550,39 @@ def compact(a, b):
     """Nobody beyond ten."""
     left = 1 - jnp.sum((a[None] - b) ** 2, 1) / 100
     return jnp.where(left > 0, jnp.log(jnp.where(left > 0, left, 1)), -jnp.inf)
+
+
+def narrow(a, b):
+    """Nobody beyond one: -inf at many of the places where kernels are looked at."""
+    return compact(10 * a, 10 * b)
+
+
+def test_a_kernel_that_ends_soon_is_one_of_the_distance():
+    z = layout(60, spread=0.1) * 0.2
+    rows = jax.vmap(icon.points(narrow, z).log_mass)(jnp.arange(60))
+    said = icon.interpolated(icon.points(narrow, z)).log_masses()
+    np.testing.assert_allclose(said, rows, rtol=1e-4)
+
+
+def test_a_kernel_is_looked_at_once():
+    from icon._masses import interpolated as module
+
+    z = layout(50)
+    icon.interpolated(KERNELS["own"](z))
+    before = module._off._cache_size()
+    icon.interpolated(KERNELS["own"](z + 1))
+    assert module._off._cache_size() == before
+
+
+def test_what_it_does_not_say_is_asked_of_the_points():
+    q = icon.student_t(layout(20))
+    fast = icon.interpolated(q)
+    assert fast.shape == q.shape and fast.within
+    np.testing.assert_array_equal(icon.dense(fast), icon.dense(q))
+    sharp = icon.sharp(fast).log_mass(3)
+    assert sharp == icon.sharp(q).log_mass(3)
+    with pytest.raises(AttributeError):
+        fast.nothing  # noqa: B018
 
 
 def test_a_kernel_that_ends_pulls_only_along_its_edges():

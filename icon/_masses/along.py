@@ -17,7 +17,7 @@ from jax import lax
 
 from icon._masses.grid import IN_BOUNDS
 from icon._masses.pairs import slope_of
-from icon._points import pytree
+from icon._points import Around, pytree
 
 
 WIDTH, STRIP = 16, 1024  # neighbours in a chunk, chunks that stay in the cache
@@ -129,27 +129,13 @@ pull.defvjp(_pull_fwd, _pull_bwd)
 
 
 @pytree
-class BothEnds:
+class BothEnds(Around):
     """A listed p that does not learn, with its edges and its own numbers worked out."""
 
     base: Any
     joint: Edges  # π_i p_ij by p's own masses
     alike: Edges  # every anchor with a neighbour alike
     said: tuple  # E_p of its own scores [n], log-masses [n]
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def within(self):
-        return self.base.within
-
-    def __getattr__(self, name):
-        """Whatever else is asked is asked of the graph itself."""
-        if name.startswith("__") or name == "base":
-            raise AttributeError(name)
-        return getattr(self.base, name)
 
     def prepared(self):
         return self
@@ -159,31 +145,14 @@ class BothEnds:
         joint, alike = (edges._replace(told=told) for edges in (self.joint, self.alike))
         return dataclasses.replace(self, joint=joint, alike=alike)
 
-    def visit(self, i):
-        return self.base.visit(i)
-
-    def support(self, i):
-        return self.base.support(i)
-
-    def score(self, i, at):
-        return self.base.score(i, at)
-
-    def log_mass(self, i):
-        return self.base.log_mass(i)
-
     def own_numbers(self):
         return self.said
 
     def mean_expected(self, q):
-        return _along(q, self.alike)
+        return q.along(self.alike) if hasattr(q, "along") else None
 
     def joint_expected(self, q):
-        return _along(q, self.joint)
-
-
-def _along(q, edges):
-    along = getattr(q, "along", lambda edges: None)
-    return along(edges)
+        return q.along(self.joint) if hasattr(q, "along") else None
 
 
 def both_ends(graph, matrix):

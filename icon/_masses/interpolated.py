@@ -15,7 +15,7 @@ from icon import _checks as check
 from icon._kernels import Radial
 from icon._masses import along, grid, pairs
 from icon._numerics import instantiated, widen
-from icon._points import FINITE, Points, pytree, static
+from icon._points import FINITE, Around, Points, pytree, static
 
 
 FEW = 4000  # anchors up to which pairs are as fast as a grid
@@ -60,21 +60,25 @@ def _known(params):
 
 def _sees_only_how_far(q, profile) -> bool:
     """Whether a kernel is this function of the distance, at some random places."""
-    d, rng = q.anchors.shape[1], np.random.default_rng(0)
+    rng, d = np.random.default_rng(0), q.anchors.shape[1]
     a, b = rng.normal(size=(2, 8, d)).astype(q.anchors.dtype)
-
-    def apart(params):
-        told = [q.kernel(jnp.asarray(x), jnp.asarray(b), **params) for x in a]
-        told = jnp.stack(told)
-        meant = profile(jnp.asarray(((a[:, None] - b[None]) ** 2).sum(-1)), **params)
-        return jnp.max(jnp.abs(told - meant)), jnp.max(told) - jnp.min(told)
-
     try:
         with jax.ensure_compile_time_eval():
-            off, span = jax.jit(apart)(_known(q.params))
+            off, span = _off(q.kernel, profile, _known(q.params), a, b)
             return bool(off <= 1e-3 * span)
     except (TypeError, ValueError, IndexError):
         return False  # it wants points of as many dimensions as there are
+
+
+@ft.partial(jax.jit, static_argnames=("kernel", "profile"))
+def _off(kernel, profile, params, a, b):
+    """How far a kernel is from a function of the distance, and how much it varies."""
+    told = jax.vmap(lambda x: kernel(x, b, **params))(a)
+    meant = profile(jnp.sum((a[:, None] - b[None]) ** 2, -1), **params)
+    apart = jnp.where(told == meant, 0, jnp.abs(told - meant))  # both may be -inf
+    there = told > -jnp.inf
+    top = jnp.max(told, where=there, initial=-jnp.inf)
+    return jnp.max(apart), top - jnp.min(told, where=there, initial=jnp.inf)
 
 
 @ft.partial(jax.jit, static_argnames=("profile", "dtype"))
@@ -196,15 +200,15 @@ def log_masses(engine, x, y, params, ready):
 
 
 def _value(tree):
-    return jax.tree.map(lambda leaf: leaf.value, tree, is_leaf=_told)
+    return jax.tree.map(lambda leaf: leaf.value, tree, is_leaf=_is_told)
 
 
-def _told(leaf):
+def _is_told(leaf):
     return hasattr(leaf, "perturbed")
 
 
 def _perturbed(tree) -> bool:
-    return any(leaf.perturbed for leaf in jax.tree.leaves(tree, is_leaf=_told))
+    return any(leaf.perturbed for leaf in jax.tree.leaves(tree, is_leaf=_is_told))
 
 
 def _log_masses_fwd(engine, x, y, params, ready):
@@ -225,20 +229,20 @@ def _log_masses_bwd(engine, saved, g):
         by_x = by_x + by_y + engine.field(params, ready, x, None, charge)[1]
     else:
         by_y = by_y + engine.field(params, ready, y, x, charge)[1]
-    by_params = None
-    if learned is not None:
-        by_params = _by_params(_masses, engine, x, y, learned, g)
+    by_params = _by_params(_masses, engine, x, y, learned, g)
     return by_x, None if y is None else by_y, by_params, None
 
 
-def _by_params(answer, engine, x, y, params, g):
+def _by_params(answer, engine, x, y, learned, g):
     """Few numbers, many anchors: forward through the kernel's spectrum."""
+    if learned is None:
+        return None
 
     def said(params):
         M = answer(engine, x, y, params, None)[0]
         return jnp.sum(g * jnp.where(M > -jnp.inf, M, 0))
 
-    return jax.jacfwd(said)(params)
+    return jax.jacfwd(said)(learned)
 
 
 log_masses.defvjp(_log_masses_fwd, _log_masses_bwd, symbolic_zeros=True)
@@ -276,16 +280,13 @@ def _joint_fwd(engine, x, y, params, ready):
     learned = _perturbed(params)
     x, y, params, ready = map(_value, (x, y, params, ready))
     M, by_x, by_y = _joint(engine, x, y, params, ready)
-    return M, (by_x, by_y, (x, y, params) if learned else None)
+    return M, (by_x, by_y, x, y, params if learned else None)
 
 
 def _joint_bwd(engine, saved, g):
-    by_x, by_y, learned = saved
+    by_x, by_y, x, y, learned = saved
     g = instantiated(g)
-    by_params = None
-    if learned is not None:
-        x, y, params = learned
-        by_params = _by_params(_joint, engine, x, y, params, g)
+    by_params = _by_params(_joint, engine, x, y, learned, g)
     return g * by_x, None if by_y is None else g * by_y, by_params, None
 
 
@@ -296,7 +297,7 @@ joint_log_mass.defvjp(_joint_fwd, _joint_bwd, symbolic_zeros=True)
 
 
 @pytree
-class Interpolated:
+class Interpolated(Around):
     """Points under a radial kernel that answer for all anchors at once."""
 
     base: Points
@@ -304,28 +305,8 @@ class Interpolated:
     engine: ByPairs = static()
 
     @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def within(self):
-        return self.base.within
-
-    @property
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
-
-    def support(self, i):
-        return self.base.support(i)
-
-    def score(self, i, at):
-        return self.base.score(i, at)
-
-    def log_mass(self, i):
-        return self.base.log_mass(i)
-
-    def read(self, i, at):
-        return self.base.read(i, at)
 
     def along(self, edges):
         """Σ_e w_e s_e along the edges of one set; None for two."""
@@ -341,10 +322,10 @@ class Interpolated:
         return self.engine.fits(q.params, q.anchors, q.candidates)
 
     def log_masses(self):
-        return self._sure(log_masses(self.engine, *self._told()))
+        return self._sure(log_masses(self.engine, *self._parts()))
 
     def joint_log_mass(self):
-        return self._sure(joint_log_mass(self.engine, *self._told()))
+        return self._sure(joint_log_mass(self.engine, *self._parts()))
 
     def _sure(self, mass):
         """nan where a number was changed after its spectrum was worked out."""
@@ -352,7 +333,7 @@ class Interpolated:
         same = [jnp.all(self.base.params[name] == known[name]) for name in known]
         return jnp.where(ft.reduce(jnp.logical_and, same, True), mass, jnp.nan)
 
-    def _told(self):
+    def _parts(self):
         return self.base.anchors, self.base.candidates, self.base.params, self.ready
 
 

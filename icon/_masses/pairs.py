@@ -1,7 +1,7 @@
 """What does everybody sum to, pair by pair? Exact, in any dimension, n² but no [n, n].
 
 One source after the other goes past all targets, so that what is summed stays in the
-cache. `visited` is for the few anchors whose sum no float holds: in logarithms.
+cache. Anchors whose sum no float holds are read in logarithms, a block at a time.
 """
 
 from collections.abc import Callable
