@@ -3,8 +3,9 @@
 import dataclasses
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from icon._numerics import matvec, sqdist, sqrt, widen
 
@@ -39,13 +40,26 @@ laplace = Radial(_laplace)
 
 
 def dot(a: Float[Array, " d"], b: Float[Array, "m d"], temperature):
-    """s = a·b / temperature."""
-    return matvec(b, a) / temperature
+    """s = a·b / temperature, divided where there are fewer numbers to divide."""
+    return matvec(b, widen(a) / temperature)
 
 
-def same(a: Int[Array, ""], b: Int[Array, " m"]) -> Float[Array, " m"]:
-    """s = 0 where the ids are equal, else -inf."""
-    return jnp.where(a == b, jnp.zeros((), jnp.result_type(float)), -jnp.inf)
+@dataclasses.dataclass(frozen=True)
+class Alike:
+    """A kernel that sees only whether: s = 0 where it `holds`, else -inf."""
+
+    holds: Callable
+
+    def __call__(self, a, b, /) -> Float[Array, " m"]:
+        there = self.holds(a, b)
+        return jnp.where(there, jnp.zeros((), jnp.result_type(float)), -jnp.inf)
+
+
+def _equal(a: Int[Array, ""], b: Int[Array, " m"]) -> Bool[Array, " m"]:
+    return a == b
+
+
+same = Alike(_equal)
 
 
 def given(a, b: Int[Array, " s"], row: Float[Array, " m"], temperature):
@@ -59,3 +73,26 @@ def _umap(d2, a, b):
 
 
 umap = Radial(_umap)
+
+
+@dataclasses.dataclass(frozen=True)
+class Turned:
+    """A kernel seen from the candidate: s(a, b) of what was compared as s(b, a)."""
+
+    kernel: Callable
+
+    def __call__(self, a, b, /, **params):
+        one = lambda b: self.kernel(b, jax.tree.map(lambda x: x[None], a), **params)[0]
+        return jax.vmap(one)(b)
+
+
+def symmetric(kernel: Callable) -> bool:
+    """Whether s(a, b) = s(b, a) is known; of a kernel of one's own it is not."""
+    return kernel is dot or isinstance(kernel, Radial | Alike)
+
+
+def turned(kernel: Callable) -> Callable:
+    """The kernel with its two arguments exchanged."""
+    if symmetric(kernel):
+        return kernel
+    return kernel.kernel if isinstance(kernel, Turned) else Turned(kernel)

@@ -1,24 +1,42 @@
 """How p and q meet: the only loss."""
 
-import dataclasses
 import functools as ft
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 from jaxtyping import Array, Float
 
 from icon import _checks as check
-from icon._numerics import common, instantiated, lse, sqrt, widen
+from icon._masses.tiled import Tiling, meeting
+from icon._numbers import (
+    ATTRACTION,
+    CROSS_ENTROPY,
+    KL,
+    REPULSION,
+    Bounded,
+    Linear,
+    Numbers,
+    apart,
+    has_neighbor,
+    meet,
+    over_anchors,
+    over_devices,
+    over_pairs,
+    read,
+    relative,
+    shares,
+)
+from icon._numerics import common, sqrt
 from icon._points import EVERYBODY
+from icon._sweeps import OneSweep, each, streamed, widened
 
 
 LOG_2 = float(np.log(2))
-BUDGET = 2**22  # scores that the dense path may hold at once; strips beyond
-STRIP = 2**25  # scores that one strip of anchors may hold, at most 512 anchors
+BUDGET = 2**20  # scores that the dense path may hold at once; strips beyond
+STRIP, ROWS = 2**25, 256  # scores that one strip of anchors may hold, and anchors
 
 
 class Neighborhood(Protocol):
@@ -58,133 +76,6 @@ class Neighborhood(Protocol):
         ...
 
 
-class Numbers(NamedTuple):
-    """What an anchor reports: E_p of both scores, and both log-masses."""
-
-    A: Any  # E_{j~p_i} s^p_ij
-    B: Any  # E_{j~p_i} s^q_ij
-    N: Any  # log Σ_j exp s^p_ij
-    M: Any  # log Σ_j exp s^q_ij
-
-
-KL = Numbers(A=1, B=-1, N=-1, M=1)
-CROSS_ENTROPY = Numbers(A=0, B=-1, N=0, M=1)
-ATTRACTION = Numbers(A=0, B=-1, N=0, M=0)
-REPULSION = Numbers(A=0, B=0, N=0, M=1)
-
-
-# ------------------------------------------------------- one anchor
-
-
-def _read(q, i, at):
-    if hasattr(q, "read"):
-        return q.read(i, at)
-    return q.score(i, at), q.log_mass(i)
-
-
-def _expect(weight, score):
-    """Σ w s. Both factors are guarded: 0 * -inf is nan even where nobody looks.
-
-    Where the score is a number it is still the slope of a weight that is zero.
-    """
-    weight, score = common(weight, score)
-    met = (weight != 0) | jnp.isfinite(score)
-    return jnp.sum(jnp.where(met, weight, 0) * jnp.where(met, score, 0))
-
-
-def _visit(p, i):
-    """Who the neighbours are, what each counts, and what p itself says of them."""
-    if hasattr(p, "visit"):
-        return p.visit(i)
-    at, weight = p.support(i)
-    return at, weight, *_read(p, i, at)
-
-
-def _meet(p, q, i) -> Numbers:
-    at, weight, score_p, N = _visit(p, i)
-    score_q, M = _read(q, i, at)
-    return Numbers(_expect(weight, score_p), _expect(weight, score_q), N, M)
-
-
-def _has_neighbor(N):
-    return N != -jnp.inf  # not `>`: a nan must stay in the sum
-
-
-def _dot(coefficients, numbers):
-    """Σ_k c_k x_k over those that count, in the widest of their types."""
-    terms = [c * x for c, x in zip(coefficients, numbers, strict=True) if c]
-    return ft.reduce(lambda x, y: jnp.add(*common(x, y)), terms)
-
-
-@dataclasses.dataclass(frozen=True)
-class Linear:
-    """A divergence that is linear in the four numbers."""
-
-    coefficients: Numbers
-
-    def __call__(self, p, q, i):
-        numbers = _meet(p, q, i)
-        met = _has_neighbor(numbers.N)
-        return jnp.where(met, _dot(self.coefficients, numbers), 0), met
-
-
-@dataclasses.dataclass(frozen=True)
-class Bounded:
-    """A divergence that needs q on p's support only: `over` it, from (p_j, q_j)."""
-
-    over: Callable
-
-    def __call__(self, p, q, i):
-        at, weight = p.support(i)
-        score, M = _read(q, i, at)
-        weight, log_q = common(weight, score - jnp.where(M > -jnp.inf, M, 0))
-        met = _has_neighbor(p.log_mass(i))
-        return jnp.where(met, self.over(weight, log_q), 0), met
-
-
-# ------------------------------------------------------- all anchors
-
-
-def _each(one, n: int, block: int | None):
-    """One answer per anchor: all at once, or strip after strip, forgetting each."""
-    if block is None:
-        return jax.vmap(one)(jnp.arange(n))
-    said = lax.map(jax.checkpoint(jax.vmap(one)), _strips(n, block)[0])
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], said)
-
-
-def _strips(n: int, block: int):
-    """The anchors in strips of one length; the last repeats an anchor, not counted."""
-    ids = jnp.arange(-(-n // block) * block, dtype=jnp.int32).reshape(-1, block)
-    return jnp.minimum(ids, n - 1), ids < n
-
-
-def _shares(weight, met):
-    """Relative weights over the anchors that have a neighbour."""
-    weight = jnp.where(met, weight, 0)
-    total = jnp.sum(weight)
-    return weight / jnp.where(total > 0, total, 1)
-
-
-def _conditional(coefficients: Numbers, numbers: Numbers, weight):
-    """Every anchor its own distribution: Σ_i w_i [(A_i - N_i) - (B_i - M_i)]."""
-    share = _shares(_relative(weight, numbers.N), _has_neighbor(numbers.N))
-    mean = lambda x: x if jnp.ndim(x) == 0 else _expect(share, x)
-    return _dot(coefficients, map(mean, numbers))
-
-
-def _joint(coefficients: Numbers, numbers: Numbers, weight):
-    """One distribution over pairs: Σ_i w_i [(A_i - lse N) - (B_i - lse M)]."""
-    A, B, N, M = numbers
-    del weight  # w_i is what p's masses say
-    met = _has_neighbor(N)
-    share = _shares(jnp.exp(N - jnp.where(jnp.any(met), lse(N), 0)), met)
-    mean = lambda x: x if jnp.ndim(x) == 0 else _expect(share, x)
-    mass = lambda x: x if jnp.ndim(x) == 0 else lse(x)
-    value = _dot(coefficients, (mean(A), mean(B), mass(N), mass(M)))
-    return jnp.where(jnp.any(met), value, 0)
-
-
 def _ask(who, name: str, *args):
     """What somebody answers for all anchors at once, or None."""
     return getattr(who, name, lambda *_: None)(*args)
@@ -198,126 +89,9 @@ def _offered(p, q, weight, joint: bool) -> dict[str, Any]:
         bulk["B"] = _ask(p, "joint_expected" if joint else "mean_expected", q)
     if bulk.get("B") is None and hasattr(p, "expected"):
         N = jax.vmap(p.log_mass)(jnp.arange(p.shape[0]))
-        weight = jnp.exp(N) if joint else _relative(weight, N)
-        bulk["B"] = p.expected(q, _shares(weight, _has_neighbor(N)))
+        weight = jnp.exp(N) if joint else relative(weight, N)
+        bulk["B"] = p.expected(q, shares(weight, has_neighbor(N)))
     return {name: answer for name, answer in bulk.items() if answer is not None}
-
-
-def _relative(weight, like):
-    """The weights of the anchors; all alike where none are given."""
-    return jnp.ones_like(like) if weight is None else weight.astype(like.dtype)
-
-
-# ------------------------------------------------------- strips of anchors
-
-
-@dataclasses.dataclass(frozen=True)
-class OneSweep:
-    """A sum over anchors, each with a distribution of its own.
-
-    A strip knows its own log-masses, so its share of the gradient is taken as it
-    passes: nothing n × n is kept, and nothing is computed twice.
-    """
-
-    divergence: Callable
-    block: Any  # None holds all anchors at once: for a value, not for slopes
-
-    def value(self, p, q, weight):
-        value, met = _each(ft.partial(self.divergence, p, q), p.shape[0], self.block)
-        return _expect(_shares(weight.astype(value.dtype), met), value)
-
-    def slopes(self, wrt, rebuild, weight):
-        def strip(wrt, ids, there):
-            value, met = jax.vmap(ft.partial(self.divergence, *rebuild(wrt)))(ids)
-            said = value, met & there
-            return _expect(jnp.where(there, weight[ids], 0), value), said
-
-        slope, (value, met) = _accumulate(strip, wrt, weight.shape[0], self.block)
-        weight = jnp.where(met, weight, 0).astype(value.dtype)
-        total = jnp.where(jnp.sum(weight) > 0, jnp.sum(weight), 1)
-        loss = jnp.sum(weight * jnp.where(met, value, 0)) / total
-        by_weight = jnp.where(met, value - loss, 0) / total
-        return loss, jax.tree.map(lambda x: x / total.astype(x.dtype), slope), by_weight
-
-
-@dataclasses.dataclass(frozen=True)
-class TwoSweeps:
-    """One distribution over all pairs: its log-mass first, then the gradient."""
-
-    coefficients: Numbers
-    block: int
-
-    def value(self, p, q, weight):
-        numbers = _each(ft.partial(_meet, p, q), p.shape[0], self.block)
-        return _joint(self.coefficients, numbers, weight)
-
-    def slopes(self, wrt, rebuild, weight):
-        n = weight.shape[0]
-        numbers = _each(ft.partial(_meet, *rebuild(wrt)), n, self.block)
-        finish = lambda numbers: _joint(self.coefficients, numbers, weight)
-        loss, pull = jax.value_and_grad(finish)(numbers)
-
-        def strip(wrt, ids, there):
-            said = jax.vmap(ft.partial(_meet, *rebuild(wrt)))(ids)
-            pulled = [jnp.where(there, g[ids], 0) for g in pull]
-            return ft.reduce(jnp.add, map(_expect, pulled, said)), ()
-
-        slope, _ = _accumulate(strip, wrt, n, self.block)
-        return loss, slope, jnp.zeros_like(weight)
-
-
-def _accumulate(strip, wrt, n: int, block: int):
-    """The gradient of Σ strips in `wrt`, and what each anchor said along the way."""
-
-    def step(slope, at):
-        more, said = jax.grad(strip, has_aux=True)(wrt, *at)
-        return jax.tree.map(jnp.add, slope, more), said
-
-    slope, said = lax.scan(step, jax.tree.map(jnp.zeros_like, wrt), _strips(n, block))
-    return slope, jax.tree.map(lambda x: x.reshape(-1)[:n], said)
-
-
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _streamed(plan, pair, weight):
-    return plan.value(*pair, weight)
-
-
-def _is_float(x):
-    return jnp.issubdtype(x.dtype, jnp.floating)
-
-
-def _widened(tree):
-    """Once for all: what half-precision leaves are told by many is summed wide."""
-    return jax.tree.map(lambda x: widen(x) if _is_float(x) else x, tree)
-
-
-def _streamed_fwd(plan, pair, weight):
-    """The loss with its gradient in those leaves of p and q that are asked for."""
-    is_leaf = lambda x: hasattr(x, "perturbed")
-    leaves, shape = jax.tree.flatten(pair, is_leaf=is_leaf)
-    asked = [x.perturbed and _is_float(x.value) for x in leaves]
-    wrt = [widen(x.value) for x, ask in zip(leaves, asked, strict=True) if ask]
-
-    def rebuild(wrt):
-        new = iter(wrt)
-        both = zip(leaves, asked, strict=True)
-        return jax.tree.unflatten(shape, [next(new) if a else x.value for x, a in both])
-
-    loss, slope, by_weight = plan.slopes(wrt, rebuild, weight.value)
-    new = iter(slope)
-    slopes = [
-        next(new).astype(x.value.dtype) if a else None
-        for x, a in zip(leaves, asked, strict=True)
-    ]
-    return loss, (jax.tree.unflatten(shape, slopes), by_weight)
-
-
-def _streamed_bwd(plan, slopes, g):
-    g = instantiated(g)
-    return jax.tree.map(lambda x: g.astype(x.dtype) * x, slopes)
-
-
-_streamed.defvjp(_streamed_fwd, _streamed_bwd, symbolic_zeros=True)
 
 
 # ------------------------------------------------------- the verbs
@@ -327,39 +101,69 @@ def _plan(p, q, block):
     """How many anchors at once: None is all of them."""
     n, m = p.shape[0], max(x or 1 for x in (p.shape[1], q.shape[1]))
     if block is None and n * m > BUDGET:
-        return max(16, min(512, STRIP // m))
+        return max(16, min(ROWS, STRIP // m))
     return block
 
 
-@ft.partial(jax.jit, static_argnames=("coefficients", "joint", "block"))
-def _linear(p, q, weight, *, coefficients, joint, block):
-    p, q = _widened((p, q))
+def _mirrored(p, q) -> bool:
+    """Whether both are one set in which i scores j as j scores i."""
+    return getattr(p, "symmetric", False) and getattr(q, "symmetric", False)
+
+
+def _met(p, q, joint, block, both=False):
+    """The numbers of all pairs of points, where that is the fastest way; or None."""
+    pair, mirrored = (apart(p), apart(q)), _mirrored(p, q)
+    if None in pair or not (both or (block and (joint or mirrored))):
+        return None
+    tiling = Tiling(block, p.shape[1], both, mirrored) if block else None
+    return meeting(tiling, *pair)
+
+
+@ft.partial(jax.jit, static_argnames=("coefficients", "joint", "block", "axis"))
+def _linear(p, q, weight, *, coefficients, joint, block, axis):
+    p, q = widened((p, q))
     block, bulk = _plan(p, q, block), _offered(p, q, weight, joint)
-    if block and not {"B", "M"} & bulk.keys():
-        weight = jnp.ones(p.shape[0]) if weight is None else weight
-        both, each = TwoSweeps(coefficients, block), Linear(coefficients)
-        plan = both if joint else OneSweep(each, block)
-        return _streamed(plan, (p, q), weight)
-    finish = _joint if joint else _conditional
+    if not {"B", "M"} & bulk.keys():
+        if met := _met(p, q, joint, block):
+            bulk = met[0]._asdict()
+        elif block and not joint:
+            plan = OneSweep(Linear(coefficients), block)
+            return _summed(plan, p, q, weight, axis)
+    finish = over_pairs if joint else over_anchors
     counts = Numbers(*(c or k == "N" for k, c in coefficients._asdict().items()))
     rest = [k for k, c in counts._asdict().items() if c and k not in bulk]
 
     def one(i):
-        numbers = _meet(p, q, i)._asdict()
+        numbers = meet(p, q, i)._asdict()
         return {k: numbers[k] for k in rest}
 
-    said = _each(one, p.shape[0], block) if rest else {}
+    said = each(one, p.shape[0], block) if rest else {}
     said = dict.fromkeys("ABNM", jnp.zeros(())) | said | bulk
-    return finish(coefficients, Numbers(**said), weight)
+    return finish(coefficients, Numbers(**said), weight, axis)
 
 
-@ft.partial(jax.jit, static_argnames=("over", "block"))
-def _bounded(p, q, weight, *, over, block):
-    p, q = _widened((p, q))
-    block = _plan(p, q, block)
+def _summed(plan, p, q, weight, axis):
+    """The mean over the anchors that have a neighbour, on all devices."""
     weight = jnp.ones(p.shape[0]) if weight is None else weight
-    plan = OneSweep(Bounded(over), block)
-    return _streamed(plan, (p, q), weight) if block else plan.value(p, q, weight)
+    ask = ft.partial(streamed, plan) if plan.block else lambda pq, w: plan.value(*pq, w)
+    total, count = over_devices(jnp.stack(common(*ask((p, q), weight))), axis)
+    return total / jnp.where(count > 0, count, 1)
+
+
+@ft.partial(jax.jit, static_argnames=("over", "block", "axis"))
+def _bounded(p, q, weight, *, over, block, axis):
+    p, q = widened((p, q))
+    plan = OneSweep(Bounded(over), _plan(p, q, block))
+    return _summed(plan, p, q, weight, axis)
+
+
+@ft.partial(jax.jit, static_argnames=("coefficients", "joint", "block", "axis"))
+def _both_ways(p, q, weight, *, coefficients, joint, block, axis):
+    """The mean of what anchors and candidates say; None of those who cannot turn."""
+    p, q = widened((p, q))
+    finish = ft.partial(over_pairs if joint else over_anchors, coefficients)
+    there, back = _met(p, q, joint, _plan(p, q, block), both=True)
+    return (finish(there, weight, axis) + finish(back, weight, axis)) / 2
 
 
 def _checked(p, q, weight, joint, block):
@@ -385,7 +189,7 @@ def _meeting(coefficients, p, q, weight, joint, block):
     share = _checked(p, q, weight, joint, block)
     if hasattr(q, "along") and hasattr(p, "prepared"):
         p = p.prepared()
-    options = dict(coefficients=coefficients, joint=joint, block=block)
+    options = dict(coefficients=coefficients, joint=joint, block=block, axis=None)
     return _linear(p, q, share, **options)
 
 
@@ -474,7 +278,8 @@ def _hellinger(p, log_q):
 def _over_support(over, p, q, weight, joint, block):
     alone = "False: this divergence is between distributions of anchors"
     check.require(not joint, "joint", joint, alone)
-    return _bounded(p, q, _checked(p, q, weight, joint, block), over=over, block=block)
+    share = _checked(p, q, weight, joint, block)
+    return _bounded(p, q, share, over=over, block=block, axis=None)
 
 
 def tv(p, q, *, weight=None, joint: bool = False, block: int | None = None):
@@ -582,10 +387,26 @@ def both_ways(loss: Callable) -> Callable:
     def both(p, q, **options):
         for name, x in (("p", p), ("q", q)):
             check.answers(name, x, "T")
+        if loss in LINEAR and _plain(p) and _plain(q):
+            return _at_once(LINEAR[loss], p, q, **options)
         return (loss(p, q, **options) + loss(p.T, q.T, **options)) / 2
 
     both.__name__ = f"both_ways({getattr(loss, '__name__', 'loss')})"
     return both
+
+
+LINEAR = {kl: KL, cross_entropy: CROSS_ENTROPY}
+
+
+def _plain(q) -> bool:
+    """Whether a candidate scores an anchor as the anchor scores it."""
+    return getattr(q, "plain", False)
+
+
+def _at_once(coefficients, p, q, *, weight=None, joint=False, block=None):
+    share = _checked(p, q, weight, joint, block)
+    options = dict(coefficients=coefficients, joint=joint, block=block, axis=None)
+    return _both_ways(p, q, share, **options)
 
 
 # ------------------------------------------------------- to look at
@@ -593,7 +414,7 @@ def both_ways(loss: Callable) -> Callable:
 
 @ft.partial(jax.jit, static_argnames=("block",))
 def _per_anchor(p, q, block):
-    return _each(ft.partial(_meet, p, q), p.shape[0], block)
+    return each(ft.partial(meet, p, q), p.shape[0], block)
 
 
 def per_anchor(p, q) -> Numbers:
@@ -651,7 +472,7 @@ def terms(p, q, *, weight=None, joint: bool = False, block: int | None = None):
 @jax.jit
 def _dense(p):
     def row(i):
-        score, mass = _read(p, i, EVERYBODY)
+        score, mass = read(p, i, EVERYBODY)
         return jnp.exp(score - jnp.where(mass > -jnp.inf, mass, 0))
 
     return jax.vmap(row)(jnp.arange(p.shape[0]))

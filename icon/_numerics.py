@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -24,6 +25,32 @@ def instantiated(g):
     return jnp.zeros(aval.shape, aval.dtype) if isinstance(g, SymbolicZero) else g
 
 
+def is_float(x) -> bool:
+    return jnp.issubdtype(x.dtype, jnp.floating)
+
+
+def floats_of(tree):
+    """The leaves that can be learned, and the tree with others in their place."""
+    leaves, shape = jax.tree.flatten(tree)
+
+    def put(new):
+        new = iter(new)
+        return jax.tree.unflatten(
+            shape, [next(new) if is_float(x) else x for x in leaves]
+        )
+
+    return [x for x in leaves if is_float(x)], put
+
+
+def slopes_of(tree, slopes):
+    """The slopes of a tree's floats, in its shape; what is no float has none."""
+    leaves, shape = jax.tree.flatten(tree)
+    new = iter(slopes)
+    return jax.tree.unflatten(
+        shape, [next(new) if is_float(x) else None for x in leaves]
+    )
+
+
 def common(x: Array, y: Array) -> tuple[Array, Array]:
     """Both in the wider of their types, also where promotion must be explicit."""
     dtype = np.promote_types(x.dtype, y.dtype)
@@ -31,9 +58,9 @@ def common(x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def matvec(b: Float[Array, "m d"], a: Float[Array, " d"]) -> Float[Array, " m"]:
-    """b @ a, so that vmap over a makes one matmul."""
+    """b @ a, so that vmap over a makes one matmul, with an anchor in each row."""
     b, a = common(widen(b), widen(a))
-    return jnp.matmul(b, a, precision=HIGHEST)
+    return lax.dot_general(a, b, (((0,), (1,)), ((), ())), precision=HIGHEST)
 
 
 def sqdist(a: Float[Array, " d"], b: Float[Array, "m d"]) -> Float[Array, " m"]:

@@ -114,6 +114,8 @@ class Points:
     weight: Any  # [m], what each candidate weighs; None: the same
     kernel: Callable = static()
     reduction: Reduction = static(default=FINITE)
+    me: Any = None  # [n], which candidate each anchor is, where the two sets are one
+    who: Any = None  # [m], which candidate each is
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -122,11 +124,21 @@ class Points:
 
     @property
     def within(self) -> bool:
-        return self.candidates is None
+        return self.candidates is None or self.me is not None
 
     @property
     def _candidates(self):
-        return self.anchors if self.within else self.candidates
+        return self.anchors if self.candidates is None else self.candidates
+
+    @property
+    def plain(self) -> bool:
+        """Whether scores are all there is: none per anchor, no weight, no limit."""
+        return not self.own and self.weight is None and self.reduction.finite
+
+    @property
+    def symmetric(self) -> bool:
+        """Whether i scores j as j scores i."""
+        return self.candidates is None and self.plain and kernels.symmetric(self.kernel)
 
     @property
     def T(self) -> "Points":
@@ -134,11 +146,33 @@ class Points:
         check.require(
             not lost, "q.T", "numbers per anchor or candidate", "none to lose"
         )
-        if self.within:
+        there = dict(candidates=self.anchors, me=self.who, who=self.me)
+        sets = {} if self.candidates is None else dict(anchors=self.candidates, **there)
+        return dataclasses.replace(self, kernel=kernels.turned(self.kernel), **sets)
+
+    def apart(self) -> "Points | None":
+        """The same with anchors and candidates told apart, also if they are one set.
+
+        None in a limit, whose log-mass is no sum over candidates.
+        """
+        if not self.reduction.finite:
+            return None
+        if self.candidates is not None:
             return self
-        return dataclasses.replace(
-            self, anchors=self.candidates, candidates=self.anchors
-        )
+        ids = order(self.shape[0], EVERYBODY)
+        return dataclasses.replace(self, candidates=self.anchors, me=ids, who=ids)
+
+    def tile(self, i):
+        """What i makes of every candidate: scores, or who is alike."""
+        if self.weight is None and hasattr(self.kernel, "holds"):
+            holds = self.kernel.holds(take(self.anchors, i), self._candidates)
+            return holds & ~self._is_me(i, EVERYBODY) if self.within else holds
+        return self.score(i, EVERYBODY)
+
+    def _is_me(self, i, at):
+        if self.me is None:
+            return is_me(i, self.shape[1], at)
+        return self.who[at] == self.me[i]
 
     def support(self, i):
         score = self.score(i, EVERYBODY)
@@ -150,11 +184,7 @@ class Points:
         score = self.kernel(anchor, candidates, **self.params, **own)
         if self.weight is not None and self.reduction.finite:
             score = score + safe_log(self.weight[at])
-        return (
-            jnp.where(is_me(i, self.shape[1], at), -jnp.inf, score)
-            if self.within
-            else score
-        )
+        return jnp.where(self._is_me(i, at), -jnp.inf, score) if self.within else score
 
     def log_mass(self, i) -> Float[Array, ""]:
         return self._mass(self.score(i, EVERYBODY))

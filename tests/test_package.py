@@ -124,7 +124,12 @@ MAY = {
     },
     "_near.py": {"_checks", "_numerics"},
     "_mix.py": {"_checks", "_numerics", "_points"},
-    "_loss.py": {"_checks", "_numerics", "_points"},
+    "_masses/tiled.py": {"_numbers", "_numerics", "_points"},
+    "_numbers.py": {"_numerics", "_points"},
+    "_sweeps.py": {"_numbers", "_numerics"},
+    "_loss.py": {
+        *("_checks", "_masses", "_numbers", "_numerics", "_points", "_sweeps"),
+    },
     "_descent.py": {"_checks"},
 }
 

@@ -1,0 +1,109 @@
+"""How are all anchors asked? All at once, or strip after strip."""
+
+import dataclasses
+import functools as ft
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from icon._numbers import expect
+from icon._numerics import instantiated, is_float, widen
+
+
+def each(one, n: int, block: int | None):
+    """One answer per anchor: all at once, or strip after strip, forgetting each."""
+    if block is None:
+        return jax.vmap(one)(jnp.arange(n))
+    said = lax.map(jax.checkpoint(jax.vmap(one)), _strips(n, block)[0])
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], said)
+
+
+def _strips(n: int, block: int):
+    """The anchors in strips of one length; the last repeats an anchor, not counted."""
+    ids = jnp.arange(-(-n // block) * block, dtype=jnp.int32).reshape(-1, block)
+    return jnp.minimum(ids, n - 1), ids < n
+
+
+@dataclasses.dataclass(frozen=True)
+class OneSweep:
+    """A sum over anchors, each with a distribution of its own.
+
+    A strip knows its own log-masses, so its share of the gradient is taken as it
+    passes: nothing n × n is kept, and nothing is computed twice.
+    """
+
+    divergence: Callable
+    block: Any  # None holds all anchors at once: for a value, not for slopes
+
+    def value(self, p, q, weight):
+        """The sum of those who have a neighbour, and what they weigh."""
+        value, met = each(ft.partial(self.divergence, p, q), p.shape[0], self.block)
+        weight = weight.astype(value.dtype)
+        return expect(weight, value), jnp.sum(jnp.where(met, weight, 0))
+
+    def slopes(self, wrt, rebuild, weight):
+        def strip(wrt, ids, there):
+            value, met = jax.vmap(ft.partial(self.divergence, *rebuild(wrt)))(ids)
+            said = value, met & there
+            return expect(jnp.where(there, weight[ids], 0), value), said
+
+        slope, (value, met) = _accumulate(strip, wrt, weight.shape[0], self.block)
+        weight = jnp.where(met, weight, 0).astype(value.dtype)
+        value = jnp.where(met, value, 0)
+        return (jnp.sum(weight * value), jnp.sum(weight)), slope, (value, met)
+
+
+def _accumulate(strip, wrt, n: int, block: int):
+    """The gradient of Σ strips in `wrt`, and what each anchor said along the way."""
+
+    def step(slope, at):
+        more, said = jax.grad(strip, has_aux=True)(wrt, *at)
+        return jax.tree.map(jnp.add, slope, more), said
+
+    slope, said = lax.scan(step, jax.tree.map(jnp.zeros_like, wrt), _strips(n, block))
+    return slope, jax.tree.map(lambda x: x.reshape(-1)[:n], said)
+
+
+@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def streamed(plan, pair, weight):
+    """Σ w_i (what the plan makes of anchor i), and Σ w_i of those who count."""
+    return plan.value(*pair, weight)
+
+
+def widened(tree):
+    """Once for all: what half-precision leaves are told by many is summed wide."""
+    return jax.tree.map(lambda x: widen(x) if is_float(x) else x, tree)
+
+
+def _streamed_fwd(plan, pair, weight):
+    """The loss with its gradient in those leaves of p and q that are asked for."""
+    is_leaf = lambda x: hasattr(x, "perturbed")
+    leaves, shape = jax.tree.flatten(pair, is_leaf=is_leaf)
+    asked = [x.perturbed and is_float(x.value) for x in leaves]
+    wrt = [widen(x.value) for x, ask in zip(leaves, asked, strict=True) if ask]
+
+    def rebuild(wrt):
+        new = iter(wrt)
+        both = zip(leaves, asked, strict=True)
+        return jax.tree.unflatten(shape, [next(new) if a else x.value for x, a in both])
+
+    loss, slope, by_weight = plan.slopes(wrt, rebuild, weight.value)
+    new = iter(slope)
+    slopes = [
+        next(new).astype(x.value.dtype) if a else None
+        for x, a in zip(leaves, asked, strict=True)
+    ]
+    return loss, (jax.tree.unflatten(shape, slopes), by_weight)
+
+
+def _streamed_bwd(plan, saved, g):
+    slopes, (value, met) = saved
+    by_sum, by_weight = map(instantiated, g)
+    slopes = jax.tree.map(lambda x: by_sum.astype(x.dtype) * x, slopes)
+    return slopes, jnp.where(met, by_sum * value + by_weight, 0)
+
+
+streamed.defvjp(_streamed_fwd, _streamed_bwd, symbolic_zeros=True)
