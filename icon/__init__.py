@@ -11,6 +11,7 @@ from icon._cells import TABLE as TABLE
 from icon._cells import Cell as Cell
 from icon._checks import InvalidInput as InvalidInput
 from icon._clusters import clusters as clusters
+from icon._config import deterministic as deterministic
 from icon._descent import (
     DivergenceError as DivergenceError,
 )
@@ -78,6 +79,7 @@ from icon._loss import (
 )
 from icon._masses.interpolated import interpolated as interpolated
 from icon._masses.sampled import sampled as sampled
+from icon._masses.sharded import sharded as sharded
 from icon._mix import (
     among as among,
 )

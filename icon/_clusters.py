@@ -33,6 +33,11 @@ class Clusters:
         check.require(not lost, "q.T", "numbers per candidate", "none to lose")
         return Clusters(self._candidates, self.anchors, None)
 
+    def moved(self, bring, first) -> "Clusters":
+        """Its share of a whole: the candidates of all clusters are brought here."""
+        del first  # nobody is left out
+        return Clusters(self.anchors, bring(self._candidates), bring(self.weight))
+
     def _weight(self, at, like):
         m = self.shape[1]
         return (jnp.ones(m, like.dtype) if self.weight is None else self.weight)[at]

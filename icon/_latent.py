@@ -1,5 +1,6 @@
 """Neighbours in a continuum: clouds that are sampled, densities that are evaluated."""
 
+import dataclasses
 import functools as ft
 from collections.abc import Callable
 from typing import Any
@@ -23,15 +24,21 @@ class Normal:
     std: Any  # [n, d]
     key: Any
     samples: int = static()
+    first: Any = 0  # the first anchor's place in a batch that is spread over devices
 
     @property
     def shape(self):
         return self.mean.shape[0], None
 
+    def moved(self, bring, first) -> "Normal":
+        """Its share of a whole; nobody has to be brought."""
+        del bring
+        return dataclasses.replace(self, first=first)
+
     def support(self, i):
         mean, std = common(widen(self.mean[i][None]), widen(self.std[i][None]))
         shape = (self.samples, mean.shape[1])
-        noise = jr.normal(jr.fold_in(self.key, i), shape, mean.dtype)
+        noise = jr.normal(jr.fold_in(self.key, i + self.first), shape, mean.dtype)
         return mean + std * noise, jnp.full(self.samples, 1 / self.samples, mean.dtype)
 
     def score(self, i, at):
@@ -53,6 +60,11 @@ class Density:
     @property
     def shape(self):
         return jax.tree.leaves(self.anchors)[0].shape[0], None
+
+    def moved(self, bring, first) -> "Density":
+        """Its share of a whole; nobody has to be brought."""
+        del bring, first
+        return self
 
     def support(self, i):
         raise check.InvalidInput(

@@ -2,7 +2,7 @@
 
 import functools as ft
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,11 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from icon import _checks as check
-from icon._masses.tiled import Tiling, meeting
+from icon._config import exactly
+from icon._masses.owned import counted_once, in_order
+from icon._masses.sharded import in_full, own_copy, spread
+from icon._masses.tiled import Meeting, at_once, meeting
+from icon._masses.walk import Tiling
 from icon._numbers import (
     ATTRACTION,
     CROSS_ENTROPY,
@@ -97,6 +101,16 @@ def _offered(p, q, weight, joint: bool) -> dict[str, Any]:
 # ------------------------------------------------------- the verbs
 
 
+class How(NamedTuple):
+    """How a loss is summed: over pairs or anchors, in strips, over which devices."""
+
+    joint: bool = False
+    block: int | None = None
+    axis: str | None = None
+    ring: bool = False
+    exact: bool = False
+
+
 def _plan(p, q, block):
     """How many anchors at once: None is all of them."""
     n, m = p.shape[0], max(x or 1 for x in (p.shape[1], q.shape[1]))
@@ -110,26 +124,34 @@ def _mirrored(p, q) -> bool:
     return getattr(p, "symmetric", False) and getattr(q, "symmetric", False)
 
 
-def _met(p, q, joint, block, both=False):
+def _met(p, q, how: How, both=False):
     """The numbers of all pairs of points, where that is the fastest way; or None."""
     pair, mirrored = (apart(p), apart(q)), _mirrored(p, q)
-    if None in pair or not (both or (block and (joint or mirrored))):
+    fast = both or how.ring or (how.block and (how.joint or mirrored))
+    if None in pair or not fast:
         return None
-    tiling = Tiling(block, p.shape[1], both, mirrored) if block else None
-    return meeting(tiling, *pair)
+    if how.block is None and not how.ring:
+        return at_once(*pair)
+    rows, columns = how.block or p.shape[0], p.shape[1]
+    tiling = Tiling(rows, columns, how.axis if how.ring else None)
+    return meeting(Meeting(tiling, both, mirrored), *pair)
 
 
-@ft.partial(jax.jit, static_argnames=("coefficients", "joint", "block", "axis"))
-def _linear(p, q, weight, *, coefficients, joint, block, axis):
+def _finished(coefficients, numbers, weight, how: How):
+    finish = over_pairs if how.joint else over_anchors
+    return finish(coefficients, numbers, weight, how.axis)
+
+
+@ft.partial(jax.jit, static_argnames=("coefficients", "how"))
+def _linear(p, q, weight, *, coefficients, how):
     p, q = widened((p, q))
-    block, bulk = _plan(p, q, block), _offered(p, q, weight, joint)
+    how = how._replace(block=_plan(p, q, how.block))
+    bulk = _offered(p, q, weight, how.joint)
     if not {"B", "M"} & bulk.keys():
-        if met := _met(p, q, joint, block):
+        if met := _met(p, q, how):
             bulk = met[0]._asdict()
-        elif block and not joint:
-            plan = OneSweep(Linear(coefficients), block)
-            return _summed(plan, p, q, weight, axis)
-    finish = over_pairs if joint else over_anchors
+        elif how.block and not how.joint:
+            return _summed(Linear(coefficients), p, q, weight, how)
     counts = Numbers(*(c or k == "N" for k, c in coefficients._asdict().items()))
     rest = [k for k, c in counts._asdict().items() if c and k not in bulk]
 
@@ -137,63 +159,90 @@ def _linear(p, q, weight, *, coefficients, joint, block, axis):
         numbers = meet(p, q, i)._asdict()
         return {k: numbers[k] for k in rest}
 
-    said = each(one, p.shape[0], block) if rest else {}
+    said = each(one, p.shape[0], how.block) if rest else {}
     said = dict.fromkeys("ABNM", jnp.zeros(())) | said | bulk
-    return finish(coefficients, Numbers(**said), weight, axis)
+    return _finished(coefficients, Numbers(**said), weight, how)
 
 
-def _summed(plan, p, q, weight, axis):
+@ft.partial(jax.jit, static_argnames=("coefficients", "how"))
+def _exact(p, q, weight, *, coefficients, how):
+    """The same bits on any number of devices, each of which knows all numbers."""
+    pair, weight = widened((p, q)), own_copy(weight, how.axis)
+    numbers, weight = in_order(*map(apart, pair), weight, how.axis)
+    value = _finished(coefficients, numbers, weight, how._replace(axis=None))
+    return counted_once(how.axis, value)
+
+
+def _summed(divergence, p, q, weight, how: How):
     """The mean over the anchors that have a neighbour, on all devices."""
     weight = jnp.ones(p.shape[0]) if weight is None else weight
-    ask = ft.partial(streamed, plan) if plan.block else lambda pq, w: plan.value(*pq, w)
-    total, count = over_devices(jnp.stack(common(*ask((p, q), weight))), axis)
+    weight, plan = own_copy(weight, how.axis), OneSweep(divergence, how.block)
+    ask = ft.partial(streamed, plan) if how.block else lambda pq, w: plan.value(*pq, w)
+    total, count = over_devices(jnp.stack(common(*ask((p, q), weight))), how.axis)
     return total / jnp.where(count > 0, count, 1)
 
 
-@ft.partial(jax.jit, static_argnames=("over", "block", "axis"))
-def _bounded(p, q, weight, *, over, block, axis):
+@ft.partial(jax.jit, static_argnames=("over", "how"))
+def _bounded(p, q, weight, *, over, how):
     p, q = widened((p, q))
-    plan = OneSweep(Bounded(over), _plan(p, q, block))
-    return _summed(plan, p, q, weight, axis)
+    how = how._replace(block=_plan(p, q, how.block))
+    return _summed(Bounded(over), p, q, weight, how)
 
 
-@ft.partial(jax.jit, static_argnames=("coefficients", "joint", "block", "axis"))
-def _both_ways(p, q, weight, *, coefficients, joint, block, axis):
-    """The mean of what anchors and candidates say; None of those who cannot turn."""
+@ft.partial(jax.jit, static_argnames=("coefficients", "how"))
+def _both_ways(p, q, weight, *, coefficients, how):
+    """The mean of what anchors and candidates say, all of it from the same scores."""
     p, q = widened((p, q))
-    finish = ft.partial(over_pairs if joint else over_anchors, coefficients)
-    there, back = _met(p, q, joint, _plan(p, q, block), both=True)
-    return (finish(there, weight, axis) + finish(back, weight, axis)) / 2
+    how = how._replace(block=_plan(p, q, how.block))
+    there, back = _met(p, q, how, both=True)
+    finish = lambda numbers: _finished(coefficients, numbers, weight, how)
+    return (finish(there) + finish(back)) / 2
 
 
-def _checked(p, q, weight, joint, block):
-    """p, q and the weights, fit for one another."""
+def _checked(p, q, weight, how: How):
+    """p, q and the weights, fit for one another, and how they are summed."""
     check.answers("p", p, "shape", "support", "score", "log_mass")
     check.answers("q", q, "shape", "score", "log_mass")
     got = f"shapes {p.shape} and {q.shape}"
     check.require(p.shape == q.shape, "q", got, "the anchors and candidates of p")
     check.require(
-        not (joint and weight is not None),
+        not (how.joint and weight is not None),
         "weight",
         "a weight with joint=True",
         "None: joint takes the weights from p's masses",
     )
-    if block is not None:
-        check.count("block", block, 1)
-    if weight is None:
-        return None
-    return check.weights("weight", weight, jnp.zeros(()), p.shape[0])
+    if how.block is not None:
+        check.count("block", how.block, 1)
+    if weight is not None:
+        weight = check.weights("weight", weight, jnp.zeros(()), p.shape[0])
+    axis = how.axis or getattr(q, "axis_name", None)
+    how = how._replace(axis=axis, ring=getattr(q, "ring", False), exact=exactly())
+    return (*(spread(p, q, weight, how) if axis else (p, q, weight)), how)
 
 
-def _meeting(coefficients, p, q, weight, joint, block):
-    share = _checked(p, q, weight, joint, block)
+_IN_ORDER = "points without weights, where bits are not to depend on devices"
+
+
+def _meeting(coefficients, p, q, weight, how: How):
+    p, q, share, how = _checked(p, q, weight, how)
+    if how.exact:
+        for name, x in (("p", p), ("q", q)):
+            check.require(_plain(x), name, type(x).__name__, _IN_ORDER)
+        return _exact(p, q, share, coefficients=coefficients, how=how)
     if hasattr(q, "along") and hasattr(p, "prepared"):
         p = p.prepared()
-    options = dict(coefficients=coefficients, joint=joint, block=block, axis=None)
-    return _linear(p, q, share, **options)
+    return in_full(ft.partial(_linear, coefficients=coefficients, how=how), p, q, share)
 
 
-def kl(p, q, *, weight=None, joint: bool = False, block: int | None = None):
+def kl(
+    p,
+    q,
+    *,
+    weight=None,
+    joint: bool = False,
+    block: int | None = None,
+    axis_name: str | None = None,
+):
     """The loss: how surprised q is by the neighbours that p expects.
 
     $$\\sum_i \\pi_i\\,\\mathrm{KL}(p_i \\| q_i) = \\sum_i \\pi_i
@@ -211,10 +260,13 @@ def kl(p, q, *, weight=None, joint: bool = False, block: int | None = None):
             Σ_i softmax(N)_i [(A_i - lse N) - (B_i - lse M)].
         block: how many anchors are held at once; None: all of them while the scores
             fit, strips beyond; the value and the gradient are the same.
+        axis_name: inside of a shard_map, the axis the batch is spread over: the loss
+            is that of the whole batch, whose candidates are gathered.
 
     Raises:
         InvalidInput: p and q over different anchors or candidates, a weight together
-            with joint=True, negative weights, block < 1.
+            with joint=True, negative weights, block < 1, an axis that is not there, a
+            shard_map with check_vma=False, which would scale the gradients.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -226,10 +278,18 @@ def kl(p, q, *, weight=None, joint: bool = False, block: int | None = None):
     Source: Alshammari et al., I-Con: a unifying framework for representation learning,
     2025.
     """
-    return _meeting(KL, p, q, weight, joint, block)
+    return _meeting(KL, p, q, weight, How(joint, block, axis_name))
 
 
-def cross_entropy(p, q, *, weight=None, joint: bool = False, block: int | None = None):
+def cross_entropy(
+    p,
+    q,
+    *,
+    weight=None,
+    joint: bool = False,
+    block: int | None = None,
+    axis_name: str | None = None,
+):
     """kl without the entropy of p, which is constant unless p learns.
 
     $$-\\sum_i \\pi_i\\,E_{j \\sim p_i} \\log q_{ij} = \\sum_i \\pi_i (M_i - B_i)$$
@@ -240,6 +300,7 @@ def cross_entropy(p, q, *, weight=None, joint: bool = False, block: int | None =
         weight: as in kl.
         joint: as in kl.
         block: as in kl.
+        axis_name: as in kl.
 
     Raises:
         InvalidInput: as kl.
@@ -252,7 +313,7 @@ def cross_entropy(p, q, *, weight=None, joint: bool = False, block: int | None =
 
     Source: Alshammari et al., I-Con, 2025.
     """
-    return _meeting(CROSS_ENTROPY, p, q, weight, joint, block)
+    return _meeting(CROSS_ENTROPY, p, q, weight, How(joint, block, axis_name))
 
 
 def _tv(p, log_q):
@@ -275,14 +336,27 @@ def _hellinger(p, log_q):
     return 1 - jnp.sum(sqrt(p) * jnp.exp(log_q / 2))
 
 
-def _over_support(over, p, q, weight, joint, block):
+def _over_support(over, p, q, weight, how: How):
     alone = "False: this divergence is between distributions of anchors"
-    check.require(not joint, "joint", joint, alone)
-    share = _checked(p, q, weight, joint, block)
-    return _bounded(p, q, share, over=over, block=block, axis=None)
+    check.require(not how.joint, "joint", how.joint, alone)
+    p, q, share, how = _checked(p, q, weight, how)
+    got, alone = "candidates that go round", "sharded(q, axis_name), without a ring"
+    check.require(not how.ring, "q", got, alone)
+    check.require(
+        not how.exact, "deterministic", "this divergence", "kl, cross_entropy"
+    )
+    return in_full(ft.partial(_bounded, over=over, how=how), p, q, share)
 
 
-def tv(p, q, *, weight=None, joint: bool = False, block: int | None = None):
+def tv(
+    p,
+    q,
+    *,
+    weight=None,
+    joint: bool = False,
+    block: int | None = None,
+    axis_name: str | None = None,
+):
     """Total variation: the probability that q would have to move.
 
     $$\\mathrm{TV}(p_i, q_i) =
@@ -296,6 +370,7 @@ def tv(p, q, *, weight=None, joint: bool = False, block: int | None = None):
         weight: as in kl.
         joint: refused; it is defined between the distributions of anchors.
         block: as in kl.
+        axis_name: as in kl.
 
     Raises:
         InvalidInput: as kl, and joint=True.
@@ -307,10 +382,18 @@ def tv(p, q, *, weight=None, joint: bool = False, block: int | None = None):
 
     Source: Alshammari et al., Beyond I-Con, 2025.
     """
-    return _over_support(_tv, p, q, weight, joint, block)
+    return _over_support(_tv, p, q, weight, How(joint, block, axis_name))
 
 
-def jsd(p, q, *, weight=None, joint: bool = False, block: int | None = None):
+def jsd(
+    p,
+    q,
+    *,
+    weight=None,
+    joint: bool = False,
+    block: int | None = None,
+    axis_name: str | None = None,
+):
     """The Jensen-Shannon divergence, at most log 2.
 
     $$\\tfrac12 \\mathrm{KL}(p_i \\| m_i) + \\tfrac12 \\mathrm{KL}(q_i \\| m_i), \\quad
@@ -322,6 +405,7 @@ def jsd(p, q, *, weight=None, joint: bool = False, block: int | None = None):
         weight: as in kl.
         joint: refused; it is defined between the distributions of anchors.
         block: as in kl.
+        axis_name: as in kl.
 
     Raises:
         InvalidInput: as kl, and joint=True.
@@ -333,10 +417,18 @@ def jsd(p, q, *, weight=None, joint: bool = False, block: int | None = None):
 
     Source: Alshammari et al., Beyond I-Con, 2025.
     """
-    return _over_support(_jsd, p, q, weight, joint, block)
+    return _over_support(_jsd, p, q, weight, How(joint, block, axis_name))
 
 
-def hellinger(p, q, *, weight=None, joint: bool = False, block: int | None = None):
+def hellinger(
+    p,
+    q,
+    *,
+    weight=None,
+    joint: bool = False,
+    block: int | None = None,
+    axis_name: str | None = None,
+):
     """The squared Hellinger distance, at most 1.
 
     $$1 - \\sum_{j \\in \\mathrm{supp}\\,p_i} \\sqrt{p_{ij}\\,q_{ij}}$$
@@ -347,6 +439,7 @@ def hellinger(p, q, *, weight=None, joint: bool = False, block: int | None = Non
         weight: as in kl.
         joint: refused; it is defined between the distributions of anchors.
         block: as in kl.
+        axis_name: as in kl.
 
     Raises:
         InvalidInput: as kl, and joint=True.
@@ -359,7 +452,7 @@ def hellinger(p, q, *, weight=None, joint: bool = False, block: int | None = Non
 
     Source: Alshammari et al., Beyond I-Con, 2025.
     """
-    return _over_support(_hellinger, p, q, weight, joint, block)
+    return _over_support(_hellinger, p, q, weight, How(joint, block, axis_name))
 
 
 def both_ways(loss: Callable) -> Callable:
@@ -387,8 +480,8 @@ def both_ways(loss: Callable) -> Callable:
     def both(p, q, **options):
         for name, x in (("p", p), ("q", q)):
             check.answers(name, x, "T")
-        if loss in LINEAR and _plain(p) and _plain(q):
-            return _at_once(LINEAR[loss], p, q, **options)
+        if loss in LINEAR and _plain(p) and _plain(q) and _reach(q, options):
+            return _plain_ways(LINEAR[loss], p, q, **options)
         return (loss(p, q, **options) + loss(p.T, q.T, **options)) / 2
 
     both.__name__ = f"both_ways({getattr(loss, '__name__', 'loss')})"
@@ -403,10 +496,20 @@ def _plain(q) -> bool:
     return getattr(q, "plain", False)
 
 
-def _at_once(coefficients, p, q, *, weight=None, joint=False, block=None):
-    share = _checked(p, q, weight, joint, block)
-    options = dict(coefficients=coefficients, joint=joint, block=block, axis=None)
-    return _both_ways(p, q, share, **options)
+def _reach(q, options) -> bool:
+    """Whether all anchors of a candidate are here, or will come round."""
+    spread_out = options.get("axis_name") or hasattr(q, "axis_name")
+    return not exactly() and (not spread_out or getattr(q, "ring", False))
+
+
+def _plain_ways(coefficients, p, q, *, weight=None, **options):
+    p, q, share, how = _checked(p, q, weight, _how(**options))
+    answer = ft.partial(_both_ways, coefficients=coefficients, how=how)
+    return in_full(answer, p, q, share)
+
+
+def _how(joint=False, block=None, axis_name=None) -> How:
+    return How(joint, block, axis_name)
 
 
 # ------------------------------------------------------- to look at
@@ -436,11 +539,19 @@ def per_anchor(p, q) -> Numbers:
         >>> N.tolist()  # the last anchor is alone
         [0.0, 0.0, -inf]
     """
-    _checked(p, q, None, False, None)
-    return _per_anchor(p, q, _plan(p, q, None))
+    _checked(p, q, None, How())
+    return in_full(ft.partial(_per_anchor, block=_plan(p, q, None)), p, q)
 
 
-def terms(p, q, *, weight=None, joint: bool = False, block: int | None = None):
+def terms(
+    p,
+    q,
+    *,
+    weight=None,
+    joint: bool = False,
+    block: int | None = None,
+    axis_name: str | None = None,
+):
     """The two forces apart: (attraction, repulsion), whose sum is the cross-entropy.
 
     $$\\left(-\\sum_i \\pi_i B_i, \\quad \\sum_i \\pi_i M_i\\right)$$
@@ -453,6 +564,7 @@ def terms(p, q, *, weight=None, joint: bool = False, block: int | None = None):
         weight: as in kl.
         joint: as in kl; the repulsion is then lse M.
         block: as in kl.
+        axis_name: as in kl.
 
     Raises:
         InvalidInput: as kl.
@@ -465,8 +577,9 @@ def terms(p, q, *, weight=None, joint: bool = False, block: int | None = None):
         >>> bool(jnp.isclose(attraction + repulsion, both))
         True
     """
-    apart = ft.partial(_meeting, p=p, q=q, weight=weight, joint=joint, block=block)
-    return apart(ATTRACTION), apart(REPULSION)
+    how = How(joint, block, axis_name)
+    one = ft.partial(_meeting, p=p, q=q, weight=weight, how=how)
+    return one(ATTRACTION), one(REPULSION)
 
 
 @jax.jit
@@ -496,4 +609,4 @@ def dense(p) -> Float[Array, "n m"]:
     """
     check.answers("p", p, "shape", "score", "log_mass")
     check.require(p.shape[1] is not None, "p", "a continuum", "candidates to list")
-    return _dense(p)
+    return in_full(_dense, p)

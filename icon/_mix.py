@@ -16,6 +16,15 @@ def _within(q) -> bool:
     return getattr(q, "within", False)
 
 
+def _is_me(q, i, at):
+    """Which of the candidates i itself is."""
+    return q.is_me(i, at) if hasattr(q, "is_me") else is_me(i, q.shape[1], at)
+
+
+def _moved(q, bring, first):
+    return check.answers("q", q, "moved").moved(bring, first)
+
+
 def _listed(q, i):
     """Whom an anchor meets at all: everybody, unless q lists them."""
     return q.listed(i) if hasattr(q, "listed") else EVERYBODY
@@ -53,6 +62,12 @@ class Smoothed:
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
 
+    def moved(self, bring, first):
+        return dataclasses.replace(self, base=_moved(self.base, bring, first))
+
+    def is_me(self, i, at):
+        return _is_me(self.base, i, at)
+
     def support(self, i):
         # not exp(score), whose slope in alpha is lost where alpha = 0 leaves nobody
         known = jnp.exp(_log_prob(self.base, i, EVERYBODY))
@@ -67,7 +82,7 @@ class Smoothed:
         return jnp.where(self._nobody(i, at), -jnp.inf, mixed)
 
     def _nobody(self, i, at):
-        me = is_me(i, self.shape[1], at) if self.within else False
+        me = _is_me(self.base, i, at) if self.within else False
         return me | (self.base.log_mass(i) == -jnp.inf)
 
     def log_mass(self, i):
@@ -244,6 +259,13 @@ class Margin:
     def T(self):
         return dataclasses.replace(self, base=self.base.T, p=self.p.T)
 
+    def moved(self, bring, first):
+        base, p = (_moved(x, bring, first) for x in (self.base, self.p))
+        return dataclasses.replace(self, base=base, p=p)
+
+    def is_me(self, i, at):
+        return _is_me(self.base, i, at)
+
     def listed(self, i):
         return _listed(self.base, i)
 
@@ -404,6 +426,12 @@ class Odds:
     def T(self):
         return Odds(self.base.T)
 
+    def moved(self, bring, first):
+        return dataclasses.replace(self, base=_moved(self.base, bring, first))
+
+    def is_me(self, i, at):
+        return _is_me(self.base, i, at)
+
     def listed(self, i):
         return _listed(self.base, i)
 
@@ -449,12 +477,15 @@ class Bernoulli:
     def T(self):
         return Bernoulli(self.base.T)
 
+    def moved(self, bring, first):
+        return dataclasses.replace(self, base=_moved(self.base, bring, first))
+
     def support(self, i):
         at = _listed(self.base, i)
         score = self.base.score(i, at)
         there = jnp.ones_like(score)
         if _within(self.base):
-            there = jnp.where(is_me(i, self.base.shape[1], at), 0, there)
+            there = jnp.where(_is_me(self.base, i, at), 0, there)
         yes, no = jax.nn.sigmoid(score), jax.nn.sigmoid(-score)
         return at, jnp.concatenate([yes * there, no * there])
 

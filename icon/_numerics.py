@@ -51,6 +51,19 @@ def slopes_of(tree, slopes):
     )
 
 
+def zeros(like):
+    """Zeros in this shape and dtype, on each device its own where `like` is."""
+    new, axes = jnp.zeros(like.shape, like.dtype), varying(like)
+    return lax.pcast(new, tuple(axes), to="varying") if axes else new
+
+
+def varying(x) -> frozenset[str]:
+    """The axes of a shard_map along which x differs from device to device."""
+    kind = x if hasattr(x, "manual_axis_type") else jax.typeof(x)
+    known = kind.manual_axis_type
+    return frozenset() if known is None else known.varying
+
+
 def common(x: Array, y: Array) -> tuple[Array, Array]:
     """Both in the wider of their types, also where promotion must be explicit."""
     dtype = np.promote_types(x.dtype, y.dtype)

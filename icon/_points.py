@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from icon import _checks as check
 from icon import _kernels as kernels
+from icon._config import exactly
 from icon._numerics import lse, safe_log, unit
 
 
@@ -155,21 +156,33 @@ class Points:
 
         None in a limit, whose log-mass is no sum over candidates.
         """
-        if not self.reduction.finite:
-            return None
+        return self._two_sets() if self.reduction.finite else None
+
+    def _two_sets(self) -> "Points":
         if self.candidates is not None:
             return self
         ids = order(self.shape[0], EVERYBODY)
         return dataclasses.replace(self, candidates=self.anchors, me=ids, who=ids)
 
+    def moved(self, bring: Callable, first) -> "Points":
+        """Its share of a whole: anchors from `first` on, candidates as brought here."""
+        known = self.kernel is not kernels.given
+        check.require(
+            known, "q", "given scores", "points that can be compared anywhere"
+        )
+        q = self._two_sets()
+        me, who = jax.tree.map(lambda ids: ids + first, (q.me, q.who))
+        brought = dict(candidates=bring(q.candidates), weight=bring(q.weight))
+        return dataclasses.replace(q, **brought, me=me, who=bring(who))
+
     def tile(self, i):
         """What i makes of every candidate: scores, or who is alike."""
         if self.weight is None and hasattr(self.kernel, "holds"):
             holds = self.kernel.holds(take(self.anchors, i), self._candidates)
-            return holds & ~self._is_me(i, EVERYBODY) if self.within else holds
+            return holds & ~self.is_me(i, EVERYBODY) if self.within else holds
         return self.score(i, EVERYBODY)
 
-    def _is_me(self, i, at):
+    def is_me(self, i, at):
         if self.me is None:
             return is_me(i, self.shape[1], at)
         return self.who[at] == self.me[i]
@@ -184,7 +197,7 @@ class Points:
         score = self.kernel(anchor, candidates, **self.params, **own)
         if self.weight is not None and self.reduction.finite:
             score = score + safe_log(self.weight[at])
-        return jnp.where(self._is_me(i, at), -jnp.inf, score) if self.within else score
+        return jnp.where(self.is_me(i, at), -jnp.inf, score) if self.within else score
 
     def log_mass(self, i) -> Float[Array, ""]:
         return self._mass(self.score(i, EVERYBODY))
@@ -414,7 +427,13 @@ def cosine(
     Source: van den Oord et al., Contrastive predictive coding, 2018.
     """
     a, b = _vectors(anchors, candidates)
-    return dot(unit(a), None if b is None else unit(b), temperature=temperature)
+    a, b = (None if x is None else _units(x) for x in (a, b))
+    return dot(a, b, temperature=temperature)
+
+
+def _units(x):
+    """Rows of norm 1; row by row where bits must not depend on how many there are."""
+    return jax.lax.map(unit, x) if exactly() else unit(x)
 
 
 def same(

@@ -1,0 +1,41 @@
+"""What may be decided for all losses at once?"""
+
+import jax
+
+
+_exactly = jax.make_user_context(default_value=False)
+
+
+def deterministic(on: bool = True):
+    r"""Within it, losses have the same bits on any number of devices.
+
+    Every device owns its anchors. What they report comes in tiles of one size, whatever
+    the number of devices; everybody is told all of it; then each works out the whole
+    slope of its own anchors and candidates. Sums over devices are taken in one order.
+    It takes about twice as long, and is asked for p and q that are points without
+    weights, in one place or inside of a `shard_map` with `axis_name=`.
+
+    $$\nabla_{b_j} = \sum_i \left(g^B_i\,p_{ij} + g^M_i\,q_{ij}\right)
+      \partial s_{ij} / \partial b_j, \quad i \text{ in one order}$$
+
+    Args:
+        on: False switches it off again, inside of another.
+
+    Raises:
+        InvalidInput: by the verbs, for other kinds of p and q, and for arrays that an
+            explicit mesh spreads.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> p, q = icon.same([0, 0, 1, 1]), icon.cosine(jnp.eye(4))
+        >>> with icon.deterministic():
+        ...     loss = icon.kl(p, q)
+        >>> bool(jnp.isclose(loss, icon.kl(p, q)))
+        True
+    """
+    return _exactly(bool(on))
+
+
+def exactly() -> bool:
+    """Whether bits must not depend on the number of devices."""
+    return _exactly.value

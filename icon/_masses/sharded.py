@@ -1,0 +1,132 @@
+"""Whose neighbours are on other devices? Anchors stay, candidates are brought."""
+
+import functools as ft
+from typing import Any
+
+import jax
+from jax import lax
+
+from icon import _checks as check
+from icon._numbers import apart
+from icon._numerics import varying
+from icon._points import Around, pytree, static
+
+
+@pytree
+class Sharded(Around):
+    """Neighbours of whom every device has its own share of anchors and candidates."""
+
+    base: Any
+    axis_name: str = static()
+    ring: bool = static()
+
+    @property
+    def T(self):
+        return Sharded(self.base.T, self.axis_name, self.ring)
+
+
+def _place(axis: str):
+    """Which device of an axis this is, where that can be known and gradients are."""
+    try:
+        place = lax.axis_index(axis)
+    except NameError:
+        inside = "an axis of the shard_map that the loss is inside of"
+        raise check.InvalidInput("axis_name", repr(axis), inside) from None
+    silent = "a shard_map with check_vma=False, which scales gradients unseen"
+    known = "one that checks what varies: leave check_vma=True"
+    check.require(set(_names(axis)) <= varying(place), "axis_name", silent, known)
+    return place
+
+
+def _names(axis) -> tuple[str, ...]:
+    """The axes of a mesh that a batch is spread over, one or several."""
+    return axis if isinstance(axis, tuple) else (axis,)
+
+
+def spread(p, q, weight, how):
+    """This device's share of p and q: its anchors, and candidates brought to them."""
+    axis = how.axis
+    first = _place(axis) * p.shape[0]
+
+    def gather(x):
+        """From all devices, unless all have the same or they will go round."""
+        apart = tuple(name for name in _names(axis) if name in varying(x))
+        stay = how.ring or how.exact or not apart
+        return x if stay else lax.all_gather(x, apart, tiled=True)
+
+    bring = ft.partial(jax.tree.map, gather)
+    for name, x in (("p", p), ("q", q)):
+        check.answers(name, x, "moved")
+        tellable = not how.ring or apart(x) is not None
+        check.require(tellable, name, "a limit or a mix", "points, to be passed round")
+    share = p.moved(bring, first), q.moved(bring, first), weight
+    return share if how.exact else own_copy(share, axis)
+
+
+def in_full(answer, *args):
+    """An answer about arrays whose types say where they are, whatever they say.
+
+    On an explicit mesh every product would have to say where its result goes; here the
+    compiler decides, and the answer is the same on all devices.
+    """
+    placed = [jax.typeof(x).sharding for x in jax.tree.leaves(args)]
+    meshes = [s.mesh for s in placed if s.mesh.explicit_axes and any(s.spec)]
+    if not meshes:
+        return answer(*args)
+    mesh = meshes[0]
+    axes = mesh.explicit_axes
+    with jax.sharding.use_abstract_mesh(mesh):
+        where = jax.sharding.PartitionSpec()
+        return jax.sharding.auto_axes(answer, axes=axes, out_sharding=where)(*args)
+
+
+def own_copy(tree, axis: str | None):
+    """The same on every device, where each will have a slope of its own to add."""
+
+    def vary(x):
+        alike = tuple(name for name in _names(axis) if name not in varying(x))
+        return lax.pcast(x, alike, to="varying") if alike else x
+
+    return tree if axis is None else jax.tree.map(vary, tree)
+
+
+def sharded(q, axis_name: str, *, ring: bool = False) -> Sharded:
+    """The same neighbours, of whom each device of an axis holds its own share.
+
+    $$q_{ij} = e^{s_{ij}} / \\textstyle\\sum_{d} \\sum_{k \\in \\text{device } d}
+      e^{s_{ik}}$$
+
+    Inside of a shard_map the loss is that of the global batch, as `axis_name=` of the
+    verbs makes it: candidates are gathered once, and nobody is their own neighbour by
+    their place in the whole batch. With `ring`, they are passed round instead, and a
+    device never holds more than its own and one neighbour's share.
+
+    Args:
+        q: points, and what is made of them.
+        axis_name: the axis of the mesh that the batch is spread over.
+        ring: candidates go round, n·d / devices numbers at a time.
+
+    Raises:
+        InvalidInput: nothing that can be spread; by the verbs, an axis that is not
+            there, or a shard_map that does not check what varies.
+
+    Example:
+        >>> import icon, jax, jax.numpy as jnp
+        >>> from jax.sharding import PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
+        >>> def loss(ids, z):
+        ...     q = icon.sharded(icon.cosine(z), "data", ring=True)
+        ...     return icon.kl(icon.same(ids), q)
+        >>> spread = dict(mesh=mesh, in_specs=P("data"), out_specs=P())
+        >>> ids, z = jnp.array([0, 0, 1, 1]), jnp.eye(4)
+        >>> float(jax.shard_map(loss, **spread)(ids, z)) == float(
+        ...     icon.kl(icon.same(ids), icon.cosine(z))
+        ... )
+        True
+
+    Source: Liu et al., Ring attention with blockwise transformers, 2023.
+    """
+    check.answers("q", q, "shape", "score", "log_mass", "moved")
+    named = isinstance(axis_name, str | tuple)
+    check.require(named, "axis_name", axis_name, "the name of an axis, or several")
+    return Sharded(q, axis_name, bool(ring))
