@@ -80,6 +80,7 @@ from icon._loss import (
 from icon._masses.interpolated import interpolated as interpolated
 from icon._masses.sampled import sampled as sampled
 from icon._masses.sharded import sharded as sharded
+from icon._masses.tiled import tiled as tiled
 from icon._mix import (
     among as among,
 )

@@ -24,7 +24,7 @@ class Normal:
     std: Any  # [n, d]
     key: Any
     samples: int = static()
-    first: Any = 0  # the first anchor's place in a batch that is spread over devices
+    first: Any = None  # the first anchor's place, in a batch spread over devices
 
     @property
     def shape(self):
@@ -38,7 +38,8 @@ class Normal:
     def support(self, i):
         mean, std = common(widen(self.mean[i][None]), widen(self.std[i][None]))
         shape = (self.samples, mean.shape[1])
-        noise = jr.normal(jr.fold_in(self.key, i + self.first), shape, mean.dtype)
+        place = i if self.first is None else i + self.first
+        noise = jr.normal(jr.fold_in(self.key, place), shape, mean.dtype)
         return mean + std * noise, jnp.full(self.samples, 1 / self.samples, mean.dtype)
 
     def score(self, i, at):

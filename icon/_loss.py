@@ -33,9 +33,9 @@ from icon._numbers import (
     relative,
     shares,
 )
-from icon._numerics import common, sqrt
+from icon._numerics import common, sqrt, widened
 from icon._points import EVERYBODY
-from icon._sweeps import OneSweep, each, streamed, widened
+from icon._sweeps import OneSweep, each, streamed
 
 
 LOG_2 = float(np.log(2))
@@ -109,6 +109,7 @@ class How(NamedTuple):
     axis: str | None = None
     ring: bool = False
     exact: bool = False
+    tiles: tuple[int, int] | None = None
 
 
 def _plan(p, q, block):
@@ -127,12 +128,13 @@ def _mirrored(p, q) -> bool:
 def _met(p, q, how: How, both=False):
     """The numbers of all pairs of points, where that is the fastest way; or None."""
     pair, mirrored = (apart(p), apart(q)), _mirrored(p, q)
-    fast = both or how.ring or (how.block and (how.joint or mirrored))
+    forced = how.ring or how.tiles
+    fast = both or forced or (how.block and (how.joint or mirrored))
     if None in pair or not fast:
         return None
-    if how.block is None and not how.ring:
+    if how.block is None and not forced:
         return at_once(*pair)
-    rows, columns = how.block or p.shape[0], p.shape[1]
+    rows, columns = how.tiles or (how.block or p.shape[0], p.shape[1])
     tiling = Tiling(rows, columns, how.axis if how.ring else None)
     return meeting(Meeting(tiling, both, mirrored), *pair)
 
@@ -146,12 +148,10 @@ def _finished(coefficients, numbers, weight, how: How):
 def _linear(p, q, weight, *, coefficients, how):
     p, q = widened((p, q))
     how = how._replace(block=_plan(p, q, how.block))
-    bulk = _offered(p, q, weight, how.joint)
-    if not {"B", "M"} & bulk.keys():
-        if met := _met(p, q, how):
-            bulk = met[0]._asdict()
-        elif how.block and not how.joint:
-            return _summed(Linear(coefficients), p, q, weight, how)
+    met = _met(p, q, how)
+    bulk = met[0]._asdict() if met else _offered(p, q, weight, how.joint)
+    if how.block and not how.joint and not {"B", "M"} & bulk.keys():
+        return _summed(Linear(coefficients), p, q, weight, how)
     counts = Numbers(*(c or k == "N" for k, c in coefficients._asdict().items()))
     rest = [k for k, c in counts._asdict().items() if c and k not in bulk]
 
@@ -216,7 +216,8 @@ def _checked(p, q, weight, how: How):
     if weight is not None:
         weight = check.weights("weight", weight, jnp.zeros(()), p.shape[0])
     axis = how.axis or getattr(q, "axis_name", None)
-    how = how._replace(axis=axis, ring=getattr(q, "ring", False), exact=exactly())
+    asked = dict(ring=getattr(q, "ring", False), tiles=getattr(q, "tiles", None))
+    how = how._replace(axis=axis, exact=exactly(), **asked)
     return (*(spread(p, q, weight, how) if axis else (p, q, weight)), how)
 
 
@@ -227,7 +228,7 @@ def _meeting(coefficients, p, q, weight, how: How):
     p, q, share, how = _checked(p, q, weight, how)
     if how.exact:
         for name, x in (("p", p), ("q", q)):
-            check.require(_plain(x), name, type(x).__name__, _IN_ORDER)
+            check.require(_plain(x), name, "another kind", _IN_ORDER)
         return _exact(p, q, share, coefficients=coefficients, how=how)
     if hasattr(q, "along") and hasattr(p, "prepared"):
         p = p.prepared()

@@ -29,6 +29,11 @@ def is_float(x) -> bool:
     return jnp.issubdtype(x.dtype, jnp.floating)
 
 
+def widened(tree):
+    """Once for all: what half-precision leaves are told by many is summed wide."""
+    return jax.tree.map(lambda x: widen(x) if is_float(x) else x, tree)
+
+
 def floats_of(tree):
     """The leaves that can be learned, and the tree with others in their place."""
     leaves, shape = jax.tree.flatten(tree)

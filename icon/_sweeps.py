@@ -73,11 +73,6 @@ def streamed(plan, pair, weight):
     return plan.value(*pair, weight)
 
 
-def widened(tree):
-    """Once for all: what half-precision leaves are told by many is summed wide."""
-    return jax.tree.map(lambda x: widen(x) if is_float(x) else x, tree)
-
-
 def _streamed_fwd(plan, pair, weight):
     """The loss with its gradient in those leaves of p and q that are asked for."""
     is_leaf = lambda x: hasattr(x, "perturbed")

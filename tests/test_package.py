@@ -126,7 +126,9 @@ MAY = {
     "_mix.py": {"_checks", "_numerics", "_points"},
     "_config.py": set(),
     "_masses/walk.py": {"_numerics", "_points"},
-    "_masses/tiled.py": {"_masses", "_numbers", "_numerics", "_points"},
+    "_masses/tiled.py": {
+        *("_checks", "_masses", "_numbers", "_numerics", "_points"),
+    },
     "_masses/sharded.py": {"_checks", "_numbers", "_numerics", "_points"},
     "_masses/owned.py": {"_masses", "_numbers", "_numerics", "_points"},
     "_numbers.py": {"_numerics", "_points"},

@@ -308,6 +308,10 @@ class Interpolated(Around):
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
 
+    def apart(self):
+        """Nothing: who answers for all at once is not asked pair by pair."""
+        return None
+
     def along(self, edges):
         """Σ_e w_e s_e along the edges of one set; None for two."""
         q = self.base

@@ -1,16 +1,17 @@
 """What do points say of each other? Tile after tile, and nothing n × n is kept."""
 
 import functools as ft
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from icon import _checks as check
 from icon._masses.walk import Parts, Sweep, Tiling, made_of, parts_of, walked
 from icon._numbers import Numbers, merged, numbers, of_q, of_tile
-from icon._numerics import floats_of, slopes_of, zeros
-from icon._points import EVERYBODY, Points
+from icon._numerics import floats_of, lse, slopes_of, widened, zeros
+from icon._points import EVERYBODY, Around, Points, pytree, static
 
 
 class Meeting(NamedTuple):
@@ -118,3 +119,61 @@ def _towards(of, tile, score, mine, theirs):
     said = [jax.vmap(of)(tile, score, *mine)] if mine else []
     back = [jax.vmap(of, (1, 1, 0, 0), 1)(tile, score, *theirs)] if theirs else []
     return sum([*said, *back])
+
+
+# ------------------------------------------------------- tiles of one's own size
+
+
+@pytree
+class Tiled(Around):
+    """Points that are met so many anchors with so many candidates at a time."""
+
+    base: Any
+    tiles: tuple[int, int] = static()
+
+    @property
+    def T(self):
+        return Tiled(self.base.T, self.tiles)
+
+    def log_masses(self):
+        """Every M_i, for a p that lists its neighbours."""
+        points = widened(self.base.apart())
+        return meeting(Meeting(Tiling(*self.tiles)), points, points)[0].M
+
+    def joint_log_mass(self):
+        return lse(self.log_masses())
+
+
+def tiled(q, rows: int = 1024, columns: int = 4096) -> Tiled:
+    r"""The same neighbours, met in tiles of a size of your own, where memory is short.
+
+    $$M_i = \log \sum_{\text{tiles } t} e^{M_i^{(t)}}, \quad
+      M_i^{(t)} = \log \sum_{j \in t} e^{s_{ij}}$$
+
+    A loss holds rows × columns scores at once, and takes two sweeps: the log-masses
+    first, then the gradient. Otherwise strips of anchors meet all candidates, which
+    takes one sweep where the loss has one direction.
+
+    Args:
+        q: points under a kernel.
+        rows: anchors in a tile.
+        columns: candidates in a tile.
+
+    Raises:
+        InvalidInput: a limit, a list or a mix; rows or columns < 1.
+
+    Example:
+        >>> import icon, jax, jax.numpy as jnp
+        >>> z = jax.random.normal(jax.random.key(0), (100, 8))
+        >>> p, q = icon.same(jnp.arange(100) // 2), icon.cosine(z)
+        >>> bool(jnp.isclose(icon.kl(p, icon.tiled(q, 16, 32)), icon.kl(p, q)))
+        True
+
+    Source: Dao et al., FlashAttention, 2022; Cheng et al., Breaking the memory barrier
+    (Inf-CL), 2024.
+    """
+    points = check.answers("q", q, "apart").apart()
+    summed = "points whose log-mass is a sum, no limit"
+    check.require(points is not None, "q", "a limit", summed)
+    size = check.count("rows", rows, 1), check.count("columns", columns, 1)
+    return Tiled(q, size)
