@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from icon import _checks as check
 from icon._config import exactly
 from icon._masses.owned import counted_once, in_order
-from icon._masses.sharded import in_full, own_copy, spread
+from icon._masses.sharded import own_copy, spread
 from icon._masses.tiled import Meeting, at_once, meeting
 from icon._masses.walk import Tiling
 from icon._numbers import (
@@ -35,7 +35,7 @@ from icon._numbers import (
 )
 from icon._numerics import common, sqrt, widened
 from icon._points import EVERYBODY
-from icon._sweeps import OneSweep, each, streamed
+from icon._sweeps import OneSweep, answered, each, streamed
 
 
 LOG_2 = float(np.log(2))
@@ -125,7 +125,7 @@ def _mirrored(p, q) -> bool:
     return getattr(p, "symmetric", False) and getattr(q, "symmetric", False)
 
 
-def _met(p, q, how: How, both=False):
+def _met(p, q, how: How, both=False) -> Any:
     """The numbers of all pairs of points, where that is the fastest way; or None."""
     pair, mirrored = (apart(p), apart(q)), _mirrored(p, q)
     forced = how.ring or how.tiles
@@ -167,8 +167,8 @@ def _linear(p, q, weight, *, coefficients, how):
 @ft.partial(jax.jit, static_argnames=("coefficients", "how"))
 def _exact(p, q, weight, *, coefficients, how):
     """The same bits on any number of devices, each of which knows all numbers."""
-    pair, weight = widened((p, q)), own_copy(weight, how.axis)
-    numbers, weight = in_order(*map(apart, pair), weight, how.axis)
+    p, q = map(apart, widened((p, q)))
+    numbers, weight = in_order(p, q, own_copy(weight, how.axis), how.axis)
     value = _finished(coefficients, numbers, weight, how._replace(axis=None))
     return counted_once(how.axis, value)
 
@@ -177,7 +177,7 @@ def _summed(divergence, p, q, weight, how: How):
     """The mean over the anchors that have a neighbour, on all devices."""
     weight = jnp.ones(p.shape[0]) if weight is None else weight
     weight, plan = own_copy(weight, how.axis), OneSweep(divergence, how.block)
-    ask = ft.partial(streamed, plan) if how.block else lambda pq, w: plan.value(*pq, w)
+    ask = ft.partial(streamed, plan) if how.block else plan.value
     total, count = over_devices(jnp.stack(common(*ask((p, q), weight))), how.axis)
     return total / jnp.where(count > 0, count, 1)
 
@@ -199,7 +199,7 @@ def _both_ways(p, q, weight, *, coefficients, how):
     return (finish(there) + finish(back)) / 2
 
 
-def _checked(p, q, weight, how: How):
+def _checked(p, q, weight, how: How) -> Any:
     """p, q and the weights, fit for one another, and how they are summed."""
     check.answers("p", p, "shape", "support", "score", "log_mass")
     check.answers("q", q, "shape", "score", "log_mass")
@@ -229,10 +229,13 @@ def _meeting(coefficients, p, q, weight, how: How):
     if how.exact:
         for name, x in (("p", p), ("q", q)):
             check.require(_plain(x), name, "another kind", _IN_ORDER)
-        return _exact(p, q, share, coefficients=coefficients, how=how)
+        exact = ft.partial(_exact, coefficients=coefficients, how=how)
+        return answered(exact, p, q, share)
     if hasattr(q, "along") and hasattr(p, "prepared"):
         p = p.prepared()
-    return in_full(ft.partial(_linear, coefficients=coefficients, how=how), p, q, share)
+    return answered(
+        ft.partial(_linear, coefficients=coefficients, how=how), p, q, share
+    )
 
 
 def kl(
@@ -346,7 +349,7 @@ def _over_support(over, p, q, weight, how: How):
     check.require(
         not how.exact, "deterministic", "this divergence", "kl, cross_entropy"
     )
-    return in_full(ft.partial(_bounded, over=over, how=how), p, q, share)
+    return answered(ft.partial(_bounded, over=over, how=how), p, q, share)
 
 
 def tv(
@@ -506,7 +509,7 @@ def _reach(q, options) -> bool:
 def _plain_ways(coefficients, p, q, *, weight=None, **options):
     p, q, share, how = _checked(p, q, weight, _how(**options))
     answer = ft.partial(_both_ways, coefficients=coefficients, how=how)
-    return in_full(answer, p, q, share)
+    return answered(answer, p, q, share)
 
 
 def _how(joint=False, block=None, axis_name=None) -> How:
@@ -541,7 +544,7 @@ def per_anchor(p, q) -> Numbers:
         [0.0, 0.0, -inf]
     """
     _checked(p, q, None, How())
-    return in_full(ft.partial(_per_anchor, block=_plan(p, q, None)), p, q)
+    return answered(ft.partial(_per_anchor, block=_plan(p, q, None)), p, q)
 
 
 def terms(
@@ -610,4 +613,4 @@ def dense(p) -> Float[Array, "n m"]:
     """
     check.answers("p", p, "shape", "score", "log_mass")
     check.require(p.shape[1] is not None, "p", "a continuum", "candidates to list")
-    return in_full(_dense, p)
+    return answered(_dense, p)

@@ -138,7 +138,7 @@ def merged(x: Numbers, y: Numbers) -> Numbers:
 # ------------------------------------------------------- one anchor, its neighbours
 
 
-def apart(q):
+def apart(q) -> Any:
     """Points of which anchors and candidates are told apart; None of what is none."""
     return q.apart() if hasattr(q, "apart") else None
 

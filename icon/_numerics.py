@@ -1,5 +1,6 @@
 """Where floats misbehave, and what is done about it."""
 
+import functools as ft
 from typing import Any
 
 import jax
@@ -12,6 +13,10 @@ from jaxtyping import Array, Float
 
 HIGHEST = lax.Precision.HIGHEST  # a GPU's default, TF32, ruins |a|² + |b|² - 2ab
 FEW = 8  # up to here the plain difference is as fast as a matmul, and exact
+
+
+# a function with a gradient of its own, for each value of its first argument
+sloped: Any = ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 
 
 def widen(x: Array) -> Array:

@@ -177,10 +177,11 @@ class Points:
 
     def tile(self, i):
         """What i makes of every candidate: scores, or who is alike."""
-        if self.weight is None and hasattr(self.kernel, "holds"):
-            holds = self.kernel.holds(take(self.anchors, i), self._candidates)
-            return holds & ~self.is_me(i, EVERYBODY) if self.within else holds
-        return self.score(i, EVERYBODY)
+        holds = getattr(self.kernel, "holds", None)
+        if holds is None or self.weight is not None:
+            return self.score(i, EVERYBODY)
+        alike = holds(take(self.anchors, i), self._candidates)
+        return alike & ~self.is_me(i, EVERYBODY) if self.within else alike
 
     def is_me(self, i, at):
         if self.me is None:

@@ -1,5 +1,6 @@
 """How are all anchors asked? All at once, or strip after strip."""
 
+import contextlib
 import dataclasses
 import functools as ft
 from collections.abc import Callable
@@ -9,11 +10,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from icon import _checks as check
+from icon._config import exactly
 from icon._numbers import expect
-from icon._numerics import instantiated, is_float, widen
+from icon._numerics import instantiated, is_float, sloped, widen
 
 
-def each(one, n: int, block: int | None):
+def each(one, n: int, block: int | None) -> Any:
     """One answer per anchor: all at once, or strip after strip, forgetting each."""
     if block is None:
         return jax.vmap(one)(jnp.arange(n))
@@ -38,9 +41,9 @@ class OneSweep:
     divergence: Callable
     block: Any  # None holds all anchors at once: for a value, not for slopes
 
-    def value(self, p, q, weight):
+    def value(self, pair, weight):
         """The sum of those who have a neighbour, and what they weigh."""
-        value, met = each(ft.partial(self.divergence, p, q), p.shape[0], self.block)
+        value, met = each(ft.partial(self.divergence, *pair), len(weight), self.block)
         weight = weight.astype(value.dtype)
         return expect(weight, value), jnp.sum(jnp.where(met, weight, 0))
 
@@ -67,10 +70,10 @@ def _accumulate(strip, wrt, n: int, block: int):
     return slope, jax.tree.map(lambda x: x.reshape(-1)[:n], said)
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@sloped
 def streamed(plan, pair, weight):
     """Σ w_i (what the plan makes of anchor i), and Σ w_i of those who count."""
-    return plan.value(*pair, weight)
+    return plan.value(pair, weight)
 
 
 def _streamed_fwd(plan, pair, weight):
@@ -102,3 +105,47 @@ def _streamed_bwd(plan, saved, g):
 
 
 streamed.defvjp(_streamed_fwd, _streamed_bwd, symbolic_zeros=True)
+
+
+# ------------------------------------------------------- wherever arrays are
+
+
+def answered(answer, *args) -> Any:
+    """An answer about arrays, wherever their types say they are.
+
+    On an explicit mesh every product would have to say where its result goes; here the
+    compiler decides, and the answer is the same on all devices.
+    """
+    placed = [jax.typeof(x).sharding for x in jax.tree.leaves(args)]
+    meshes = [s.mesh for s in placed if s.mesh.explicit_axes and any(s.spec)]
+    with _backwards_only():
+        return _over_mesh(answer, meshes[0])(*args) if meshes else answer(*args)
+
+
+def _over_mesh(answer, mesh):
+    where = jax.sharding.PartitionSpec()
+    check.require(not exactly(), "deterministic", "an explicit mesh", _IN_ORDER)
+
+    def over_mesh(*args):
+        axes = mesh.explicit_axes
+        with jax.sharding.use_abstract_mesh(mesh):
+            whole = jax.sharding.auto_axes(answer, axes=axes, out_sharding=where)
+            return whole(*args)
+
+    return over_mesh
+
+
+_IN_ORDER = "a shard_map around the loss, with axis_name=, to have the same bits"
+
+
+@contextlib.contextmanager
+def _backwards_only():
+    """Says which losses have no forward mode, where JAX says that there is none."""
+    try:
+        yield
+    except TypeError as error:
+        if "custom_vjp" not in str(error):
+            raise
+        got = "forward mode (jvp, jacfwd) through a loss in strips"
+        cure = "reverse mode (grad, vjp), or few enough scores to be held at once"
+        raise check.InvalidInput("block", got, cure) from error

@@ -132,7 +132,7 @@ MAY = {
     "_masses/sharded.py": {"_checks", "_numbers", "_numerics", "_points"},
     "_masses/owned.py": {"_masses", "_numbers", "_numerics", "_points"},
     "_numbers.py": {"_numerics", "_points"},
-    "_sweeps.py": {"_numbers", "_numerics"},
+    "_sweeps.py": {"_checks", "_config", "_numbers", "_numerics"},
     "_loss.py": {
         *("_checks", "_config", "_masses", "_numbers", "_numerics", "_points"),
         "_sweeps",

@@ -1,6 +1,5 @@
 """How do bits not depend on the number of devices? Everybody works out their own."""
 
-import functools as ft
 import math
 from typing import NamedTuple
 
@@ -9,10 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 
 from icon._masses.sharded import own_copy
-from icon._masses.tiled import pulls, reports, sloped
+from icon._masses.tiled import pulls, put_back, reports
 from icon._masses.walk import Parts, Tiling, folded, made_of, parts_of, swept, unfolded
 from icon._numbers import Numbers
-from icon._numerics import varying
+from icon._numerics import sloped, varying
 from icon._points import Points
 
 
@@ -72,7 +71,7 @@ def _strips(sweep, rows: int, pair, by_anchor=(), by_candidate=()):
     return unfolded(said, n), shared
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@sloped
 def owned(who: Ownership, p: Points, q: Points) -> Numbers:
     """The numbers of the anchors of all devices, with the same bits on any number."""
     parts, count = parts_of((p, q)), _devices(who.axis)
@@ -107,13 +106,13 @@ def _owned_bwd(who, saved, g):
     theirs = theirs if who.spread else _once(theirs, who.axis)
     sums = [jnp.sum(x, 0) for x in _everybodys(shared, who.axis)]
     slopes = Parts(mine, theirs, _once(sums, who.axis))
-    return sloped((p, q), lax.optimization_barrier(slopes))  # not fused with others
+    return put_back((p, q), lax.optimization_barrier(slopes))  # not fused with others
 
 
 owned.defvjp(_owned_fwd, _owned_bwd)
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@sloped
 def _told(axis, mine):
     """What all devices have, told to each; of its slope each keeps its own share."""
     return _everybodys(mine, axis)
@@ -125,7 +124,7 @@ _told.defvjp(
 )
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@sloped
 def counted_once(axis, value):
     """A number that every device knows, as one that none of them differs in."""
     return value if axis is None else lax.psum(_once(value, axis), axis)

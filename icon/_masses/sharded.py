@@ -63,23 +63,6 @@ def spread(p, q, weight, how):
     return share if how.exact else own_copy(share, axis)
 
 
-def in_full(answer, *args):
-    """An answer about arrays whose types say where they are, whatever they say.
-
-    On an explicit mesh every product would have to say where its result goes; here the
-    compiler decides, and the answer is the same on all devices.
-    """
-    placed = [jax.typeof(x).sharding for x in jax.tree.leaves(args)]
-    meshes = [s.mesh for s in placed if s.mesh.explicit_axes and any(s.spec)]
-    if not meshes:
-        return answer(*args)
-    mesh = meshes[0]
-    axes = mesh.explicit_axes
-    with jax.sharding.use_abstract_mesh(mesh):
-        where = jax.sharding.PartitionSpec()
-        return jax.sharding.auto_axes(answer, axes=axes, out_sharding=where)(*args)
-
-
 def own_copy(tree, axis: str | None):
     """The same on every device, where each will have a slope of its own to add."""
 

@@ -10,7 +10,7 @@ from jax import lax
 from icon import _checks as check
 from icon._masses.walk import Parts, Sweep, Tiling, made_of, parts_of, walked
 from icon._numbers import Numbers, merged, numbers, of_q, of_tile
-from icon._numerics import floats_of, lse, slopes_of, widened, zeros
+from icon._numerics import floats_of, lse, sloped, slopes_of, widened, zeros
 from icon._points import EVERYBODY, Around, Points, pytree, static
 
 
@@ -22,8 +22,9 @@ class Meeting(NamedTuple):
     mirrored: bool = False  # one set, in which i scores j as j scores i
 
 
-def _seen(p: Points, q: Points, counted):
+def _seen(pair, counted=None) -> tuple[Any, Any]:
     """p's tile and q's scores of everybody in a tile."""
+    p, q = pair
     ids = jnp.arange(p.shape[0], dtype=jnp.int32)
     tile = jax.vmap(p.tile)(ids)
     score = jax.vmap(lambda i: q.score(i, EVERYBODY))(ids)
@@ -37,7 +38,7 @@ def reports(both: bool) -> Sweep:
     """The numbers of every anchor, and of every candidate if they report."""
 
     def ask(points, counted, *_):
-        seen = _seen(*points, counted)
+        seen = _seen(points, counted)
         back = [jax.vmap(numbers, 1)(*seen)] if both else []
         return [jax.vmap(numbers)(*seen)], back, ()
 
@@ -59,11 +60,11 @@ def pulls(mine_only: bool) -> Sweep:
 
 def at_once(p: Points, q: Points) -> tuple[Numbers, Numbers]:
     """The numbers of every anchor and of every candidate, all pairs held at once."""
-    seen = _seen(p, q, None)
+    seen = _seen((p, q))
     return jax.vmap(numbers)(*seen), jax.vmap(numbers, 1)(*seen)
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+@sloped
 def meeting(how: Meeting, p: Points, q: Points) -> tuple[Numbers, ...]:
     """The numbers of every anchor; of every candidate too, if they report.
 
@@ -85,13 +86,13 @@ def _meeting_bwd(how, saved, g):
     sweep = pulls(mine_only=how.mirrored)  # what they feel of me is what I feel of them
     mine, theirs, shared = walked(sweep, how.tiling, (p, q), told[0], theirs)
     shared = [x / 2 for x in shared] if how.mirrored else shared
-    return sloped((p, q), Parts(mine, theirs, shared))
+    return put_back((p, q), Parts(mine, theirs, shared))
 
 
 meeting.defvjp(_meeting_fwd, _meeting_bwd)
 
 
-def sloped(pair, slopes: Parts) -> tuple[Points, ...]:
+def put_back(pair, slopes: Parts) -> tuple[Points, ...]:
     """The slopes of points, in their own shape."""
     return tuple(made_of(pair, Parts(*map(slopes_of, parts_of(pair), slopes))))
 
@@ -103,12 +104,12 @@ def _pulled(mine_only: bool, points, counted, mine, theirs):
         parts = Parts(*(put(x) for put, x in zip(whole, floats, strict=True)))
         if mine_only:
             parts = parts._replace(theirs=lax.stop_gradient(parts.theirs))
-        tile, score = _seen(*made_of(points, parts), counted)
+        tile, score = _seen(made_of(points, parts), counted)
         return (score, None) if tile.dtype == bool else (score, tile)
 
     (score, tile), pull = jax.vjp(seen, *floats)
     alike = tile is None
-    tile = _seen(*points, counted)[0] if alike else tile
+    tile = _seen(points, counted)[0] if alike else tile
     slope = lambda of: _towards(of, tile, score, mine, theirs)
     by_score = slope(of_q).astype(score.dtype)
     return pull((by_score, None if alike else slope(of_tile)))
@@ -118,7 +119,7 @@ def _towards(of, tile, score, mine, theirs):
     """The slope of all that anchors say, and candidates, of those who do."""
     said = [jax.vmap(of)(tile, score, *mine)] if mine else []
     back = [jax.vmap(of, (1, 1, 0, 0), 1)(tile, score, *theirs)] if theirs else []
-    return sum([*said, *back])
+    return ft.reduce(jnp.add, [*said, *back])
 
 
 # ------------------------------------------------------- tiles of one's own size

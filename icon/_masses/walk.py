@@ -36,7 +36,7 @@ def parts_of(pair: tuple[Points, Points]) -> Parts:
     )
 
 
-def made_of(like, parts: Parts) -> list[Points]:
+def made_of(like, parts: Parts) -> Any:
     """Points that are made of these parts."""
 
     def made(x, mine, theirs, params):
