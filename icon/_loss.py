@@ -136,7 +136,7 @@ def _met(p, q, how: How, both=False) -> Any:
         return at_once(*pair)
     rows, columns = how.tiles or (how.block or p.shape[0], p.shape[1])
     tiling = Tiling(rows, columns, how.axis if how.ring else None)
-    return meeting(Meeting(tiling, both, mirrored), *pair)
+    return meeting(Meeting(tiling, both, mirrored and not both), *pair)
 
 
 def _finished(coefficients, numbers, weight, how: How):
@@ -215,10 +215,11 @@ def _checked(p, q, weight, how: How) -> Any:
         check.count("block", how.block, 1)
     if weight is not None:
         weight = check.weights("weight", weight, jnp.zeros(()), p.shape[0])
-    axis = how.axis or getattr(q, "axis_name", None)
+    axis = getattr(q, "axis_name", None) if how.axis is None else how.axis
     asked = dict(ring=getattr(q, "ring", False), tiles=getattr(q, "tiles", None))
     how = how._replace(axis=axis, exact=exactly(), **asked)
-    return (*(spread(p, q, weight, how) if axis else (p, q, weight)), how)
+    share = (p, q, weight) if axis is None else spread(p, q, weight, how)
+    return (*share, how)
 
 
 _IN_ORDER = "points without weights, where bits are not to depend on devices"

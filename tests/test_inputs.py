@@ -245,7 +245,8 @@ def verb(loss):
     made = [*rows(call, p=strangers(), q=strangers() | unlike)]
     if loss is not icon.per_anchor:
         block = {k: v for k, v in counts().items() if k != "nothing"}
-        made += rows(call, weight=weights(N), block=block)
+        axes = {"not there": "data", "a number": 3, "a list": ["data"]}
+        made += rows(call, weight=weights(N), block=block, axis_name=axes)
     return made
 
 
@@ -375,6 +376,19 @@ TABLE = {
     ),
     "hard": rows(lambda q=Q, k=1: icon.hard(q, k), q=strangers(), k=counts(4, 100)),
     "hellinger": verb(icon.hellinger) + with_joint(icon.hellinger, "joint"),
+    "grad_cache": [
+        *rows(
+            lambda encode=len, loss=len, block=2: icon.grad_cache(encode, loss, block),
+            encode={"a word": "x", "nothing": None},
+            loss={"a word": "x", "nothing": None},
+            block=counts(),
+        ),
+        (
+            "unlike rows",
+            "batch",
+            lambda: icon.grad_cache(len, len)(0.0, (np.ones(3), np.ones(2))),
+        ),
+    ],
     "interpolated": [
         *rows(
             icon.interpolated,
@@ -459,6 +473,17 @@ TABLE = {
         candidates={k: v for k, v in LEAVES.items() if k != "nothing"},
         kernel={"one score for all": wrong_kernel, "a word": "gaussian"},
     ),
+    "positive": [
+        *rows(
+            lambda start=1.0, low=0.01, high=100.0: icon.positive(
+                start, low=low, high=high
+            ),
+            start=positives() | {"too low": 1e-3, "too high": 1e3},
+            low=positives(),
+            high=positives(),
+        ),
+        ("no room", "high", lambda: icon.positive(1.0, low=1.0, high=1.0)),
+    ],
     "propagate": [
         *rows(
             lambda graph=GRAPH, steps=1, keep=None: icon.propagate(
@@ -497,6 +522,11 @@ TABLE = {
         key=keys(),
         count=counts(),
     ),
+    "sharded": rows(
+        lambda q=Q, axis_name="data": icon.sharded(q, axis_name),
+        q=strangers() | {"a list": icon.among(Q, LISTED), "a graph": GRAPH},
+        axis_name={"nothing": None, "a number": 3},
+    ),
     "scores": rows(
         lambda matrix=W, temperature=1.0: icon.scores(matrix, temperature=temperature),
         matrix=matrices(W),
@@ -522,6 +552,12 @@ TABLE = {
         graph=strangers() | {"points": Q, "wide": icon.graph(W[:2])},
     ),
     "terms": verb(icon.terms) + with_joint(icon.terms, "weight"),
+    "tiled": rows(
+        lambda q=Q, rows=4, columns=4: icon.tiled(q, rows, columns),
+        q=strangers() | {"a limit": icon.wide(Q), "a graph": GRAPH},
+        rows=counts(),
+        columns=counts(),
+    ),
     "tv": verb(icon.tv) + with_joint(icon.tv, "joint"),
     "uniform": rows(
         lambda index=LISTED, **options: icon.uniform(index, **options),
@@ -539,6 +575,8 @@ EXEMPT = {
     "Cell": "data: a row of the table",
     "DivergenceError": "raised, not called",
     "InvalidInput": "raised, not called",
+    "PeerLost": "raised, not called",
+    "deterministic": "a context; the verbs refuse what it cannot do",
     "Neighborhood": "a protocol",
     "TABLE": "data",
     "check": "looks at cells; test_cells has it",

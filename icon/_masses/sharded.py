@@ -27,10 +27,11 @@ class Sharded(Around):
 
 def _place(axis: str):
     """Which device of an axis this is, where that can be known and gradients are."""
+    inside = "an axis of the shard_map that the loss is inside of"
+    check.require(isinstance(axis, str | tuple), "axis_name", repr(axis), inside)
     try:
         place = lax.axis_index(axis)
     except NameError:
-        inside = "an axis of the shard_map that the loss is inside of"
         raise check.InvalidInput("axis_name", repr(axis), inside) from None
     silent = "a shard_map with check_vma=False, which scales gradients unseen"
     known = "one that checks what varies: leave check_vma=True"
