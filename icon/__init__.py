@@ -7,6 +7,7 @@ p supervises, q is learned; icon.kl is the loss, and icon.TABLE the periodic tab
 
 import importlib
 
+from icon._cached import grad_cache as grad_cache
 from icon._cells import TABLE as TABLE
 from icon._cells import Cell as Cell
 from icon._checks import InvalidInput as InvalidInput
@@ -14,6 +15,9 @@ from icon._clusters import clusters as clusters
 from icon._config import deterministic as deterministic
 from icon._descent import (
     DivergenceError as DivergenceError,
+)
+from icon._descent import (
+    PeerLost as PeerLost,
 )
 from icon._descent import (
     fit as fit,
@@ -47,6 +51,7 @@ from icon._graph import (
 )
 from icon._latent import density as density
 from icon._latent import normal as normal
+from icon._learned import positive as positive
 from icon._loss import (
     Neighborhood as Neighborhood,
 )

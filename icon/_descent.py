@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from icon import _checks as check
 
@@ -45,6 +46,29 @@ class DivergenceError(ArithmeticError):
     def __str__(self) -> str:
         cure = "lower the learning rate; .partial has the last finite result"
         return f"the loss is not finite at step {self.step}: {cure}"
+
+
+class PeerLost(RuntimeError):
+    """Another process that is gone: at which step, and the last good result.
+
+    Args:
+        step: the step that could not be finished without it.
+        partial: the parameters before that step, as NumPy arrays; None if they were
+            out of reach.
+
+    Example:
+        >>> import icon
+        >>> print(icon.PeerLost(3, None))
+        a process was lost at step 3: start all of them again; .partial has ...
+    """
+
+    def __init__(self, step: int, partial):
+        super().__init__(step, partial)
+        self.step, self.partial = step, partial
+
+    def __str__(self) -> str:
+        cure = "start all of them again; .partial has the last good result"
+        return f"a process was lost at step {self.step}: {cure}"
 
 
 class Speed(NamedTuple):
@@ -294,15 +318,16 @@ def _finite(values, done, z):
     return values
 
 
-@ft.partial(jax.jit, static_argnames=("loss", "optimizer"))
-def _step(loss, optimizer, params, state, batch, key):
+@ft.partial(jax.jit, static_argnames=("loss", "optimizer", "where"))
+def _step(loss, optimizer, params, state, batch, key, where=None):
     def value(params):
         said = loss(params, batch, key)
         return said if isinstance(said, tuple) else (said, None)
 
     (value_, metrics), slope = jax.value_and_grad(value, has_aux=True)(params)
     change, state = _update(optimizer, slope, state, params)
-    return optax.apply_updates(params, change), state, value_, metrics
+    after = optax.apply_updates(params, change)
+    return *_kept((after, state, value_), where), metrics
 
 
 def fit(
@@ -315,6 +340,9 @@ def fit(
     callbacks: Sequence[Callable] = (),
 ):
     """Train parameters on batches until there are no more.
+
+    Batches may be spread over devices, of one or of several processes
+    (`icon.data.spread`): parameters and the optimizer's state are then on all of them.
 
     Args:
         loss: (params, batch, key) -> a number, or (a number, metrics).
@@ -331,6 +359,7 @@ def fit(
     Raises:
         InvalidInput: something that is no key, or batches that cannot be called.
         DivergenceError: a loss that stops being finite; it holds the last good params.
+        PeerLost: another process is gone; it holds the last good params.
 
     Example:
         >>> import icon, jax, optax, jax.numpy as jnp
@@ -348,13 +377,14 @@ def fit(
     check.key("key", key)
     known = type(batches).__name__
     check.require(callable(batches), "batches", known, "a function (key, epoch)")
-    params = jax.tree.map(lambda x: check.floats("params", x, None), params)
+    params = jax.tree.map(_floats, params)
     state, losses, metrics, step = optimizer.init(params), [], [], 0
     interrupted = False
     try:
         for batch in _epochs(batches, jax.random.fold_in(key, 0)):
             now = jax.random.fold_in(jax.random.fold_in(key, 1), step)
-            after, new, value, said = _step(loss, optimizer, params, state, batch, now)
+            put = _placed(params, state, batch, now)
+            after, new, value, said = _step(loss, optimizer, *put)
             losses.append(_finite(np.asarray(value)[None], step, params))
             params, state, step = after, new, step + 1
             metrics.append(said)
@@ -362,6 +392,10 @@ def fit(
                 break
     except KeyboardInterrupt:
         interrupted = True  # what was reached by then is the result
+    except jax.errors.JaxRuntimeError as error:
+        if not _of_a_peer(error):
+            raise
+        raise PeerLost(step, _on_host(params)) from error
     values = np.concatenate([*losses, np.zeros(0, np.float32)])
     return params, History(values, state, metrics, interrupted)
 
@@ -375,3 +409,73 @@ def _epochs(batches, key):
             more = True
             yield batch
         epoch += 1
+
+
+# ---------------------------------------------------------- on several devices
+
+
+def _floats(x):
+    """Parameters that can be trained; of those that are shared out, our share is."""
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
+        return check.floats("params", x, None)
+    for share in x.addressable_shards:
+        check.floats("params", share.data, None)
+    return x
+
+
+def _mesh(batch):
+    """The devices that a batch is spread over, if it is."""
+    where = [getattr(x, "sharding", None) for x in jax.tree.leaves(batch)]
+    spread = [s for s in where if isinstance(s, NamedSharding) and s.num_devices > 1]
+    return spread[0].mesh if spread else None
+
+
+def _placed(params, state, batch, key):
+    """Everything on the devices of the batch, and where it is to stay."""
+    mesh = _mesh(batch)
+    if mesh is None:
+        return params, state, batch, key, None
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    put = ft.partial(_put, everywhere)
+    params, state, key = jax.tree.map(put, (params, state, key))
+    leaves = jax.tree.leaves((params, state))
+    stay = tuple(_place(x, everywhere) for x in leaves)
+    return params, state, batch, key, (*stay, everywhere)
+
+
+def _place(x, everywhere):
+    """Where x is; on all devices is one place, however it is written down."""
+    where = getattr(x, "sharding", everywhere)
+    return everywhere if where.is_fully_replicated else where
+
+
+def _put(everywhere, x):
+    """x on all of these devices, unless it has a place on them."""
+    if not hasattr(x, "sharding") or x.sharding.device_set == everywhere.device_set:
+        return x
+    return jax.make_array_from_callback(x.shape, everywhere, lambda at: x[at])
+
+
+def _kept(tree, where):
+    """The same, kept where it is to stay, whatever the compiler would rather do."""
+    if where is None:
+        return tree
+    leaves, form = jax.tree.flatten(tree)
+    return form.unflatten(map(lax.with_sharding_constraint, leaves, where))
+
+
+_WIRES = "gloo", "nccl", "rccl", "connection", "peer", "heartbeat", "unavailable"
+
+
+def _of_a_peer(error) -> bool:
+    """Whether it is another process that failed, and not this one."""
+    said = str(error).lower()
+    return jax.process_count() > 1 and any(wire in said for wire in _WIRES)
+
+
+def _on_host(params):
+    """NumPy arrays that outlive the devices, where they can be had."""
+    try:
+        return jax.tree.map(np.asarray, params)
+    except RuntimeError:  # this process never held all of it, or it went down too
+        return None

@@ -2,11 +2,12 @@
 
 import contextlib
 import csv
+import functools as ft
 import itertools
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 from jax.scipy.ndimage import map_coordinates
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray
 
 from icon._checks import InvalidInput
@@ -452,6 +454,67 @@ def batches(
                 yield _take(arrays, order[start : start + size])
 
     return epoch_of
+
+
+def spread(
+    batches: Callable[[PRNGKeyArray, int], Iterable[Any]],
+    mesh: Mesh,
+    axis_name: str = "data",
+) -> Callable[[PRNGKeyArray, int], Iterator[Any]]:
+    """The same batches, each cut over the devices along an axis of a mesh.
+
+    Device d of D has the rows d b / D to (d + 1) b / D of a batch of b. The devices may
+    be those of several processes: all of them go through the same batches in the same
+    order, and each puts only the rows of its own devices on them.
+
+    Args:
+        batches: a function of (key, epoch), as `batches` makes it, of pytrees [b, ...].
+        mesh: the devices, as `jax.make_mesh` makes it, of automatic or explicit axes.
+        axis_name: the axis of the mesh that rows are cut along.
+
+    Returns:
+        a function of (key, epoch) that iterates over pytrees of global arrays.
+
+    Raises:
+        InvalidInput: batches that cannot be called, something that is no mesh, an axis
+            that it has not; when a batch comes, rows that the devices do not divide.
+
+    Example:
+        >>> import jax, numpy as np
+        >>> from icon import data
+        >>> mesh = jax.make_mesh((1,), ("data",), (jax.sharding.AxisType.Auto,))
+        >>> epoch = data.spread(data.batches(np.arange(10), 4, epochs=1), mesh)
+        >>> [(x.shape, x.sharding.spec[0]) for x in epoch(jax.random.key(0), 0)]
+        [((4,), 'data'), ((4,), 'data')]
+    """
+    if not callable(batches):
+        raise InvalidInput("batches", type(batches).__name__, "a function (key, epoch)")
+    if not isinstance(mesh, Mesh):
+        raise InvalidInput("mesh", type(mesh).__name__, "a mesh: jax.make_mesh")
+    if axis_name not in mesh.axis_names:
+        expected = f"one of the axes of the mesh, {', '.join(mesh.axis_names)}"
+        raise InvalidInput("axis_name", repr(axis_name), expected)
+    cut = ft.partial(_cut, NamedSharding(mesh, PartitionSpec(axis_name)))
+
+    def epoch_of(key: PRNGKeyArray, epoch: int) -> Iterator[Any]:
+        for batch in batches(key, epoch):
+            yield jax.tree.map(cut, batch)
+
+    return epoch_of
+
+
+def _cut(share: NamedSharding, leaf: Any) -> Array:
+    """One array of a batch, of which each device gets its own rows."""
+    (axis,), shape = share.spec, np.shape(leaf)
+    count = share.mesh.shape[axis]
+    if not shape:
+        raise InvalidInput("batches", "a number", "arrays with a leading axis")
+    if shape[0] % count:
+        more = shape[0] + -shape[0] % count
+        expected = f"rows for each of the {count} devices: a `size` that is a multiple"
+        got = f"{shape[0]} rows"
+        raise InvalidInput("batches", got, f"{expected} of {count}, such as {more}")
+    return jax.make_array_from_callback(shape, share, lambda at: leaf[at])
 
 
 def _rows(arrays: Any) -> int:
