@@ -35,12 +35,11 @@ from icon._numbers import (
 )
 from icon._numerics import common, sqrt, widened
 from icon._points import EVERYBODY
-from icon._sweeps import OneSweep, answered, each, streamed
+from icon._sweeps import OneSweep, answered, each, streamed, strip
 
 
 LOG_2 = float(np.log(2))
 BUDGET = 2**20  # scores that the dense path may hold at once; strips beyond
-STRIP, ROWS = 2**25, 256  # scores that one strip of anchors may hold, and anchors
 
 
 class Neighborhood(Protocol):
@@ -115,9 +114,7 @@ class How(NamedTuple):
 def _plan(p, q, block):
     """How many anchors at once: None is all of them."""
     n, m = p.shape[0], max(x or 1 for x in (p.shape[1], q.shape[1]))
-    if block is None and n * m > BUDGET:
-        return max(16, min(ROWS, STRIP // m))
-    return block
+    return strip(m) if block is None and n * m > BUDGET else block
 
 
 def _mirrored(p, q) -> bool:

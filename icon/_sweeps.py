@@ -16,6 +16,16 @@ from icon._numbers import expect
 from icon._numerics import instantiated, is_float, sloped, widen
 
 
+CACHED = 256, 2**25  # anchors of a strip, and scores, that a cache holds
+BUSY = 4096, 2**28  # that keep an accelerator busy
+
+
+def strip(m: int) -> int:
+    """How many anchors to take at once, of m candidates each."""
+    rows, scores = CACHED if jax.default_backend() == "cpu" else BUSY
+    return max(16, min(rows, scores // m))
+
+
 def each(one, n: int, block: int | None) -> Any:
     """One answer per anchor: all at once, or strip after strip, forgetting each."""
     if block is None:

@@ -4,12 +4,16 @@ import importlib.util
 import re
 from pathlib import Path
 
+import jax
+import numpy as np
+import optax
 import pytest
 
 import icon
 from icon._formula import formula
 
 
+KEY = jax.random.key(0)
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -36,6 +40,32 @@ def test_simclr_on_digits():
 
 def test_clip_on_halves():
     assert example("clip_digits").main(10) > 0.1  # chance is 0.02
+
+
+def test_moco_on_digits():
+    with jax.numpy_dtype_promotion("standard"):  # as optax, outside of icon.fit, needs
+        probe, near = example("moco_digits").main(4)
+    assert probe > 0.93 and near > 0.93
+
+
+def test_a_slow_encoder_is_the_mean_of_the_fast_one():
+    moco = example("moco_digits")
+    images, key = np.random.default_rng(0).random((16, 8, 8), np.float32), KEY
+    params, optimizer = moco.model.init(key, images[:1]), optax.sgd(0.5)
+    step = moco.moco(optimizer)
+    queue = jax.random.normal(key, (moco.KEYS, 128))
+    state = params, params, queue, optimizer.init(params)
+    slow = params
+    for _ in range(3):
+        state = step(state, images, key)
+        slow = jax.tree.map(
+            lambda s, f: moco.SLOW * s + (1 - moco.SLOW) * f, slow, state[0]
+        )
+        for one, two in zip(*map(jax.tree.leaves, (slow, state[1])), strict=True):
+            np.testing.assert_allclose(one, two, rtol=1e-5, atol=1e-7)
+    moved = jax.tree.map(lambda s, f: float(abs(s - f).max()), *state[:2])
+    assert max(jax.tree.leaves(moved)) > 1e-4  # the two are not one
+    np.testing.assert_array_equal(state[2][48:], queue[:-48])  # keys move on
 
 
 def test_vae_on_digits():
