@@ -434,7 +434,8 @@ def cosine(
 
 def _units(x):
     """Rows of norm 1; row by row where bits must not depend on how many there are."""
-    return jax.lax.map(unit, x) if exactly() else unit(x)
+    in_one_place = not any(jax.typeof(x).sharding.spec)
+    return jax.lax.map(unit, x) if exactly() and in_one_place else unit(x)
 
 
 def same(

@@ -61,7 +61,24 @@ def spread(p, q, weight, how):
         tellable = not how.ring or apart(x) is not None
         check.require(tellable, name, "a limit or a mix", "points, to be passed round")
     share = p.moved(bring, first), q.moved(bring, first), weight
+    _agree(*share[:2], how)
     return share if how.exact else own_copy(share, axis)
+
+
+def _agree(p, q, how):
+    """The candidates of p and q are in the same places, and may be passed round."""
+    places = {_everywhere(x, how.axis) for x in (p, q)}
+    got = "candidates that are spread over devices, and others that are not"
+    alike = p.shape == q.shape and (len(places) == 1 or not (how.ring or how.exact))
+    check.require(alike, "q", got, "those of p")
+    stay = how.ring and places == {True}
+    check.require(not stay, "q", "candidates that all devices have", "no ring")
+
+
+def _everywhere(x, axis) -> bool:
+    """Whether all devices have the same candidates."""
+    theirs = getattr(x, "candidates", x)
+    return not any({*_names(axis)} & varying(leaf) for leaf in jax.tree.leaves(theirs))
 
 
 def own_copy(tree, axis: str | None):
