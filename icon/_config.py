@@ -12,8 +12,9 @@ def deterministic(on: bool = True):
     Every device owns its anchors. What they report comes in tiles of one size, whatever
     the number of devices; everybody is told all of it; then each works out the whole
     slope of its own anchors and candidates. Sums over devices are taken in one order.
-    It takes about twice as long, and is asked for p and q that are points without
-    weights, in one place or inside of a `shard_map` with `axis_name=`.
+    It takes about twice as long, gathers what a ring would pass round, and is asked
+    for p and q that are points without weights, in one place or inside of a
+    `shard_map` with `axis_name=`.
 
     $$\nabla_{b_j} = \sum_i \left(g^B_i\,p_{ij} + g^M_i\,q_{ij}\right)
       \partial s_{ij} / \partial b_j, \quad i \text{ in one order}$$

@@ -506,6 +506,10 @@ def _reach(q, options) -> bool:
 
 def _plain_ways(coefficients, p, q, *, weight=None, **options):
     p, q, share, how = _checked(p, q, weight, _how(**options))
+    n, m = p.shape
+    alike = weight is None or n == m
+    got = f"one per anchor, of which there are {n} one way and {m} the other"
+    check.require(alike, "weight", got, "as many anchors as candidates")
     answer = ft.partial(_both_ways, coefficients=coefficients, how=how)
     return answered(answer, p, q, share)
 

@@ -602,6 +602,14 @@ REFUSED = {
             )
         ),
     ),
+    "a whole batch on every device": (
+        "q",
+        lambda: within(
+            lambda b, _: gathered(
+                icon.same(jnp.arange(len(b.own))), icon.cosine(few(b))
+            )
+        ),
+    ),
     "candidates of p that go round, of q that stay": (
         "q",
         lambda: within(

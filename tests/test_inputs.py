@@ -293,6 +293,13 @@ TABLE = {
     "both_ways": [
         *rows(turned, p=strangers(), q=strangers()),
         ("a scale each", "q.T", lambda: turned(q=icon.gaussian(X, scale=np.ones(N)))),
+        (
+            "one for each of fewer anchors",
+            "weight",
+            lambda: icon.both_ways(icon.kl)(
+                icon.same(IDS[:3], IDS), icon.dot(X[:3], X), weight=np.ones(3)
+            ),
+        ),
     ],
     "clusters": [
         *rows(

@@ -60,6 +60,9 @@ def spread(p, q, weight, how):
         check.answers(name, x, "moved")
         tellable = not how.ring or apart(x) is not None
         check.require(tellable, name, "a limit or a mix", "points, to be passed round")
+    got = "a batch of which every device has all"
+    ours = any({*_names(axis)} & varying(x) for x in jax.tree.leaves(q))
+    check.require(ours, "q", got, "the share of each device: in_specs=P(axis_name)")
     share = p.moved(bring, first), q.moved(bring, first), weight
     _agree(*share[:2], how)
     return share if how.exact else own_copy(share, axis)

@@ -1,6 +1,7 @@
 """How are pairs walked? Tile after tile, and from device to device."""
 
 import dataclasses
+import functools as ft
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -107,37 +108,37 @@ def swept(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
     rows, columns = min(tiling.rows, n), min(tiling.columns, m)
     mine = folded((parts.mine, by_anchor), n, rows), _counted(n, rows)
     theirs = folded((parts.theirs, by_candidate), m, columns), _counted(m, columns)
-
-    def ask(mine, theirs):
-        ((mine, of_mine), here), ((theirs, of_theirs), there) = mine, theirs
-        counted = _pairs(here, there)
-        points = made_of(pair, Parts(mine, theirs, parts.shared))
-        return sweep.ask(points, counted, of_mine, of_theirs)
-
+    ask = ft.partial(_asked, sweep, pair)
     first = jax.tree.map(lambda x: x[0], (mine, theirs))
     said, told, summed = jax.eval_shape(ask, *first)
-    told = jax.tree.map(
-        lambda x: jnp.broadcast_to(x, (-(-m // columns), *x.shape)), sweep.start(told)
-    )
-
-    def strip(carry, mine):
-        def tile(carry, xs):
-            said, summed = carry
-            theirs, told = xs
-            more = ask(mine, theirs)
-            said = sweep.together(said, more[0])
-            return (said, jax.tree.map(jnp.add, summed, more[2])), sweep.together(
-                told, more[1]
-            )
-
-        told, summed = carry
-        carry = sweep.start(said), summed
-        (by_anchor, summed), told = _loop(tile, carry, (theirs, told))
-        return (told, summed), by_anchor
-
-    start = told, jax.tree.map(zeros, summed)
+    many = lambda x: jnp.broadcast_to(x, (-(-m // columns), *x.shape))
+    start = jax.tree.map(many, sweep.start(told)), jax.tree.map(zeros, summed)
+    strip = ft.partial(_strip, sweep, ask, theirs, said)
     (told, summed), said = _loop(strip, start, mine)
     return unfolded(said, n), unfolded(told, m), summed
+
+
+def _asked(sweep: Sweep, pair, mine, theirs):
+    """What is answered about a tile."""
+    ((mine, by_anchor), here), ((theirs, by_candidate), there) = mine, theirs
+    points = made_of(pair, Parts(mine, theirs, parts_of(pair).shared))
+    return sweep.ask(points, _pairs(here, there), by_anchor, by_candidate)
+
+
+def _strip(sweep: Sweep, ask: Callable, theirs, said, carry, mine):
+    """Some anchors and all candidates, tile after tile."""
+
+    def tile(carry, xs):
+        said, summed = carry
+        theirs, told = xs
+        more = ask(mine, theirs)
+        carry = sweep.together(said, more[0]), jax.tree.map(jnp.add, summed, more[2])
+        return carry, sweep.together(told, more[1])
+
+    told, summed = carry
+    carry = sweep.start(said), summed
+    (by_anchor, summed), told = _loop(tile, carry, (theirs, told))
+    return (told, summed), by_anchor
 
 
 def _pairs(here, there):
@@ -150,25 +151,23 @@ def _pairs(here, there):
 
 def ringed(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
     """The same where every device has some of the candidates, which go round."""
-    axis, parts = tiling.ring, parts_of(pair)
-    ask = lambda theirs, told: swept(
-        *(sweep, tiling, made_of(pair, parts._replace(theirs=theirs))),
-        *(by_anchor, told),
-    )
-    said, told, summed = jax.eval_shape(ask, parts.theirs, by_candidate)
+    parts, size = parts_of(pair), lax.axis_size(tiling.ring)
+
+    def ask(theirs, by_candidate):
+        here = made_of(pair, parts._replace(theirs=theirs))
+        return swept(sweep, tiling, here, by_anchor, by_candidate)
 
     def step(carry, _):
         (said, summed), (theirs, by_candidate, told) = carry
         more = ask(theirs, by_candidate)
         told = sweep.together(told, more[1])
         here = sweep.together(said, more[0]), jax.tree.map(jnp.add, summed, more[2])
-        return (here, _passed_on((theirs, by_candidate, told), axis)), None
+        return (here, _passed_on((theirs, by_candidate, told), tiling.ring)), None
 
+    said, told, summed = jax.eval_shape(ask, parts.theirs, by_candidate)
     here = sweep.start(said), jax.tree.map(zeros, summed)
     start = here, (parts.theirs, by_candidate, sweep.start(told))
-    ((said, summed), (_, _, told)), _ = lax.scan(
-        step, start, length=lax.axis_size(axis)
-    )
+    ((said, summed), (_, _, told)), _ = lax.scan(step, start, length=size)
     return said, told, summed
 
 
