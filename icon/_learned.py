@@ -31,13 +31,14 @@ def _held(x, low, high):
 
 
 def _held_fwd(x, low, high):
-    return _held(x, low, high), (x - jnp.clip(x, low, high),)
+    return _held(x, low, high), (x <= low, x >= high)
 
 
 def _held_bwd(saved, g):
-    """Beyond a bound only what leads back is felt: it drifts no further."""
-    (beyond,) = saved
-    return jnp.where(beyond * g >= 0, g, 0), None, None
+    """At a bound, and beyond it, only what leads back is felt."""
+    at_low, at_high = saved
+    out = (at_low & (g > 0)) | (at_high & (g < 0))
+    return jnp.where(out, 0, g), None, None
 
 
 _held.defvjp(_held_fwd, _held_bwd)
@@ -50,7 +51,8 @@ def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positiv
 
     It is learned by its logarithm θ, its only leaf: a step is a factor, whatever its
     size. At a bound the slope that leads further out is zero and the one that leads
-    back is not, so that it stays there without being stuck.
+    back is not, so that it stays there without being stuck; an optimizer's momentum may
+    carry θ some steps beyond. There is no forward mode through it.
 
     Args:
         start: what `.value` is at first.

@@ -105,7 +105,7 @@ class How(NamedTuple):
 
     joint: bool = False
     block: int | None = None
-    axis: str | None = None
+    axis: str | tuple[str, ...] | None = None
     ring: bool = False
     exact: bool = False
     tiles: tuple[int, int] | None = None
@@ -212,11 +212,24 @@ def _checked(p, q, weight, how: How) -> Any:
         check.count("block", how.block, 1)
     if weight is not None:
         weight = check.weights("weight", weight, jnp.zeros(()), p.shape[0])
-    axis = getattr(q, "axis_name", None) if how.axis is None else how.axis
-    asked = dict(ring=getattr(q, "ring", False), tiles=getattr(q, "tiles", None))
+    axis = _noted("axis_name", q, p) if how.axis is None else how.axis
+    asked = dict(ring=bool(_noted("ring", q, p)), tiles=_noted("tiles", q, p))
     how = how._replace(axis=axis, exact=exactly(), **asked)
+    for name, x in (("p", p), ("q", q)):
+        whole = _noted("tiles", x) is None or apart(x) is not None
+        check.require(whole, name, "a limit or a mix of tiles", "tiled(points)")
     share = (p, q, weight) if axis is None else spread(p, q, weight, how)
     return (*share, how)
+
+
+def _noted(name: str, *neighborhoods):
+    """What one of them says of itself, or what it is made of; None if nobody does."""
+    for q in neighborhoods:
+        while q is not None:
+            if hasattr(q, name):
+                return getattr(q, name)
+            q = getattr(q, "base", None)
+    return None
 
 
 _IN_ORDER = "points without weights, where bits are not to depend on devices"
@@ -243,7 +256,7 @@ def kl(
     weight=None,
     joint: bool = False,
     block: int | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ):
     """The loss: how surprised q is by the neighbours that p expects.
 
@@ -290,7 +303,7 @@ def cross_entropy(
     weight=None,
     joint: bool = False,
     block: int | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ):
     """kl without the entropy of p, which is constant unless p learns.
 
@@ -344,6 +357,7 @@ def _over_support(over, p, q, weight, how: How):
     p, q, share, how = _checked(p, q, weight, how)
     got, alone = "candidates that go round", "sharded(q, axis_name), without a ring"
     check.require(not how.ring, "q", got, alone)
+    check.require(how.tiles is None, "q", "tiles", "points as they are")
     check.require(
         not how.exact, "deterministic", "this divergence", "kl, cross_entropy"
     )
@@ -357,7 +371,7 @@ def tv(
     weight=None,
     joint: bool = False,
     block: int | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ):
     """Total variation: the probability that q would have to move.
 
@@ -394,7 +408,7 @@ def jsd(
     weight=None,
     joint: bool = False,
     block: int | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ):
     """The Jensen-Shannon divergence, at most log 2.
 
@@ -429,7 +443,7 @@ def hellinger(
     weight=None,
     joint: bool = False,
     block: int | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ):
     """The squared Hellinger distance, at most 1.
 
@@ -482,7 +496,7 @@ def both_ways(loss: Callable) -> Callable:
     def both(p, q, **options):
         for name, x in (("p", p), ("q", q)):
             check.answers(name, x, "T")
-        if loss in LINEAR and _plain(p) and _plain(q) and _reach(q, options):
+        if loss in LINEAR and _plain(p) and _plain(q) and _reach(p, q, options):
             return _plain_ways(LINEAR[loss], p, q, **options)
         return (loss(p, q, **options) + loss(p.T, q.T, **options)) / 2
 
@@ -498,10 +512,10 @@ def _plain(q) -> bool:
     return getattr(q, "plain", False)
 
 
-def _reach(q, options) -> bool:
+def _reach(p, q, options) -> bool:
     """Whether all anchors of a candidate are here, or will come round."""
-    spread_out = options.get("axis_name") or hasattr(q, "axis_name")
-    return not exactly() and (not spread_out or getattr(q, "ring", False))
+    spread_out = options.get("axis_name") or _noted("axis_name", q, p)
+    return not exactly() and (not spread_out or bool(_noted("ring", q, p)))
 
 
 def _plain_ways(coefficients, p, q, *, weight=None, **options):
@@ -545,7 +559,9 @@ def per_anchor(p, q) -> Numbers:
         >>> N.tolist()  # the last anchor is alone
         [0.0, 0.0, -inf]
     """
-    _checked(p, q, None, How())
+    p, q, _, how = _checked(p, q, None, How())
+    got, whole = "candidates that go round", "sharded(q, axis_name), without a ring"
+    check.require(not how.ring, "q", got, whole)
     return answered(ft.partial(_per_anchor, block=_plan(p, q, None)), p, q)
 
 
@@ -556,7 +572,7 @@ def terms(
     weight=None,
     joint: bool = False,
     block: int | None = None,
-    axis_name: str | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
 ):
     """The two forces apart: (attraction, repulsion), whose sum is the cross-entropy.
 

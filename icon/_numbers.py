@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from icon._numerics import common, lse, safe_log
+from icon._numerics import common, lse, safe_log, softmax
 from icon._points import EVERYBODY
 
 
@@ -56,8 +56,12 @@ def own(tile):
     if tile.dtype == bool:
         count = jnp.sum(tile, dtype=jnp.result_type(float))
         return jnp.zeros_like(count), safe_log(count)
-    N = lse(tile)
-    return _mean(weigh(tile, N), tile), N
+    return _mean(softmax(tile), tile), lse(tile)
+
+
+def share(tile, mass):
+    """The probabilities of a tile's candidates among themselves, of this log-mass."""
+    return weigh(tile, mass) if tile.dtype == bool else softmax(tile)
 
 
 def weigh(tile, mass):
@@ -77,7 +81,7 @@ def _mean(weight, score):
 def numbers(tile, score) -> Numbers:
     """The four numbers, from p's tile and q's scores of the same candidates."""
     A, N = own(tile)
-    return Numbers(A, _mean(weigh(tile, N), score), N, lse(score))
+    return Numbers(A, _mean(share(tile, N), score), N, lse(score))
 
 
 @ft.partial(numbers.defjvp, symbolic_zeros=True)
@@ -85,13 +89,13 @@ def _numbers_jvp(primals, tangents):
     """The slopes of a log-mass are the probabilities: no guard, nothing is kept."""
     (tile, score), (by_tile, by_score) = primals, tangents
     said = numbers(tile, score)
-    weight = weigh(tile, said.N)
+    weight = share(tile, said.N)
     zero = jnp.zeros_like
     turned = Numbers(*map(zero, said))
     if not isinstance(by_score, SymbolicZero):
         turned = turned._replace(
             B=_mean(weight, by_score),
-            M=jnp.sum(weigh(score, said.M) * by_score),
+            M=jnp.sum(softmax(score) * by_score),
         )
     if not isinstance(by_tile, SymbolicZero) and tile.dtype != bool:
         by_A, by_B = of_p(weight, tile, score, said)
@@ -107,21 +111,27 @@ def of_p(weight, tile, score, said: Numbers):
     """How A and B follow p's scores: they move what is averaged, and the average."""
     there = (weight != 0) & (score > -jnp.inf)
     weight_, score = common(weight, score)
-    apart = jnp.where(there, score - said.B.astype(score.dtype), 0)
-    return jnp.where(there, weight * (1 + tile - said.A), 0), weight_ * apart
+    apart = jnp.where(there, score, said.B.astype(score.dtype)) - said.B.astype(
+        score.dtype
+    )
+    above = jnp.where(there, tile, said.A) - said.A  # -inf has no slope
+    return jnp.where(there, weight, 0) * (1 + above), weight_ * apart
 
 
 def of_q(tile, score, said: Numbers, g: Numbers):
     """How a sum over anchors, Σ g · numbers, follows q's scores of one of them."""
     attraction, repulsion = common(weigh(tile, said.N), weigh(score, said.M))
-    return g.B * attraction + g.M * repulsion
+    kind = attraction.dtype
+    return g.B.astype(kind) * attraction + g.M.astype(kind) * repulsion
 
 
 def of_tile(tile, score, said: Numbers, g: Numbers):
     """How it follows p's."""
     weight = weigh(tile, said.N)
-    by_A, by_B = of_p(weight, tile, score, said)
-    return g.A * by_A + g.B.astype(by_A.dtype) * by_B.astype(by_A.dtype) + g.N * weight
+    slopes = (*of_p(weight, tile, score, said), weight)
+    felt = zip((g.A, g.B, g.N), slopes, strict=True)
+    kind = weight.dtype
+    return ft.reduce(jnp.add, [x.astype(kind) * y.astype(kind) for x, y in felt])
 
 
 def merged(x: Numbers, y: Numbers) -> Numbers:
@@ -203,7 +213,7 @@ def dot(coefficients, numbers):
     return ft.reduce(lambda x, y: jnp.add(*common(x, y)), terms)
 
 
-def over_devices(x, axis: str | None):
+def over_devices(x, axis: str | tuple[str, ...] | None):
     """A sum over the devices of an axis; over this one alone where there is none."""
     return x if axis is None else lax.psum(x, axis)
 

@@ -31,7 +31,7 @@ def instantiated(g):
 
 
 def is_float(x) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.floating)
+    return jnp.issubdtype(x.dtype, jnp.inexact)
 
 
 def widened(tree):
@@ -108,9 +108,24 @@ def safe_log(x: Array) -> Array:
 
 def lse(x: Float[Array, " m"]) -> Float[Array, ""]:
     """logsumexp; where every entry is -inf, -inf with a zero gradient, not nan."""
-    peak = lax.stop_gradient(jnp.max(x, initial=-jnp.inf))
-    peak = jnp.where(jnp.isfinite(peak), peak, 0)
+    peak = _peak(x)
     return safe_log(jnp.sum(jnp.exp(x - peak))) + peak
+
+
+def _peak(x):
+    """The largest entry, to be subtracted; 0 where there is none."""
+    peak = lax.stop_gradient(jnp.max(x, initial=-jnp.inf))
+    return jnp.where(jnp.isfinite(peak), peak, 0)
+
+
+def softmax(x: Float[Array, " m"]) -> Float[Array, " m"]:
+    """e^x that sums to one, to the last digit; zeros where every entry is -inf.
+
+    Not e^(x - lse x): a large log-mass has few digits left after the point.
+    """
+    weight = jnp.exp(x - _peak(x))
+    total = jnp.sum(weight)
+    return weight / jnp.where(total == 0, 1, total)
 
 
 def unit(z: Float[Array, "*n d"]) -> Float[Array, "*n d"]:

@@ -31,6 +31,13 @@ def test_at_a_bound_only_the_way_back_is_felt(bound, outward):
     assert out == 0 and np.isclose(back, -outward * bound)
 
 
+@pytest.mark.parametrize("bound, outward", [(0.01, 1.0), (100.0, -1.0)])
+def test_on_a_bound_it_is_the_same(bound, outward):
+    t = icon.positive(bound)
+    assert jax.grad(lambda t: outward * t.value)(t).log == 0
+    assert jax.grad(lambda t: -outward * t.value)(t).log != 0
+
+
 @pytest.mark.parametrize("rate", [0.01, 1.0])
 def test_it_drifts_no_further_and_comes_back(rate):
     def walk(t, loss, steps):

@@ -158,10 +158,15 @@ def learned(name, verb, two_sets, p_learns):
 
 
 MEETINGS = [
-    *((name, "kl", two, False) for name in KERNELS for two in (False, True)),
-    *(("asymmetric", verb, two, True) for verb in VERBS for two in (False, True)),
+    *((name, "kl", True, False) for name in KERNELS),
     *(("student_t", verb, two, True) for verb in VERBS for two in (False, True)),
+    ("asymmetric", "both ways", True, True),
 ]
+MANY = [
+    *((name, "kl", False, False) for name in KERNELS),
+    *(("asymmetric", verb, two, True) for verb in VERBS for two in (False, True)),
+]
+MEETINGS += [pytest.param(*each, marks=pytest.mark.slow) for each in MANY]
 
 
 @pytest.mark.parametrize("name, verb, two_sets, p_learns", MEETINGS)
@@ -398,3 +403,96 @@ def test_in_strips_there_is_no_forward_mode_and_it_is_said(name, way):
     with pytest.raises(icon.InvalidInput, match="forward mode") as said:
         jax.jvp(lambda a: both(name, a, a, CLASS, 0.1, **STREAMED[way]), (a,), (a,))
     assert said.value.argument == "block"
+
+
+# ------------------------------------------------------- second derivatives
+
+BENT = {
+    "one set": lambda x, wrap: icon.kl(icon.same(CLASS), wrap(icon.gaussian(x))),
+    "one set, jointly": lambda x, wrap: icon.kl(
+        icon.same(CLASS), wrap(icon.cosine(x, temperature=0.5)), joint=True
+    ),
+    "both ways": lambda x, wrap: icon.both_ways(icon.kl)(
+        icon.same(CLASS, CLASS), wrap(icon.dot(x, jnp.asarray(B)))
+    ),
+    "learned p": lambda x, wrap: icon.kl(
+        icon.cosine(x, x), wrap(icon.cosine(x, jnp.asarray(B)))
+    ),
+    "learned p of one set": lambda x, wrap: icon.kl(
+        icon.cosine(x), wrap(icon.gaussian(x))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BENT)
+def test_tiles_bend_as_the_whole_does(x64, name):
+    def turn(wrap):
+        slope = jax.grad(lambda x: BENT[name](x, wrap))
+        return jax.grad(lambda x: jnp.vdot(slope(x), jnp.asarray(B)))(jnp.asarray(A))
+
+    whole, tiles = turn(lambda q: q), turn(lambda q: icon.tiled(q, 4, 5))
+    assert np.all(np.isfinite(whole))
+    np.testing.assert_allclose(tiles, whole, rtol=1e-8, atol=1e-10)
+
+
+# ------------------------------------------------------- odd company
+
+
+def wave(a, b, t):
+    return jnp.real(b @ jnp.conj(a)) / t
+
+
+@pytest.mark.parametrize("way", STREAMED)
+def test_complex_points_are_learned_in_strips_too(x64, way):
+    z = jnp.asarray(A + 1j * B)
+    options = dict(STREAMED[way])
+    wrap = options.pop("wrap", lambda q: q)
+    loss = lambda z, wrap, **k: icon.kl(
+        icon.same(CLASS), wrap(icon.points(wave, z, t=1.0)), **k
+    )
+    whole = jax.grad(lambda z: loss(z, lambda q: q))(z)
+    np.testing.assert_allclose(
+        jax.grad(lambda z: loss(z, wrap, **options))(z), whole, atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_single_precision_stays_so_beside_double(x64, joint):
+    a = jnp.asarray(A, jnp.float32)
+    for verb, p, q in (
+        (icon.kl, icon.same(CLASS), icon.cosine),
+        (icon.both_ways(icon.kl), icon.same(CLASS, CLASS), lambda a: icon.dot(a, a)),
+    ):
+        one = jax.grad(lambda a: verb(p, q(a), joint=joint, block=4))(a)  # noqa: B023
+        two = jax.grad(lambda a: verb(p, q(a), joint=joint))(a)  # noqa: B023
+        assert one.dtype == jnp.float32
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_tiles_of_weighed_points_are_tiles():
+    q = icon.tiled(icon.cosine(jnp.asarray(A, jnp.float32)), 4, 5)
+    weighed = icon.reweigh(q, WEIGHT)
+    assert weighed.tiles == q.T.tiles == (4, 5)
+    whole = icon.reweigh(icon.cosine(jnp.asarray(A, jnp.float32)), WEIGHT)
+    p = icon.same(CLASS)
+    np.testing.assert_allclose(icon.kl(p, weighed), icon.kl(p, whole), rtol=1e-6)
+
+
+TILES = icon.tiled(icon.student_t(jnp.asarray(A[:, :2], jnp.float32)), 4, 5)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: icon.kl(icon.same(CLASS), icon.smooth(TILES, 0.3)),
+        lambda: icon.kl(icon.same(CLASS), icon.wide(TILES)),
+        lambda: icon.tv(icon.same(CLASS), TILES),
+        lambda: icon.interpolated(TILES),
+        lambda: icon.tiled(icon.interpolated(TILES.base)),
+    ],
+    ids=["smooth", "wide", "tv", "interpolated", "of a grid"],
+)
+def test_what_would_not_be_taken_in_tiles_is_refused(call):
+    with pytest.raises(icon.InvalidInput) as said:
+        call()
+    assert said.value.argument == "q"

@@ -411,6 +411,8 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
 def _plain(q):
     """Refuse what a field of equal charges cannot say."""
     check.answers("q", q, "anchors", "kernel", "params")
+    alone = not hasattr(q, "base") and q.me is None
+    check.require(alone, "q", "points met in another way", "the points themselves")
     flat = getattr(q.anchors, "ndim", 0) == 2
     check.require(flat, "q", "anchors that are no matrix", "points [n, d]")
     plain = not q.own and q.weight is None and q.reduction is FINITE

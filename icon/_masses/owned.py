@@ -22,7 +22,7 @@ HELD = 2**23  # scores of one strip, where there are more anchors than that allo
 class Ownership(NamedTuple):
     """Over which axis anchors are spread, and whether the candidates are too."""
 
-    axis: str | None
+    axis: str | tuple[str, ...] | None
     spread: bool
 
 

@@ -17,12 +17,21 @@ class Sharded(Around):
     """Neighbours of whom every device has its own share of anchors and candidates."""
 
     base: Any
-    axis_name: str = static()
+    axis_name: str | tuple[str, ...] = static()
     ring: bool = static()
 
     @property
     def T(self):
-        return Sharded(self.base.T, self.axis_name, self.ring)
+        return self._round(self.base.T)
+
+    def _round(self, base):
+        return Sharded(base, self.axis_name, self.ring)
+
+    def reduced(self, reduction):
+        return self._round(self.base.reduced(reduction))
+
+    def reweighed(self, weight):
+        return self._round(self.base.reweighed(weight))
 
 
 def _place(axis: str):
@@ -63,9 +72,17 @@ def spread(p, q, weight, how):
     got = "a batch of which every device has all"
     ours = any({*_names(axis)} & varying(x) for x in jax.tree.leaves(q))
     check.require(ours, "q", got, "the share of each device: in_specs=P(axis_name)")
-    share = p.moved(bring, first), q.moved(bring, first), weight
+    share = _moved("p", p, bring, first), _moved("q", q, bring, first), weight
     _agree(*share[:2], how)
     return share if how.exact else own_copy(share, axis)
+
+
+def _moved(name: str, x, bring, first):
+    """Its share of a whole; who has none is refused by the name it has here."""
+    try:
+        return x.moved(bring, first)
+    except check.InvalidInput as error:
+        raise check.InvalidInput(name, error.got, error.expected) from None
 
 
 def _agree(p, q, how):
@@ -84,7 +101,7 @@ def _everywhere(x, axis) -> bool:
     return not any({*_names(axis)} & varying(leaf) for leaf in jax.tree.leaves(theirs))
 
 
-def own_copy(tree, axis: str | None):
+def own_copy(tree, axis: str | tuple[str, ...] | None):
     """The same on every device, where each will have a slope of its own to add."""
 
     def vary(x):
@@ -94,7 +111,7 @@ def own_copy(tree, axis: str | None):
     return tree if axis is None else jax.tree.map(vary, tree)
 
 
-def sharded(q, axis_name: str, *, ring: bool = False) -> Sharded:
+def sharded(q, axis_name: str | tuple[str, ...], *, ring: bool = False) -> Sharded:
     """The same neighbours, of whom each device of an axis holds its own share.
 
     $$q_{ij} = e^{s_{ij}} / \\textstyle\\sum_{d} \\sum_{k \\in \\text{device } d}

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from icon import _checks as check
 from icon._masses.walk import Parts, Sweep, Tiling, made_of, parts_of, walked
@@ -99,20 +98,24 @@ def put_back(pair, slopes: Parts) -> tuple[Points, ...]:
 
 def _pulled(mine_only: bool, points, counted, mine, theirs):
     floats, whole = zip(*map(floats_of, parts_of(points)), strict=True)
+    felt = Parts(True, not mine_only, True)
 
-    def seen(*floats):
-        parts = Parts(*(put(x) for put, x in zip(whole, floats, strict=True)))
-        if mine_only:
-            parts = parts._replace(theirs=lax.stop_gradient(parts.theirs))
+    def seen(*learned):
+        new = iter(learned)
+        all_of = [next(new) if f else x for f, x in zip(felt, floats, strict=True)]
+        parts = Parts(*(put(x) for put, x in zip(whole, all_of, strict=True)))
         tile, score = _seen(made_of(points, parts), counted)
         return (score, None) if tile.dtype == bool else (score, tile)
 
-    (score, tile), pull = jax.vjp(seen, *floats)
+    learned = [x for f, x in zip(felt, floats, strict=True) if f]
+    (score, tile), pull = jax.vjp(seen, *learned)
     alike = tile is None
     tile = _seen(points, counted)[0] if alike else tile
     slope = lambda of: _towards(of, tile, score, mine, theirs)
     by_score = slope(of_q).astype(score.dtype)
-    return pull((by_score, None if alike else slope(of_tile)))
+    mine_, *theirs_, shared = pull((by_score, None if alike else slope(of_tile)))
+    nothing = jax.tree.map(jnp.zeros_like, floats[1])  # theirs are others' to feel
+    return mine_, theirs_[0] if theirs_ else nothing, shared
 
 
 def _towards(of, tile, score, mine, theirs):
@@ -135,6 +138,12 @@ class Tiled(Around):
     @property
     def T(self):
         return Tiled(self.base.T, self.tiles)
+
+    def reduced(self, reduction):
+        return Tiled(self.base.reduced(reduction), self.tiles)
+
+    def reweighed(self, weight):
+        return Tiled(self.base.reweighed(weight), self.tiles)
 
     def log_masses(self):
         """Every M_i, for a p that lists its neighbours."""
@@ -175,6 +184,7 @@ def tiled(q, rows: int = 1024, columns: int = 4096) -> Tiled:
     """
     points = check.answers("q", q, "apart").apart()
     summed = "points whose log-mass is a sum, no limit"
-    check.require(points is not None, "q", "a limit", summed)
+    known = points is not None and points.candidates is not None
+    check.require(known, "q", "a limit, or who answers for all at once", summed)
     size = check.count("rows", rows, 1), check.count("columns", columns, 1)
     return Tiled(q, size)

@@ -18,7 +18,9 @@ class Tiling(NamedTuple):
 
     rows: int
     columns: int
-    ring: str | None = None  # the axis of the devices that pass candidates round
+    ring: str | tuple[str, ...] | None = (
+        None  # the axis of the devices that pass candidates round
+    )
 
 
 class Parts(NamedTuple):
@@ -57,8 +59,9 @@ def folded(tree, count: int, size: int):
     many = -(-count // size)
 
     def fold(x):
-        last = jnp.broadcast_to(x[-1:], (many * size - count, *x.shape[1:]))
-        whole = jnp.concatenate([x, last]) if len(last) else x
+        more = many * size - count
+        last = [jnp.broadcast_to(x[-1:], (more, *x.shape[1:]))] if more else []
+        whole = jnp.concatenate([x, *last]) if last else x
         return whole.reshape(many, size, *x.shape[1:])
 
     return jax.tree.map(fold, tree)
