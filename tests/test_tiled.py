@@ -496,3 +496,27 @@ def test_what_would_not_be_taken_in_tiles_is_refused(call):
     with pytest.raises(icon.InvalidInput) as said:
         call()
     assert said.value.argument == "q"
+
+
+POINTS = icon.gaussian(jnp.asarray(A, jnp.float32))
+SPREAD = icon.sharded(POINTS, "data")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: icon.kl(icon.same(CLASS), icon.smooth(SPREAD, 0.3)),
+        lambda: icon.kl(icon.same(CLASS), icon.reweigh(SPREAD, WEIGHT)),
+        lambda: icon.kl(icon.same(CLASS), icon.margin(SPREAD, icon.same(CLASS), 0.1)),
+        lambda: icon.kl(icon.sharded(icon.same(CLASS), "data"), POINTS),
+        lambda: icon.cross_entropy(icon.same(CLASS), icon.wide(SPREAD)),
+        lambda: icon.tv(icon.same(CLASS), SPREAD),
+        lambda: icon.per_anchor(icon.same(CLASS), SPREAD),
+    ],
+    ids=["smooth", "reweigh", "margin", "p", "wide", "tv", "per anchor"],
+)
+def test_who_is_spread_over_devices_is_so_in_any_company(call):
+    """Here there are none, and that is said: the axis was not forgotten."""
+    with pytest.raises(icon.InvalidInput) as said:
+        call()
+    assert said.value.argument == "axis_name"
