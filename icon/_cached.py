@@ -8,6 +8,7 @@ from jax import lax
 
 from icon import _checks as check
 from icon._masses.walk import folded, unfolded
+from icon._sweeps import answered
 
 
 def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
@@ -54,10 +55,10 @@ def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
         check.require(callable(function), name, repr(function), "a function")
     block = check.count("block", block, 1)
 
-    def cached(params, batch, *rest):
+    def whole(params, batch, *rest):
         n = check.rows("batch", batch)
         blocks = folded(batch, n, min(block, n))
         one = jax.checkpoint(ft.partial(encode, params), prevent_cse=False)  # pyright: ignore
         return loss(unfolded(lax.map(one, blocks), n), *rest)
 
-    return cached
+    return ft.partial(answered, whole)

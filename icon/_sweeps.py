@@ -126,7 +126,8 @@ def answered(answer, *args) -> Any:
     On an explicit mesh every product would have to say where its result goes; here the
     compiler decides, and the answer is the same on all devices.
     """
-    placed = [jax.typeof(x).sharding for x in jax.tree.leaves(args)]
+    arrays = [x for x in jax.tree.leaves(args) if hasattr(x, "dtype")]
+    placed = [jax.typeof(x).sharding for x in arrays]
     meshes = [s.mesh for s in placed if s.mesh.explicit_axes and any(s.spec)]
     with _backwards_only():
         return _over_mesh(answer, meshes[0])(*args) if meshes else answer(*args)

@@ -125,3 +125,21 @@ def test_what_is_held_is_a_block_of_activations():
     at_once = held(lambda w, x: simple(wide(w, x)))
     few = held(icon.grad_cache(wide, simple, 64))
     assert few < at_once * 0.75
+
+
+@pytest.mark.parametrize("block", [3, 4])
+@pytest.mark.parametrize("kind", ["Auto", "Explicit"])
+def test_blocks_of_a_batch_that_is_on_a_mesh(kind, block):
+    axes = (getattr(jax.sharding.AxisType, kind),)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=axes)
+    put = lambda x, *spec: jax.device_put(
+        x, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+    )
+    x, ids = jax.random.normal(jax.random.key(0), (8, 4)), jnp.arange(8) // 2
+    slow = lambda w, x: jnp.tanh(x @ w)
+    loss = lambda z, ids: icon.kl(icon.same(ids), icon.cosine(z))
+    whole = jax.grad(lambda w: loss(slow(w, x), ids))(jnp.eye(4))
+    with jax.set_mesh(mesh):
+        spread = put(jnp.eye(4), None, None), put(x, "data", None), put(ids, "data")
+        few = jax.jit(jax.grad(icon.grad_cache(slow, loss, block)))(*spread)
+    np.testing.assert_allclose(few, whole, atol=1e-6)
