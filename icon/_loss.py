@@ -509,7 +509,7 @@ LINEAR = {kl: KL, cross_entropy: CROSS_ENTROPY}
 
 def _plain(q) -> bool:
     """Whether a candidate scores an anchor as the anchor scores it."""
-    return getattr(q, "plain", False)
+    return getattr(q, "plain", False) and apart(q) is not None
 
 
 def _reach(p, q, options) -> bool:

@@ -111,10 +111,9 @@ def of_p(weight, tile, score, said: Numbers):
     """How A and B follow p's scores: they move what is averaged, and the average."""
     there = (weight != 0) & (score > -jnp.inf)
     weight_, score = common(weight, score)
-    apart = jnp.where(there, score, said.B.astype(score.dtype)) - said.B.astype(
-        score.dtype
-    )
-    above = jnp.where(there, tile, said.A) - said.A  # -inf has no slope
+    mean = said.B.astype(score.dtype)
+    apart = jnp.where(there, score, mean) - mean  # -inf has no slope
+    above = jnp.where(there, tile, said.A) - said.A
     return jnp.where(there, weight, 0) * (1 + above), weight_ * apart
 
 

@@ -15,7 +15,7 @@ from icon._numerics import sloped, varying
 from icon._points import Points
 
 
-STRIPS = 64  # of all anchors; what divides it is how many devices there may be
+STRIPS = 64  # of all anchors, on any number of devices that divides it
 HELD = 2**23  # scores of one strip, where there are more anchors than that allows
 
 
@@ -49,12 +49,13 @@ def _once(tree, axis):
     return jax.tree.map(lambda x: jnp.where(first, x, 0), tree)
 
 
-def _rows(count: int, others: int) -> int:
-    """The length of a strip of anchors, which divides what any device has of them."""
+def _rows(here: int, devices: int, others: int) -> int:
+    """The length of a strip of the anchors here: it divides what any device has."""
+    count = here * devices
     rows = count // math.gcd(count, STRIPS)
     while rows % 2 == 0 and rows * others > HELD:
         rows //= 2
-    return rows
+    return math.gcd(rows, here)  # no row is repeated, whatever the number of devices
 
 
 def _strips(sweep, rows: int, pair, by_anchor=(), by_candidate=()):
@@ -74,10 +75,10 @@ def _strips(sweep, rows: int, pair, by_anchor=(), by_candidate=()):
 @sloped
 def owned(who: Ownership, p: Points, q: Points) -> Numbers:
     """The numbers of the anchors of all devices, with the same bits on any number."""
-    parts, count = parts_of((p, q)), _devices(who.axis)
+    parts = parts_of((p, q))
     theirs = _everybodys(parts.theirs, who.axis) if who.spread else parts.theirs
     pair = made_of((p, q), parts._replace(theirs=theirs))
-    rows = _rows(p.shape[0] * count, pair[0].shape[1])
+    rows = _rows(p.shape[0], _devices(who.axis), pair[0].shape[1])
     (said,), _ = _strips(reports(both=False), rows, pair)
     return lax.optimization_barrier(_everybodys(said, who.axis))
 
@@ -97,12 +98,13 @@ def _owned_bwd(who, saved, g):
     told = said, g  # which every device knows in full
     theirs = _everybodys(parts.theirs, who.axis) if who.spread else parts.theirs
     pair = made_of((p, q), parts._replace(theirs=theirs))
-    total = n * _devices(who.axis), pair[0].shape[1]
-    pull = pulls(mine_only=True)
-    mine, shared = _strips(pull, _rows(*total), pair, _mine(told, who.axis, n))
+    devices, pull = _devices(who.axis), pulls(mine_only=True)
+    rows = _rows(n, devices, pair[0].shape[1])
+    mine, shared = _strips(pull, rows, pair, _mine(told, who.axis, n))
     everybody = parts._replace(mine=_everybodys(parts.mine, who.axis))
     turned = [x.T for x in made_of((p, q), everybody)]
-    theirs, _ = _strips(pull, _rows(*total[::-1]), turned, (), told)
+    rows = _rows(p.shape[1], devices if who.spread else 1, n * devices)
+    theirs, _ = _strips(pull, rows, turned, (), told)
     theirs = theirs if who.spread else _once(theirs, who.axis)
     sums = [jnp.sum(x, 0) for x in _everybodys(shared, who.axis)]
     slopes = Parts(mine, theirs, _once(sums, who.axis))

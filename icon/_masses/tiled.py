@@ -182,9 +182,8 @@ def tiled(q, rows: int = 1024, columns: int = 4096) -> Tiled:
     Source: Dao et al., FlashAttention, 2022; Cheng et al., Breaking the memory barrier
     (Inf-CL), 2024.
     """
-    points = check.answers("q", q, "apart").apart()
+    known = check.answers("q", q, "apart").apart() is not None
     summed = "points whose log-mass is a sum, no limit"
-    known = points is not None and points.candidates is not None
     check.require(known, "q", "a limit, or who answers for all at once", summed)
     size = check.count("rows", rows, 1), check.count("columns", columns, 1)
     return Tiled(q, size)
