@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from icon._checks import InvalidInput, require
-from icon._descent import DivergenceError
+from icon._base.checks import InvalidInput, require
+from icon._training.minimize import DivergenceError
 
 
 FILES = ("table.png", "table.html", "table.json")
@@ -36,7 +36,7 @@ def _needs(module: str, extra: str):
 def cells() -> None:
     """Print the table: every row's p, q and loss, its status and its reference."""
     from icon import TABLE
-    from icon._formula import formula
+    from icon._table.formula import formula
 
     shown = [
         (c.name, c.column, c.row, formula(c.p), formula(c.q), formula(c.loss), c.status)

@@ -19,7 +19,7 @@ from jax.scipy.ndimage import map_coordinates
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray
 
-from icon._checks import InvalidInput
+from icon._base.checks import InvalidInput
 
 
 # ---------------------------------------------------------------- what there is
@@ -78,7 +78,7 @@ def mnist(folder: str | os.PathLike | None = None) -> Dataset:
         >>> data.mnist("no such folder")
         Traceback (most recent call last):
         ...
-        icon._checks.InvalidInput: folder: expected a folder holding mnist20k.npz...
+        icon.InvalidInput: folder: expected a folder holding mnist20k.npz...
 
     Source: LeCun, Cortes and Burges, The MNIST database.
     """

@@ -19,13 +19,20 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from icon import _checks as check
-from icon import _layout as layout
-from icon._checks import InvalidInput
-from icon._graph import Graph, entropic, graph, symmetrize, to_sparse, uniform
-from icon._loss import kl
-from icon._masses.interpolated import interpolated
-from icon._near import METRICS, knn, near
+from icon._base import checks as check
+from icon._base.checks import InvalidInput
+from icon._engines.fft import interpolated
+from icon._loss.verbs import kl
+from icon._neighborhoods.graph import (
+    Graph,
+    entropic,
+    graph,
+    symmetrize,
+    to_sparse,
+    uniform,
+)
+from icon._search.knn import METRICS, knn, near
+from icon.recipes import layout as layout
 
 
 EXACT = 100_000  # rows up to which every pair is compared

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real
 
-from icon._checks import InvalidInput
+from icon._base.checks import InvalidInput
 
 
 Host = np.ndarray | jax.Array

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, Real, UInt
 
-from icon._checks import require
+from icon._base.checks import require
 from icon.evaluate import _integers, _rows
 
 

@@ -18,7 +18,7 @@ import pytest
 import reference as ref
 
 import icon
-from icon import _cells as cells
+from icon._table import cells as cells
 
 
 # ------------------------------------------------------- inputs

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from icon import data
-from icon._checks import InvalidInput
+from icon._base.checks import InvalidInput
 
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)

@@ -12,10 +12,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import icon
-from icon import _layout
-from icon._graph import to_sparse
+from icon._neighborhoods.graph import to_sparse
 from icon.estimators import TSNE
 from icon.evaluate import trustworthiness
+from icon.recipes import layout as _layout
 
 
 N = 60

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from icon import evaluate
-from icon._checks import InvalidInput
+from icon._base.checks import InvalidInput
 
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 import icon
-from icon._formula import formula
+from icon._table.formula import formula
 
 
 KEY = jax.random.key(0)

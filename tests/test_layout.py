@@ -9,8 +9,9 @@ import pytest
 from sklearn.decomposition import PCA
 
 import icon
-from icon import _descent, _layout
-from icon._graph import to_sparse
+from icon._neighborhoods.graph import to_sparse
+from icon._training import minimize as _descent
+from icon.recipes import layout as _layout
 
 
 N = 60

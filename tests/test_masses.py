@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import icon
-from icon._masses import grid
-from icon._masses.along import both_ends
-from icon._masses.interpolated import OnGrid
+from icon._engines import grid
+from icon._engines.edges import both_ends
+from icon._engines.fft import OnGrid
 
 
 def rational(a, b, wide):
@@ -565,7 +565,7 @@ def test_a_kernel_that_ends_soon_is_one_of_the_distance():
 
 
 def test_a_kernel_is_looked_at_once():
-    from icon._masses import interpolated as module
+    from icon._engines import interpolated as module
 
     z = layout(50)
     icon.interpolated(KERNELS["own"](z))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 import icon
-from icon import _near
+from icon._search import knn as _near
 
 
 RNG = np.random.default_rng

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icon import _numerics as numerics
+from icon._base import numerics as numerics
 
 
 EXACT = settings(max_examples=25, deadline=None, derandomize=True)

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from icon import plot
-from icon._checks import InvalidInput
+from icon._base.checks import InvalidInput
 
 
 RNG = np.random.default_rng(0)

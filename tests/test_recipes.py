@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 import icon
-from icon import _cells as cells
-from icon import _learners, _sources, recipes
+from icon import recipes
+from icon._table import cells as cells
+from icon.recipes import models as _learners
+from icon.recipes import tasks as _sources
 
 
 TINY = recipes.QUICK._replace(points=120, steps=25, batches=4, annealing=25)

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import icon
-from icon._kernels import Turned, turned
-from icon._numbers import merged, numbers
+from icon._engines.report import merged, numbers
+from icon._neighborhoods.kernels import Turned, turned
 
 
 N, D, T = 21, 4, 0.3

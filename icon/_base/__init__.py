@@ -1,0 +1,1 @@
+"""What every room stands on: floats, checks, pytrees, blocks of rows."""

@@ -1,0 +1,222 @@
+"""What input is refused, and how it is said."""
+
+import contextlib
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+
+class InvalidInput(ValueError):
+    """An argument that cannot be used: which one, what came, what was expected.
+
+    Args:
+        argument: the argument's name, as the caller wrote it.
+        got: what came: a shape, a dtype, a value or the first bad index.
+        expected: what was expected, and the fix where there is one.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> icon.gaussian(jnp.ones((3, 2)), scale=0.0)
+        Traceback (most recent call last):
+        ...
+        icon.InvalidInput: scale: expected numbers above 0, got 0.0
+    """
+
+    __module__ = "icon"  # where users find it
+
+    def __init__(self, argument: str, got: Any, expected: str):
+        super().__init__(argument, got, expected)
+        self.argument, self.got, self.expected = argument, got, expected
+
+    def __str__(self) -> str:
+        return f"{self.argument}: expected {self.expected}, got {self.got}"
+
+
+def require(held, argument: str, got: Any, expected: str) -> None:
+    if not held:
+        raise InvalidInput(argument, got, expected)
+
+
+def concrete(*trees) -> bool:
+    """Whether the values can be looked at, not only their shapes."""
+    return not any(isinstance(x, Tracer) for x in jax.tree.leaves(trees))
+
+
+def _first(bad) -> str:
+    """Where the first bad entry stands, in words."""
+    where = np.argwhere(np.asarray(bad))[0].tolist()
+    names = ("row", "column") if len(where) <= 2 else ("index",) * len(where)
+    return ", ".join(f"{name} {at}" for name, at in zip(names, where, strict=False))
+
+
+def _array(argument: str, x, kind: str) -> jax.Array:
+    require(not hasattr(x, "tocsr"), argument, "a sparse matrix", f"a dense {kind}")
+    require(
+        not np.ma.is_masked(x), argument, "a masked array", f"{kind}, without a mask"
+    )
+    try:
+        x = x if isinstance(x, jax.Array) else np.asarray(x)
+    except ValueError as error:
+        raise InvalidInput(argument, str(error), kind) from None
+    random = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    require(not random, argument, f"dtype {x.dtype}", kind)
+    dtype = np.dtype(x.dtype)
+    known = dtype.kind in "biuf" or jnp.issubdtype(dtype, jnp.floating)
+    require(known, argument, f"dtype {dtype}", kind)
+    return x if dtype.isnative else x.astype(dtype.newbyteorder("="))  # pyright: ignore
+
+
+def shape(argument: str, x) -> tuple[int, ...]:
+    return _array(argument, x, "integers").shape
+
+
+def _all(argument: str, x, good, expected: str) -> None:
+    """Refuse values, where they can be looked at."""
+    if concrete(x):
+        bad = ~np.asarray(good(np.asarray(x, np.float64)))
+        if bad.any():
+            value = np.asarray(x, np.float64)[bad][0]
+            raise InvalidInput(
+                argument, f"{value} at {_first(bad)}" if bad.ndim else value, expected
+            )
+
+
+def floats(argument: str, x, rank: int | None = 2) -> jax.Array:
+    """Finite floating-point numbers, of this rank."""
+    expected = "an array of floats" if rank is None else f"floats of rank {rank}"
+    x = _array(argument, x, expected)
+    got = f"dtype {x.dtype}; cast it with astype(float)"
+    require(jnp.issubdtype(x.dtype, jnp.floating), argument, got, expected)
+    require(rank in (None, x.ndim), argument, f"shape {x.shape}", expected)
+    require(math.prod(x.shape) > 0, argument, f"shape {x.shape}", "at least one entry")
+    _all(argument, x, np.isfinite, "finite numbers")
+    return jnp.asarray(x)
+
+
+def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
+    """Whole numbers that int32 holds, below a bound if there is one."""
+    expected = "integers" if rank == 1 else f"integers of rank {rank}"
+    x = _array(argument, x, expected)
+    require(np.dtype(x.dtype).kind in "biu", argument, f"dtype {x.dtype}", expected)
+    require(x.ndim == rank, argument, f"shape {x.shape}", expected)
+    require(math.prod(x.shape) > 0, argument, f"shape {x.shape}", "at least one entry")
+    fits = "int32 ids; number them with np.unique(ids, return_inverse=True)[1]"
+    _all(argument, x, lambda x: (x < 2**31) & (x >= -(2**31)), fits)
+    if below is not None:
+        _all(
+            argument, x, lambda x: (x >= 0) & (x < below), f"ids from 0 to {below - 1}"
+        )
+    return jnp.asarray(x, jnp.int32)
+
+
+def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:
+    """Real numbers in the type of `like`, of one of these shapes."""
+    x = _array(argument, x, "a number")
+    expected = (
+        "a number" if shapes == ((),) else f"shape {' or '.join(map(str, shapes))}"
+    )
+    require(x.shape in shapes, argument, f"shape {x.shape}", expected)
+    _all(argument, x, lambda x: ~np.isnan(x), "numbers")
+    dtype = like.dtype if jnp.finfo(like.dtype).bits >= 32 else jnp.float32
+    return array(x, dtype)
+
+
+def array(x, dtype=None) -> jax.Array:
+    """x as an array; what is known stays known, also inside of jit."""
+    with jax.ensure_compile_time_eval() if concrete(x) else contextlib.nullcontext():
+        x = jnp.asarray(x)
+        return x if dtype is None else x.astype(dtype)
+
+
+def positive(argument: str, x, like, shapes=((),)) -> jax.Array:
+    """Numbers above 0."""
+    x = numbers(argument, x, like, shapes)
+    _all(argument, x, lambda x: x > 0, "numbers above 0")
+    return x
+
+
+def weights(argument: str, x, like, size: int) -> jax.Array:
+    """One non-negative number each, not all of them zero."""
+    x = numbers(argument, x, like, ((size,),))
+    _all(argument, x, lambda x: (x >= 0) & (x < np.inf), "finite numbers from 0")
+    if concrete(x):
+        require(np.any(np.asarray(x) > 0), argument, "zeros only", "a number above 0")
+    return x
+
+
+def fraction(argument: str, x, like) -> jax.Array:
+    """One number from 0 to 1."""
+    x = numbers(argument, x, like)
+    _all(argument, x, lambda x: (x >= 0) & (x <= 1), "a number from 0 to 1")
+    return x
+
+
+def count(argument: str, x, low: int, high: int | None = None) -> int:
+    """A Python integer in this range."""
+    expected = f"an integer from {low}" + ("" if high is None else f" to {high}")
+    whole = isinstance(x, int | np.integer) and not isinstance(x, bool)
+    require(whole, argument, repr(x), expected)
+    require(low <= x and (high is None or x <= high), argument, x, expected)
+    return int(x)
+
+
+def rows(argument: str, tree) -> int:
+    """The common length of every leaf of a pytree."""
+    sizes = [jnp.shape(x) for x in jax.tree.leaves(tree)]
+    require(sizes, argument, "nothing", "at least one array")
+    require(all(sizes), argument, "a number", "arrays with a leading axis")
+    lengths = sorted({shape[0] for shape in sizes})
+    got = f"lengths {' and '.join(map(str, lengths))}"
+    require(len(lengths) == 1, argument, got, "leaves of one length")
+    require(lengths[0] > 0, argument, "no rows", "at least one row")
+    return lengths[0]
+
+
+def answers(argument: str, q, *methods: str):
+    """Something that answers these questions."""
+    for method in methods:
+        missing = f"{type(q).__name__}, without `{method}`"
+        require(hasattr(q, method), argument, missing, "a neighbourhood that has it")
+    return q
+
+
+def log_weights(argument: str, x) -> jax.Array:
+    """A matrix of log-weights: finite, or -inf where there is nothing."""
+    x = _array(argument, x, "floats of rank 2")
+    require(x.ndim == 2 and x.size, argument, f"shape {x.shape}", "floats of rank 2")
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    require(floating, argument, f"dtype {x.dtype}", "floats of rank 2")
+    _all(argument, x, lambda x: x < np.inf, "numbers below inf")
+    return jnp.asarray(x)
+
+
+def simplex(argument: str, x, rows_sum_to_one: bool = True) -> jax.Array:
+    """Memberships: numbers from 0, [n, C], rows that sum to one if they must."""
+    x = floats(argument, x)
+    _all(argument, x, lambda x: x >= 0, "numbers from 0")
+    if rows_sum_to_one and concrete(x):
+        slack = max(1e-5, 64 * float(jnp.finfo(x.dtype).eps))
+        sums = np.asarray(x, np.float64).sum(1)
+        _all(argument, sums, lambda s: abs(s - 1) <= slack, "rows that sum to 1")
+    return x
+
+
+def key(argument: str, x) -> jax.Array:
+    """One JAX key, as jax.random.key gives it."""
+    shape, dtype = np.shape(x), getattr(x, "dtype", type(x).__name__)
+    new = jnp.issubdtype(dtype, jax.dtypes.prng_key) if hasattr(x, "dtype") else False
+    old = dtype == jnp.uint32 and shape == (2,)
+    got = f"dtype {dtype}, shape {shape}"
+    require(
+        (new and shape == ()) or old, argument, got, "one key: jax.random.key(seed)"
+    )
+    return x
+
+
+def at_least(argument: str, x, low) -> jax.Array:
+    _all(argument, x, lambda x: x >= low, f"numbers from {low}")
+    return x

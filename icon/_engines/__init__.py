@@ -1,0 +1,1 @@
+"""Who sums, and how fast?"""

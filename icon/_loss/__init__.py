@@ -1,0 +1,1 @@
+"""How do p and q meet?"""

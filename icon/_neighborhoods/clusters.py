@@ -1,0 +1,107 @@
+"""Neighbours that share a cluster."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+from jaxtyping import Float
+
+from icon._base import checks as check
+from icon._base.numerics import common, safe_log, widen
+from icon._neighborhoods.points import EVERYBODY, pytree
+
+
+@pytree
+class Clusters:
+    """Rank C: the mass is known without visiting anybody."""
+
+    anchors: Any  # [n, C], rows on the simplex
+    candidates: Any  # [m, C]; None: the anchors
+    weight: Any  # [m], what each candidate counts in its cluster; None: one
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.anchors.shape[0], self._candidates.shape[0]
+
+    @property
+    def _candidates(self):
+        return self.anchors if self.candidates is None else self.candidates
+
+    @property
+    def T(self) -> "Clusters":
+        lost = self.weight is not None
+        check.require(not lost, "q.T", "numbers per candidate", "none to lose")
+        return Clusters(self._candidates, self.anchors, None)
+
+    def moved(self, bring, first) -> "Clusters":
+        """Its share of a whole: the candidates of all clusters are brought here."""
+        del first  # nobody is left out
+        return Clusters(self.anchors, bring(self._candidates), bring(self.weight))
+
+    def _weight(self, at, like):
+        m = self.shape[1]
+        return (jnp.ones(m, like.dtype) if self.weight is None else self.weight)[at]
+
+    def _shares(self, i):
+        """What i has of each cluster, per candidate in it; nothing of an empty one."""
+        mine, others = common(widen(self.anchors[i]), widen(self._candidates))
+        size = self._weight(EVERYBODY, others) @ others
+        # 0 / 0 has a nan gradient even where nobody looks, and so has 1 / size²
+        empty = size < float(jnp.finfo(size.dtype).tiny) ** 0.5
+        return jnp.where(empty, 0, mine / jnp.where(empty, 1, size))
+
+    def support(self, i):
+        return EVERYBODY, jnp.exp(self.score(i, EVERYBODY))
+
+    def score(self, i, at):
+        others, share = common(widen(self._candidates[at]), self._shares(i))
+        return safe_log(self._weight(at, share) * (others @ share))
+
+    def log_mass(self, i):
+        return jnp.zeros((), self._shares(i).dtype)
+
+    def read(self, i, at):
+        return self.score(i, at), self.log_mass(i)
+
+
+def clusters(
+    memberships: Float[ArrayLike, "n C"],
+    candidates: Float[ArrayLike, "m C"] | None = None,
+    *,
+    candidate_weight: Float[ArrayLike, " m"] | None = None,
+) -> Clusters:
+    """Neighbours that share a cluster: pick a cluster of i, then somebody in it.
+
+    $$q_{ij} = \\sum_c \\varphi_{ic}\\,\\psi_{jc} w_j \\big/
+      \\textstyle\\sum_k \\psi_{kc} w_k$$
+
+    Rows sum to one as long as every cluster of an anchor has a candidate in it. One
+    set includes j = i.
+
+    Args:
+        memberships: φ, floats [n, C] from 0, rows that sum to 1.
+        candidates: ψ [m, C], for example of another modality; None: the memberships.
+        candidate_weight: w [m], for example the degrees of a graph; None: all alike.
+
+    Raises:
+        InvalidInput: shapes that disagree, negative memberships, rows that do not sum
+            to 1.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> phi = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
+        >>> icon.dense(icon.clusters(phi)).round(2).tolist()
+        [[0.4, 0.4, 0.2], [0.4, 0.4, 0.2], [0.2, 0.2, 0.6]]
+
+    Source: Yang, Corander & Oja, Low-rank doubly stochastic matrix decomposition, 2016.
+    """
+    phi = check.simplex("memberships", memberships)
+    psi = None if candidates is None else check.simplex("candidates", candidates, False)
+    sets = (phi,) if psi is None else (phi, psi)
+    got = f"shapes {' and '.join(str(x.shape) for x in sets)}"
+    alike = sets[-1].shape[1] == phi.shape[1]
+    check.require(alike, "candidates", got, "as many clusters as the memberships have")
+    weight = candidate_weight
+    if weight is not None:
+        weight = check.weights("candidate_weight", weight, phi, len(sets[-1]))
+    return Clusters(phi, psi, weight)

@@ -1,0 +1,353 @@
+"""The periodic table, as data: every method is a choice of p and q."""
+
+import dataclasses
+import functools as ft
+import types
+from collections.abc import Callable
+
+from icon._base import checks as check
+from icon._loss.verbs import both_ways, cross_entropy, kl, tv
+from icon._neighborhoods.clusters import clusters
+from icon._neighborhoods.compose import (
+    among,
+    bernoulli,
+    grouped,
+    margin,
+    odds,
+    reweigh,
+    smooth,
+)
+from icon._neighborhoods.continuum import density, normal
+from icon._neighborhoods.graph import entropic, fuzzy, graph, symmetrize, uniform, union
+from icon._neighborhoods.kernels import umap
+from icon._neighborhoods.points import (
+    cosine,
+    dot,
+    gaussian,
+    hard,
+    points,
+    same,
+    scores,
+    sharp,
+    student_t,
+    wide,
+)
+from icon._search.knn import knn
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One square of the periodic table: two neighbourhoods and how they meet.
+
+    $$\\mathrm{cell}(\\mathrm{evidence}, \\mathrm{embedding}) =
+      L\\big(p(\\mathrm{evidence}), q(\\mathrm{embedding})\\big)$$
+
+    Args:
+        name: what it is called.
+        p: evidence -> the neighbours that supervise.
+        q: embedding -> the neighbours that are learned.
+        loss: how they meet.
+        learns_from: what p is built from; `icon.recipes.SOURCES` lists what it knows.
+        row: the family of q in the table.
+        column: the family of p in the table.
+        status: "known", "predicted" (a grey square of the paper) or "new".
+        reference: where it was published.
+
+    Raises:
+        InvalidInput: a name that is empty, or p, q, loss that cannot be called.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> supcon = icon.Cell("SupCon", icon.same, icon.cosine)
+        >>> z = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+        >>> round(float(supcon(([0, 0, 1, 1],), (z,))), 4)
+        0.0001
+
+    Source: Alshammari et al., I-Con, 2025.
+    """
+
+    name: str
+    p: Callable
+    q: Callable
+    loss: Callable = kl
+    learns_from: str = ""
+    row: str = ""
+    column: str = ""
+    status: str = "new"
+    reference: str = ""
+
+    def __post_init__(self):
+        named = isinstance(self.name, str) and self.name
+        check.require(named, "name", repr(self.name), "a name")
+        for part in ("p", "q", "loss"):
+            made = getattr(self, part)
+            check.require(callable(made), part, repr(made), "a function")
+
+    def __call__(self, evidence: tuple, embedding: tuple, **options):
+        for name, given in (("evidence", evidence), ("embedding", embedding)):
+            got = f"a {type(given).__name__}"
+            check.require(isinstance(given, tuple), name, got, "a tuple of arguments")
+        return self.loss(self.p(*evidence), self.q(*embedding), **options)
+
+
+# ------------------------------------------------------- how p and q meet
+
+
+joint = ft.partial(kl, joint=True)
+
+
+def reverse(p, q, **options):
+    """The learned distribution proposes, the supervisory one scores."""
+    return cross_entropy(q, p, **options)
+
+
+def both_summed(p, q, *, loss, **options):
+    """Both directions, summed instead of averaged."""
+    return 2 * both_ways(loss)(p, q, **options)
+
+
+def by_degree(p, q, **options):
+    """Anchors weigh what they weigh as candidates."""
+    return cross_entropy(p, q, weight=q.weight, **options)
+
+
+def sharp_meeting(p, q, **options):
+    """E_p of the energy minus the lowest energy."""
+    return cross_entropy(p, sharp(q), **options)
+
+
+def hinge(p, q, *, m, **options):
+    """The same, those who are no neighbours given a head start of m."""
+    return sharp_meeting(p, margin(q, p, m), **options)
+
+
+def hinton(p, q, **options):
+    """Distillation's KL, times the square of its temperature."""
+    return TEACHER_TEMPERATURE**2 * kl(p, q, **options)
+
+
+# ------------------------------------------------------- parts of several rows
+
+
+ROOT_HALF = 0.5**0.5  # s = -d²: SNE, and the limits without their factor of a half
+TEACHER_TEMPERATURE = 4.0
+
+far = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
+narrow = ft.partial(hinge, m=0.2)
+heavy = ft.partial(student_t, dof=30.0)  # the perplexity of a lower dof has a floor
+
+
+def nearest(x, k=None, perplexity=30.0, *, kernel=gaussian):
+    """Neighbours at one perplexity: all the others, or the k nearest."""
+    listed = knn(x, len(x) - 1 if k is None else k)
+    return entropic(*listed, perplexity=perplexity, kernel=kernel)
+
+
+def mutual(x, k=None, perplexity=30.0, *, kernel=gaussian):
+    return symmetrize(nearest(x, k, perplexity, kernel=kernel))
+
+
+def alike(x, k=15):
+    """The k nearest neighbours, all alike."""
+    return uniform(knn(x, k)[0])
+
+
+def mutual_alike(x, k=15):
+    return symmetrize(alike(x, k))
+
+
+def certain(x, k=15):
+    """UMAP's graph: who is near whom, each edge with a probability."""
+    return bernoulli(odds(symmetrize(fuzzy(*knn(x, k)), union)))
+
+
+def one_of(index):
+    """The first that is listed is the neighbour."""
+    return uniform(index[:, :1])
+
+
+def yes_to(contexts, words, index):
+    """Of the words listed for a centre, yes to its context and no to the others."""
+    return bernoulli(among(odds(same(contexts, words)), index))
+
+
+def yes_to_first(index):
+    """Yes to the first that is listed, no to the others."""
+    return yes_to(index[:, 0], range(len(index)), index)
+
+
+def itself(x, **scale):
+    return gaussian(x, x, **scale)
+
+
+def softened(ids):
+    return smooth(same(ids), 0.6)
+
+
+def harmonic(z, prototypes):
+    """(d² + eps)^-n, with n near the square root of the dimension and eps = 1e-4."""
+    dof = 2.0 * round(z.shape[1] ** 0.5) - 1
+    return student_t(z, prototypes, dof=dof, scale=(1e-4 / dof) ** 0.5)
+
+
+def mixtures(z, prototypes):
+    """Several prototypes [C, r, d] per class, their sum taken as the class."""
+    count, each, d = prototypes.shape
+    owner = [c for c in range(count) for _ in range(each)]
+    return grouped(gaussian(z, prototypes.reshape(-1, d)), owner, count)
+
+
+# ------------------------------------------------------- the table: its families
+
+
+G, W, S, T, C = "Gaussian", "σ → ∞", "σ → 0", "Student-t", "Clusters"
+SUMS, YES, DENSITY = "Class sums", "Yes or no", "Density"
+KNN, POSITIVE, MODAL = "kNN", "Positive pairs", "Cross-modal pairs"
+LABEL, GRAPH, SELF, CLASS = "Data-label pairs", "Graph", "Identity", "Classes"
+TOKENS, TEACHER, LATENT, GRID = "Tokens", "Teacher", "Latent", "Grid"
+KNOWN, PREDICTED, NEW = "known", "predicted", "new"
+FAMILIES = (G, W, S, T, C, SUMS, YES, DENSITY)
+EVIDENCE = (G, T, SELF, GRAPH, KNN, POSITIVE, MODAL, CLASS, LABEL)
+BEYOND = (TOKENS, TEACHER, LATENT, GRID)
+
+# fmt: off
+ROWS = (
+    # ---- q is Gaussian: softmax of -d² or of a dot product
+    Cell("SNE", nearest, far, kl, "neighborhoods", G, G, KNOWN,
+         "Hinton & Roweis 2002"),
+    Cell("symmetric SNE", mutual, far, joint, "neighborhoods", G, G, KNOWN,
+         "Cook et al. 2007; one distribution over pairs"),
+    Cell("X-Sample CL", ft.partial(cosine, temperature=0.1),
+         ft.partial(cosine, temperature=0.07), kl, "side information", G, G, KNOWN,
+         "Sobal et al. 2024"),
+    Cell("Dual t-SNE", ft.partial(nearest, kernel=heavy), far, kl,
+         "neighborhoods", G, T, PREDICTED, "I-Con 2025, grey"),
+    Cell("uniformity", same, itself, kl, "items", G, SELF, NEW,
+         "Wang & Isola 2020, as a cell"),
+    Cell("SNE graph embedding", graph, far, kl, "graph", G, GRAPH, PREDICTED,
+         "I-Con 2025, grey"),
+    Cell("SNE, uniform affinities", alike, far, kl, "features", G, KNN, KNOWN,
+         "Böhm et al. 2022"),
+    Cell("LGSimCLR", ft.partial(alike, k=1), ft.partial(cosine, temperature=0.1), kl,
+         "captions", G, KNN, KNOWN, "El Banani et al. 2023"),
+    Cell("SimCLR", same, ft.partial(cosine, temperature=0.1), kl,
+         "views", G, POSITIVE, KNOWN, "Oord et al. 2018 (InfoNCE); Chen et al. 2020"),
+    Cell("MoCo v3", same, ft.partial(cosine, temperature=0.2), kl,
+         "momentum keys", G, POSITIVE, KNOWN, "Chen, Xie & He 2021"),
+    Cell("CLIP", same, ft.partial(cosine, temperature=0.07), both_ways(kl),
+         "pairs", G, MODAL, KNOWN, "Radford et al. 2021"),
+    Cell("CMC", same, ft.partial(cosine, temperature=0.07),
+         ft.partial(both_summed, loss=kl), "pairs", G, MODAL, KNOWN,
+         "Tian et al. 2020, full softmax"),
+    Cell("SupCon", same, ft.partial(cosine, temperature=0.1), kl,
+         "labels", G, CLASS, KNOWN, "Khosla et al. 2020"),
+    Cell("cross-entropy", same, dot, kl, "labels and classes", G, LABEL, KNOWN,
+         "Good 1952"),
+    # ---- sigma to infinity: the mean where the others have logsumexp
+    Cell("classical MDS", lambda x: wide(dot(x, x), 2), lambda y: wide(dot(y, y), 2),
+         kl, "centered features", W, G, NEW,
+         "Torgerson 1952; not in the paper's table"),
+    Cell("PCA", same, lambda y: wide(far(y, y)), cross_entropy,
+         "items", W, SELF, KNOWN, "Pearson 1901"),
+    Cell("Laplacian eigenmaps", graph,
+         lambda y, degree: wide(reweigh(far(y, y), degree)), by_degree,
+         "graph and degrees", W, GRAPH, NEW, "Belkin & Niyogi 2003"),
+    Cell("Isomap", lambda gram: wide(scores(gram), 2), lambda y: wide(dot(y, y), 2),
+         kl, "geodesics", W, GRAPH, NEW, "Tenenbaum et al. 2000; kernel PCA"),
+    Cell("VICReg*", same, lambda z: wide(far(z)), cross_entropy,
+         "views", W, POSITIVE, KNOWN,
+         "Bardes et al. 2022, without its covariance term"),
+    Cell("average-margin CLIP", same, lambda u, v: wide(far(u, v)), cross_entropy,
+         "pairs", W, MODAL, PREDICTED, "I-Con 2025, grey; PLS-SVD when linear"),
+    Cell("average-margin SupCon", same, lambda z: wide(far(z)), cross_entropy,
+         "labels", W, CLASS, PREDICTED, "I-Con 2025, grey; between-class scatter"),
+    Cell("class means", same, lambda z, w: wide(dot(z, w)), cross_entropy,
+         "labels and classes", W, LABEL, NEW, "nearest centroids, as a cell"),
+    # ---- sigma to zero: the maximum
+    Cell("graph triplet", graph, far, ft.partial(hinge, m=1.0),
+         "graph", S, GRAPH, NEW, "Weinberger & Saul 2009 (LMNN), as a cell"),
+    Cell("neighborhood recall", alike, lambda z: hard(far(z), 15), tv,
+         "features", S, KNN, NEW, "a metric that is a cell"),
+    Cell("triplet", one_of, lambda z, index: among(far(z), index), narrow,
+         "triplets", S, POSITIVE, KNOWN, "Schroff et al. 2015"),
+    Cell("triplet CLIP", same, far, ft.partial(both_summed, loss=narrow),
+         "pairs", S, MODAL, PREDICTED, "I-Con 2025, grey; VSE++, Faghri et al. 2018"),
+    Cell("triplet SupCon", same, far, narrow,
+         "labels", S, CLASS, PREDICTED, "I-Con 2025, grey"),
+    Cell("error rate", same, lambda z, w: hard(dot(z, w)), tv,
+         "labels and classes", S, LABEL, PREDICTED, "I-Con 2025, grey"),
+    # ---- q is Student's t: heavy tails
+    Cell("t-SNE", mutual, student_t, joint, "neighborhoods", T, G, KNOWN,
+         "van der Maaten & Hinton 2008; one distribution over pairs"),
+    Cell("heavy-tailed t-SNE", mutual, ft.partial(student_t, dof=0.5), joint,
+         "neighborhoods", T, G, KNOWN, "Kobak et al. 2019"),
+    Cell("doubly t-SNE", ft.partial(mutual, kernel=heavy), student_t, joint,
+         "neighborhoods", T, T, PREDICTED, "I-Con 2025, grey"),
+    Cell("heavy-tailed uniformity", same, lambda z: student_t(z, z), kl,
+         "items", T, SELF, NEW, "uniformity that outliers cannot buy"),
+    Cell("t-SNE graph embedding", graph, student_t, joint, "graph", T, GRAPH, KNOWN,
+         "Kruiger et al. 2017 (tsNET)"),
+    Cell("t-SNE, uniform affinities", mutual_alike, student_t, joint,
+         "features", T, KNN, KNOWN, "Böhm et al. 2022"),
+    Cell("InfoNC-t-SNE", one_of, lambda z, index: among(student_t(z), index), kl,
+         "edges and strangers", T, KNN, KNOWN, "Damrich et al. 2023"),
+    Cell("t-SimCNE", same, student_t, kl,
+         "views", T, POSITIVE, KNOWN, "Böhm et al. 2023"),
+    Cell("t-SimCLR", same, ft.partial(student_t, dof=5.0, scale=0.1**0.5), kl,
+         "views", T, POSITIVE, KNOWN, "Hu et al. 2023"),
+    Cell("t-CLIP", same, student_t, both_ways(kl),
+         "pairs", T, MODAL, PREDICTED, "I-Con 2025, grey"),
+    Cell("t-SupCon", same, student_t, kl,
+         "labels", T, CLASS, PREDICTED, "I-Con 2025, grey"),
+    Cell("harmonic loss", same, harmonic, kl,
+         "labels and classes", T, LABEL, KNOWN, "Baek et al. 2025"),
+    # ---- q shares clusters
+    Cell("k-means", itself, clusters, reverse, "features", C, G, KNOWN,
+         "Lloyd 1957"),
+    Cell("t k-means", lambda x: student_t(x, x), clusters, reverse,
+         "features", C, T, PREDICTED, "I-Con 2025, grey"),
+    Cell("cluster balance", same, clusters, kl, "items", C, SELF, NEW,
+         "balanced codes: its minimum is log(n / C)"),
+    Cell("spectral clustering", itself, clusters, reverse,
+         "spectral features", C, GRAPH, KNOWN, "Ng, Jordan & Weiss 2002"),
+    Cell("normalized cuts", scores,
+         lambda phi, degree: clusters(phi, candidate_weight=degree), reverse,
+         "graph over degrees", C, GRAPH, KNOWN, "Shi & Malik 2000"),
+    Cell("DCD", graph, clusters, joint, "graph", C, KNN, KNOWN,
+         "Yang, Corander & Oja 2016"),
+    Cell("InfoNCE clustering", softened, lambda phi: smooth(clusters(phi), 0.6), kl,
+         "views of neighbors", C, POSITIVE, KNOWN, "Alshammari et al. 2025; PMI"),
+    Cell("co-clustering", same, clusters, both_ways(kl),
+         "pairs", C, MODAL, NEW, "a codebook shared by two modalities"),
+    Cell("supervised clustering", lambda labels: same(labels, labels), clusters, kl,
+         "labels", C, CLASS, PREDICTED, "I-Con 2025, grey"),
+    Cell("information gain", same, clusters, kl,
+         "labels and classes", C, LABEL, NEW, "Quinlan 1986, as a cell"),
+    # ---- beyond the grid
+    Cell("NCA", same, lambda z, labels, classes: grouped(far(z), labels, len(classes)),
+         kl, "labels of all", SUMS, CLASS, KNOWN, "Goldberger et al. 2004"),
+    Cell("RSLVQ", same, mixtures, kl,
+         "labels and mixtures", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003"),
+    Cell("UMAP", certain, lambda z: bernoulli(points(umap, z, a=1.577, b=0.895)), kl,
+         "features", YES, KNN, KNOWN, "McInnes et al. 2018; every pair, no sampling"),
+    Cell("UMAP, negative sampling", yes_to_first,
+         lambda z, index: bernoulli(among(points(umap, z, a=1.577, b=0.895), index)),
+         kl, "edges and strangers", YES, KNN, KNOWN,
+         "McInnes et al. 2018; Damrich et al. 2023"),
+    Cell("skip-gram, negative sampling", yes_to,
+         lambda u, v, index: bernoulli(among(dot(u, v), index)), kl,
+         "words and strangers", YES, TOKENS, KNOWN, "Mikolov et al. 2013"),
+    Cell("skip-gram", same, dot, kl, "words", G, TOKENS, KNOWN, "Mikolov et al. 2013"),
+    Cell("masked LM", same, dot, kl, "masked words", G, TOKENS, KNOWN,
+         "Devlin et al. 2019"),
+    Cell("distillation", ft.partial(scores, temperature=TEACHER_TEMPERATURE),
+         ft.partial(scores, temperature=TEACHER_TEMPERATURE), hinton,
+         "a teacher", G, TEACHER, KNOWN, "Hinton et al. 2015"),
+    Cell("SOM", scores, far, sharp_meeting,
+         "a grid of units", S, GRID, KNOWN, "Kohonen 1982; Heskes 1999"),
+    Cell("VAE", normal, density, kl, "a posterior", DENSITY, LATENT, KNOWN,
+         "Kingma & Welling 2014"),
+)
+# fmt: on
+
+TABLE = types.MappingProxyType({cell.name: cell for cell in ROWS})

@@ -1,0 +1,64 @@
+"""How is a batch larger than the encoder's activations allow?"""
+
+import functools as ft
+from collections.abc import Callable
+
+import jax
+from jax import lax
+
+from icon._base import checks as check
+from icon._engines.strips import answered
+from icon._engines.walk import folded, unfolded
+
+
+def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
+    r"""A loss of a whole batch whose encoder only ever sees a few rows at once.
+
+    $$\nabla_\theta L = \sum_{\text{blocks } b}
+      \left(\partial z_b / \partial \theta\right)^T \nabla_{z_b} L(z_1, \ldots, z_B)$$
+
+    The encoder passes twice over every block, once for the embeddings and once for its
+    gradient, and keeps nothing in between but the embeddings: the gradient is that of
+    the whole batch. What is saved is the encoder's memory; that of the loss itself is
+    saved by its strips. An encoder whose rows see each other (batch normalisation)
+    sees those of its block.
+
+    Args:
+        encode: (params, batch) -> an embedding [n, ...], or a pytree of them.
+        loss: (embedding, *rest) -> a number.
+        block: rows that are encoded at once.
+
+    Returns:
+        a function (params, batch, *rest) -> a number. Every leaf of a batch has rows,
+        random keys too: a row gets the same in both passes.
+
+    Raises:
+        InvalidInput: functions that cannot be called, block < 1, and where it is called
+            a batch whose leaves have unlike numbers of rows.
+
+    Example:
+        >>> import icon, jax, jax.numpy as jnp
+        >>> def encode(w, x):
+        ...     return jnp.tanh(x @ w)
+        >>> def loss(z, ids):
+        ...     return icon.kl(icon.same(ids), icon.cosine(z))
+        >>> x = jax.random.normal(jax.random.key(0), (50, 4))
+        >>> w, ids = jnp.eye(4), jnp.arange(50) // 2
+        >>> few = jax.grad(icon.grad_cache(encode, loss, block=8))(w, x, ids)
+        >>> bool(jnp.allclose(few, jax.grad(lambda w: loss(encode(w, x), ids))(w)))
+        True
+
+    Source: Gao et al., Scaling deep contrastive learning batch size under memory
+    limited setup (GradCache), 2021.
+    """
+    for name, function in (("encode", encode), ("loss", loss)):
+        check.require(callable(function), name, repr(function), "a function")
+    block = check.count("block", block, 1)
+
+    def whole(params, batch, *rest):
+        n = check.rows("batch", batch)
+        blocks = folded(batch, n, min(block, n))
+        one = jax.checkpoint(ft.partial(encode, params), prevent_cse=False)  # pyright: ignore
+        return loss(unfolded(lax.map(one, blocks), n), *rest)
+
+    return ft.partial(answered, whole)

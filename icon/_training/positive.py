@@ -1,0 +1,84 @@
+"""Which numbers are learned as they should be? Above zero, and within their bounds."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from icon._base import checks as check
+from icon._neighborhoods.points import pytree, static
+
+
+@pytree
+class Positive:
+    """A number that is learned by its logarithm."""
+
+    log: Any
+    low: float = static()
+    high: float = static()
+
+    @property
+    def value(self):
+        """The number itself, within its bounds."""
+        return jnp.exp(_held(self.log, math.log(self.low), math.log(self.high)))
+
+
+@jax.custom_vjp
+def _held(x, low, high):
+    return jnp.clip(x, low, high)
+
+
+def _held_fwd(x, low, high):
+    return _held(x, low, high), (x <= low, x >= high)
+
+
+def _held_bwd(saved, g):
+    """At a bound, and beyond it, only what leads back is felt."""
+    at_low, at_high = saved
+    out = (at_low & (g > 0)) | (at_high & (g < 0))
+    return jnp.where(out, 0, g), None, None
+
+
+_held.defvjp(_held_fwd, _held_bwd)
+
+
+def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positive:
+    r"""A temperature, a scale or degrees of freedom to be learned with an encoder.
+
+    $$\tau = \exp(\mathrm{clip}(\theta, \log \mathrm{low}, \log \mathrm{high}))$$
+
+    It is learned by its logarithm θ, its only leaf: a step is a factor, whatever its
+    size. At a bound the slope that leads further out is zero and the one that leads
+    back is not, so that it stays there without being stuck; an optimizer's momentum may
+    carry θ some steps beyond. There is no forward mode through it.
+
+    Args:
+        start: what `.value` is at first.
+        low: from where on it is held; CLIP's largest logit scale 100 is low=0.01.
+        high: up to where.
+
+    Raises:
+        InvalidInput: bounds that are not 0 < low < high, a start outside of them.
+
+    Example:
+        >>> import icon, jax, jax.numpy as jnp
+        >>> t = icon.positive(0.07)
+        >>> def loss(t, z):
+        ...     q = icon.cosine(z, temperature=t.value)
+        ...     return icon.kl(icon.same([0, 0, 1]), q)
+        >>> slope = jax.grad(loss)(t, jnp.eye(3)[:, :2] + 1)
+        >>> round(float(t.value), 4), type(slope).__name__
+        (0.07, 'Positive')
+
+    Source: Radford et al., Learning transferable visual models (CLIP), 2021.
+    """
+    one = np.ones((), np.float32)
+    for name, x in (("low", low), ("high", high), ("start", start)):
+        check.positive(name, x, one)
+    low, high, start = float(low), float(high), float(start)
+    check.require(low < high < math.inf, "high", high, f"a number above low={low}")
+    inside = f"a number from {low} to {high}"
+    check.require(low <= start <= high, "start", start, inside)
+    return Positive(jnp.asarray(math.log(start), jnp.float32), low, high)

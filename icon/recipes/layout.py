@@ -1,0 +1,400 @@
+"""How is a layout in few dimensions found? Where it starts, how hard it is pulled,
+when it is done.
+"""
+
+import dataclasses
+import functools as ft
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float
+
+from icon._base import checks as check
+from icon._engines.fft import interpolated
+from icon._loss.verbs import cross_entropy, terms
+from icon._neighborhoods.graph import Graph, to_sparse
+from icon._neighborhoods.points import student_t
+from icon._training.minimize import gains, minimize
+
+
+SMALL = 1e-4  # the standard deviation of a start: attraction sorts it, not the start
+EVERY = 50  # steps between two looks at the loss
+OVER = 100  # steps over which a loss has to improve
+
+Start = Float[np.ndarray, "n c"]
+
+
+# ------------------------------------------------------- where it starts
+
+
+def principal(x: Float[np.ndarray, "n d"], components: int, rng) -> Start:
+    r"""The first principal components, the first of them with deviation 1e-4.
+
+    $$Z = 10^{-4}\, (X - \bar X) V / \mathrm{sd}((X - \bar X) v_1)$$
+
+    Components that the data does not have are noise of a hundredth of that: along a
+    column of zeros there is no gradient.
+
+    Args:
+        x: finite floats [n, d], of any unit whose squares are floats.
+        components: how many.
+        rng: a NumPy generator, for the components that are missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from icon.recipes import layout as _layout
+        >>> x = np.array([[0.0, 5.0], [1.0, 5.0], [5.0, 5.0]])
+        >>> z = _layout.principal(x, 2, np.random.default_rng(0))
+        >>> bool(np.isclose(z[:, 0].std(), 1e-4)), bool((abs(z[:, 1]) < 1e-5).all())
+        (True, True)
+
+    Source: Kobak & Linderman, Initialization is critical for preserving global data
+    structure in both t-SNE and UMAP, 2021.
+    """
+    x = x.astype(np.float64) - x.mean(0, dtype=np.float64)
+    top = _directions(x, min(components, *x.shape))
+    z = _upright(x @ top)
+    size = z.std(0)
+    there = size > 1e-9 * size.max(initial=0)
+    return scaled(_filled(z[:, there], components, rng))
+
+
+def _directions(x, count: int):
+    """The first right singular vectors [d, count]; by the smaller Gram matrix."""
+    from scipy.linalg import eigh
+
+    n, d = x.shape
+    if min(n, d) > 2000:
+        return _a_few_directions(x, count)
+    gram = x.T @ x if d <= n else x @ x.T
+    size, v = eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
+    v = v[:, ::-1] if d <= n else x.T @ v[:, ::-1]
+    return v / np.maximum(np.linalg.norm(v, axis=0), np.finfo(float).tiny)
+
+
+def _a_few_directions(x, count: int):
+    """The same where no Gram matrix is small."""
+    from scipy.sparse.linalg import svds
+
+    found: Any = svds(x, count, v0=np.ones(min(x.shape)))
+    return found[2][::-1].T
+
+
+def _upright(z):
+    """Which way a component points is arbitrary: its largest entry is positive."""
+    largest = np.take_along_axis(z, abs(z).argmax(0)[None], 0)
+    return z * np.where(largest < 0, -1, 1)
+
+
+def _filled(z, components: int, rng) -> Start:
+    """The columns there are, and noise of a hundredth of the first for the others."""
+    size = z[:, :1].std() if z.size else 1.0
+    missing = components - z.shape[1]
+    return np.hstack([z, 0.01 * size * rng.normal(size=(len(z), missing))])
+
+
+def scaled(z) -> Start:
+    """The same start, its first column with a standard deviation of 1e-4."""
+    size = z[:, 0].std()
+    return np.asarray(z * (SMALL / size if size > 0 else 1), np.float32)
+
+
+def spectral(p: Graph, components: int, rng) -> Start | None:
+    r"""The first eigenvectors of a symmetric graph's Laplacian, and not the constant.
+
+    $$(D - P)\, z = \lambda D z$$
+
+    Args:
+        p: a symmetric graph.
+        components: how many.
+        rng: a NumPy generator, for the eigensolver.
+
+    Returns:
+        None where there are none: a graph of several components, of too few points, or
+        one that ARPACK gives up.
+
+    Example:
+        >>> import icon, numpy as np
+        >>> from icon.recipes import layout as _layout
+        >>> chain = icon.graph(np.diag(np.ones(9), 1) + np.diag(np.ones(9), -1))
+        >>> z = _layout.spectral(chain, 1, np.random.default_rng(0))[:, 0]
+        >>> bool(np.all(np.diff(z) > 0) or np.all(np.diff(z) < 0))
+        True
+
+    Source: Belkin & Niyogi, Laplacian eigenmaps, 2003.
+    """
+    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse.linalg import ArpackError
+    from sklearn.manifold import spectral_embedding
+
+    matrix = to_sparse(p)
+    few = p.shape[0] <= components + 1
+    if few or connected_components(matrix, directed=False)[0] > 1:
+        return None
+    seed = int(rng.integers(2**31))
+    try:
+        with warnings.catch_warnings():  # it tells of what is asked for again below
+            warnings.simplefilter("ignore")
+            z = spectral_embedding(matrix, n_components=components, random_state=seed)
+    except (ArpackError, RuntimeError, np.linalg.LinAlgError):
+        return None
+    return scaled(_upright(z)) if np.isfinite(z).all() and z[:, 0].std() else None
+
+
+def scattered(n: int, components: int, rng) -> Start:
+    """Normal noise with a standard deviation of 1e-4."""
+    return np.asarray(SMALL * rng.normal(size=(n, components)), np.float32)
+
+
+def given(init, shape: tuple[int, int], rng) -> Start:
+    """A start that is given; where all points are one, moved apart a little.
+
+    Points that coincide push nobody away: the gradient is 0, and nothing would move.
+    """
+    with np.errstate(over="ignore"):
+        z = np.array(check.floats("init", init), np.float32)
+    check.require(z.shape == shape, "init", f"shape {z.shape}", f"shape {shape}")
+    finite = "numbers that float32 can hold"
+    check.require(np.isfinite(z).all(), "init", "an overflow", finite)
+    if len(z) > 1 and (z == z[:1]).all():
+        size = abs(z).max() or 1
+        z = z + np.float32(SMALL * size * rng.normal(size=shape))
+    return z
+
+
+# ------------------------------------------------------- how hard it is pulled
+
+
+@dataclasses.dataclass(frozen=True)
+class Tail:
+    """Points under Student's t, by value: what is compiled for one serves the next."""
+
+    dof: float = 1.0
+
+    def __call__(self, anchors, candidates=None):
+        return student_t(anchors, candidates, dof=self.dof)
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Attraction, exaggerated, and repulsion: their sum is the cross-entropy."""
+
+    q: Callable = Tail()
+    joint: bool = True
+
+    def __call__(self, z, p, exaggeration):
+        q = interpolated(self.q(z))
+        attraction, repulsion = terms(p, q, joint=self.joint)
+        return exaggeration * attraction + repulsion
+
+
+@dataclasses.dataclass(frozen=True)
+class Phases:
+    """A number that changes once: a schedule of the step, by value."""
+
+    early: int
+    first: float
+    then: float
+
+    def __call__(self, step):
+        first, then = np.float32(self.first), np.float32(self.then)
+        return jnp.where(step < self.early, first, then)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How many steps, and how far each of them goes.
+
+    The learning rate is n / exaggeration on the true gradient of the KL divergence.
+    openTSNE and FIt-SNE follow a quarter of it, so one step here is four of theirs.
+    """
+
+    steps: int = 750
+    early: int = 250
+    strong: float = 12.0  # the early exaggeration
+    exaggeration: float = 1.0
+    rate: float | None = None  # None: n / exaggeration
+
+    def pull(self) -> Phases:
+        return Phases(self.early, self.strong, self.exaggeration)
+
+    def rates(self, n: int) -> Phases:
+        by = lambda exaggeration: self.rate or n / exaggeration
+        return Phases(self.early, by(self.strong), by(self.exaggeration))
+
+
+PLAN = Plan()
+
+
+@ft.lru_cache(64)
+def _mover(rates: Phases):
+    """One optimizer for equal rates: it is compiled in, and found by what it is."""
+    return gains(rates)
+
+
+def lay_out(
+    loss: Callable,
+    z: Float[ArrayLike, "n c"],
+    p,
+    plan: Plan = PLAN,
+    callbacks: Sequence[Callable] = (),
+):
+    """Pull a start to its layout, and say how it went.
+
+    Args:
+        loss: (z, p, exaggeration) -> a number; hashed by value, or it is compiled anew.
+        z: where it starts.
+        p: the neighbours that supervise.
+        plan: how many steps, and how far each goes.
+        callbacks: (step, loss, z) -> True to stop; every 50 steps. During the early
+            steps the loss is the exaggerated one.
+
+    Returns:
+        z, and the history of icon.minimize.
+
+    Raises:
+        DivergenceError: a loss that stops being finite; it holds the last good z.
+
+    Example:
+        >>> import icon, jax, numpy as np
+        >>> from icon.recipes import layout as _layout
+        >>> x = jax.random.normal(jax.random.key(0), (20, 3))
+        >>> p = icon.entropic(*icon.knn(x, 9), perplexity=3)
+        >>> start = _layout.scattered(20, 2, np.random.default_rng(0))
+        >>> z, history = _layout.lay_out(_layout.Layout(), start, p)
+        >>> bool(history.loss[-1] < history.loss[6])
+        True
+
+    Source: van der Maaten & Hinton, Visualizing data using t-SNE, 2008; the learning
+    rate: Belkina et al., Automated optimized parameters for t-SNE, 2019.
+    """
+    z = jnp.asarray(z)
+    return minimize(
+        loss,
+        z,
+        _mover(plan.rates(len(z))),
+        plan.steps,
+        args=(p, plan.pull()),
+        callbacks=callbacks,
+        every=EVERY,
+    )
+
+
+def wide(loss: Layout) -> Callable:
+    """A callback that warns once when a layout has outgrown the largest grid."""
+    told = []
+
+    def look(step, _, z):
+        if not told and not interpolated(loss.q(jnp.asarray(z))).fits():
+            told.append(step)
+            said = f"at step {step} the layout spans more than the largest grid"
+            slow = "every pair is summed from here on, exactly and slowly"
+            warnings.warn(f"{said}: {slow}", stacklevel=2)
+
+    return look
+
+
+# ------------------------------------------------------- when it is done
+
+
+def settled(plan: Plan, tol: float = 0.0) -> Callable:
+    """A callback that stops a descent whose loss no longer improves.
+
+    $$L_{t - 100} - L_t \\le \\mathrm{tol} \\cdot |L_t|$$
+
+    after the early exaggeration. It sees no unit and no number of points; at 0, a run
+    is only stopped after 100 steps that did not improve it at all.
+
+    Args:
+        plan: when the exaggeration ends.
+        tol: the least improvement over 100 steps, relative to the loss.
+
+    Example:
+        >>> from icon.recipes import layout as _layout
+        >>> stop = _layout.settled(_layout.Plan(early=50), 0.01)
+        >>> [stop(step, loss, None) for step, loss in ((50, 9), (100, 3), (150, 3))]
+        [False, False, False]
+        >>> stop(200, 2.99, None)
+        True
+    """
+    told: dict[int, float] = {}
+
+    def stop(step, loss, _):
+        told[step] = loss
+        before = told.get(step - OVER)
+        if before is None or step - OVER <= plan.early:
+            return False
+        return before - loss <= tol * abs(loss)
+
+    return stop
+
+
+# ------------------------------------------------------- points that come later
+
+
+@dataclasses.dataclass(frozen=True)
+class Placing:
+    """Every new point for itself, among old ones that do not move."""
+
+    q: Callable = Tail()
+
+    def __call__(self, z, p, old):
+        q = interpolated(self.q(z, old))
+        return z.shape[0] * cross_entropy(p, q)
+
+
+FEW, MANY = 256, 4096  # new points that are placed at once
+PLACED = 250  # steps; after 100, one in a hundred points is still on its way
+RATE = 0.3  # of a point's own loss, whose curvature is at most 2
+
+
+def blocks(n: int) -> list[np.ndarray]:
+    """n rows in blocks of one of five sizes, the last row repeated where they end.
+
+    So few programs are compiled, and it matters little who else is in a block.
+
+    Example:
+        >>> from icon.recipes import layout as _layout
+        >>> [len(block) for block in _layout.blocks(5000)], len(_layout.blocks(3)[0])
+        ([4096, 4096], 256)
+    """
+    size = min(MANY, max(FEW, 1 << (n - 1).bit_length()))
+    return [np.minimum(np.arange(i, i + size), n - 1) for i in range(0, n, size)]
+
+
+def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
+    r"""Where new points belong in a layout that stays as it is.
+
+    $$\min_{z_i} \mathrm{KL}(p_i \| q_i), \quad q_{ij} \propto k(\|z_i - y_j\|)$$
+
+    from the mean of p_i. Each new point sees the old ones alone.
+
+    Args:
+        q: (new, old) -> points under a kernel; hashed by value.
+        old: the layout [m, c].
+        p: the old neighbours of every new point [n, m].
+
+    Returns:
+        float32 [n, c].
+
+    Example:
+        >>> import icon, numpy as np
+        >>> from icon.recipes import layout as _layout
+        >>> old = np.float32([[0, 0], [0, 1], [9, 9], [9, 8]])
+        >>> p = icon.entropic([[0, 1]], [[1.0, 1.0]], perplexity=2, candidates=4)
+        >>> round(float(_layout.place(_layout.Tail(), old, p)[0, 1]), 3)
+        0.5
+
+    Source: Policar, Strazar & Zupan, Embedding to reference t-SNE space addresses batch
+    effects in single-cell classification, 2021.
+    """
+    old = jnp.asarray(old, jnp.float32)
+    mean = to_sparse(p) @ np.asarray(old, np.float64)
+    move = _mover(Phases(0, RATE, RATE))
+    start, alone = jnp.asarray(mean, jnp.float32), Placing(q)
+    z, _ = minimize(alone, start, move, PLACED, args=(p, old), every=PLACED)
+    return np.array(z)
