@@ -9,14 +9,12 @@ import importlib
 
 from icon._base.checks import InvalidInput
 from icon._base.config import deterministic
-from icon._engines.devices import sharded
-from icon._engines.fft import interpolated
-from icon._engines.tiles import tiled
-from icon._loss.verbs import (
-    Neighborhood,
+from icon._engines import interpolated, sharded, tiled
+from icon._loss import (
     both_ways,
     cross_entropy,
     dense,
+    divergence,
     hellinger,
     jsd,
     kl,
@@ -24,42 +22,38 @@ from icon._loss.verbs import (
     terms,
     tv,
 )
-from icon._neighborhoods.clusters import clusters
-from icon._neighborhoods.compose import (
+from icon._neighborhoods import (
+    Neighborhood,
     among,
     bernoulli,
-    grouped,
-    margin,
-    odds,
-    reweigh,
-    smooth,
-)
-from icon._neighborhoods.continuum import density, normal
-from icon._neighborhoods.graph import (
+    clusters,
+    cosine,
+    density,
+    dot,
     entropic,
     fuzzy,
-    graph,
-    propagate,
-    symmetrize,
-    uniform,
-    union,
-)
-from icon._neighborhoods.points import (
-    cosine,
-    dot,
     gaussian,
+    graph,
+    grouped,
     hard,
     laplace,
+    margin,
+    mix,
+    normal,
+    odds,
     points,
+    reweigh,
     same,
+    sampled,
     scores,
     sharp,
+    smooth,
     student_t,
+    uniform,
     wide,
 )
-from icon._neighborhoods.sampled import sampled
-from icon._search.knn import knn, near
-from icon._table.cells import TABLE, Cell
+from icon._search import knn, near, propagate, symmetrize, union
+from icon._table import TABLE, Cell
 from icon._training.grad_cache import grad_cache
 from icon._training.minimize import DivergenceError, PeerLost, fit, gains, minimize
 from icon._training.positive import positive
@@ -78,7 +72,7 @@ __all__ = sorted([*__all__, *_LATER, "check"])
 
 def __getattr__(name: str):
     if name == "check":
-        return importlib.import_module("icon._table.check").check
+        return importlib.import_module("icon.recipes").check
     if name in _LATER:
         return importlib.import_module(f"icon.{name}")
     raise AttributeError(f"module 'icon' has no attribute {name!r}")

@@ -14,20 +14,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from icon._base.checks import InvalidInput, require
-from icon._training.minimize import DivergenceError
+import jax
+import numpy as np
+
+from icon import TABLE, Cell, DivergenceError, InvalidInput
+from icon._base import checks as check
+from icon._base.extras import required
+from icon._base.files import replace
+from icon._table import formula
 
 
 FILES = ("table.png", "table.html", "table.json")
-
-
-def _needs(module: str, extra: str):
-    """A module of an extra, or an error that names it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        fix = f"pip install 'icon-jax[{extra}]'"
-        raise ImportError(f"{module} is missing: {fix}") from error
 
 
 # ------------------------------------------------------- icon cells
@@ -35,9 +32,6 @@ def _needs(module: str, extra: str):
 
 def cells() -> None:
     """Print the table: every row's p, q and loss, its status and its reference."""
-    from icon import TABLE
-    from icon._table.formula import formula
-
     shown = [
         (c.name, c.column, c.row, formula(c.p), formula(c.q), formula(c.loss), c.status)
         for c in TABLE.values()
@@ -55,18 +49,16 @@ def cells() -> None:
 
 def find(name: str):
     """A cell by its name in the table, or by FILE.py:NAME."""
-    from icon import TABLE, Cell
-
     if name in TABLE:
         return TABLE[name]
     file, _, attribute = name.rpartition(":")
     expected = "a name that `icon cells` prints, or FILE.py:NAME"
-    require(file, "cells", repr(name), expected)
-    require(Path(file).is_file(), "cells", f"{file}, which is no file", expected)
-    found = getattr(_module(file), attribute, None)
+    check.require(file, "cells", repr(name), expected)
+    check.require(Path(file).is_file(), "cells", f"{file}, which is no file", expected)
+    cell = vars(_module(file)).get(attribute)
     got = f"{attribute}, which is no Cell in {file}"
-    require(isinstance(found, Cell), "cells", got, expected)
-    return found
+    check.require(isinstance(cell, Cell), "cells", got, expected)
+    return cell
 
 
 def _module(file: str):
@@ -99,7 +91,7 @@ def _dataset(data: Path | None, features, labels, source: str = "--data"):
     if data is not None:
         return datasets.load(data, features=features, labels=labels)
     for name, key in (("features", features), ("labels", labels)):
-        require(key is None, name, repr(key), f"None without {source}")
+        check.require(key is None, name, repr(key), f"None without {source}")
     return datasets.digits()
 
 
@@ -126,22 +118,22 @@ def table(
         seed: decides the split, every start and every batch.
         quick: fewer points and steps, to see every row in little time.
     """
-    _needs("matplotlib", "plot")
-    bar = _needs("tqdm", "cli").tqdm
-    require(0 <= seed < 2**32, "seed", seed, "an integer from 0 to 2**32 - 1")
-    from icon import TABLE, recipes
+    required("matplotlib", "plot")
+    bar = required("tqdm", "cli").tqdm
+    check.count("seed", seed, 0, 2**32 - 1)
+    from icon import recipes
 
     if quick:
         _compile_little()
     rows = [find(name) for name in cells] if cells else list(TABLE.values())
-    found, folder = _dataset(data, features, labels), _folder(out)
-    m = recipes.material(found, seed, recipes.QUICK if quick else recipes.FULL)
+    dataset, folder = _dataset(data, features, labels), _folder(out)
+    m = recipes.material(dataset, seed, recipes.QUICK if quick else recipes.FULL)
     ground, results = recipes.ground(m), []
     with bar(rows, unit="row", dynamic_ncols=True) as progress:
         for cell in progress:
             progress.set_postfix_str(cell.name)
             results.append(recipes.attempt(cell, m, ground))
-    _write(folder, results, dict(data=found.name, seed=seed, quick=quick))
+    _write(folder, results, dict(data=dataset.name, seed=seed, quick=quick))
     _summary(results)
     for name in FILES:
         print(folder / name)
@@ -156,7 +148,7 @@ LITTLE = (
 
 
 def _compile_little() -> None:
-    """A quick look compiles longer than it runs: half the time, where XLA knows how."""
+    """Half the time to compile, which a quick look spends most of its time on."""
     from importlib.metadata import version
 
     if version("jaxlib").startswith("0.10."):  # a flag XLA does not know is fatal
@@ -166,11 +158,11 @@ def _compile_little() -> None:
 
 def _summary(results: list[dict[str, Any]]) -> None:
     """The scores of every row, the raw data and the untrained beside."""
-    wide = max(len(result["name"]) for result in results)
+    width = max(len(result["name"]) for result in results)
     for result in results:
         scores = [f"{name} {value:.3f}" for name, value in result["scores"].items()]
-        said = "  ".join(scores) or result["note"]
-        print(f"{result['name']:{wide}s}  {result['protocol']:13s}  {said}")
+        text = "  ".join(scores) or result["note"]
+        print(f"{result['name']:{width}s}  {result['protocol']:13s}  {text}")
 
 
 def _write(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> None:
@@ -178,9 +170,12 @@ def _write(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> 
 
     plot.table(results, folder / "table.png")
     plot.page(results, folder / "table.html")
-    said = dict(run=run | _versions(), rows=[_plain(result) for result in results])
-    text = json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)
-    plot._replace(folder / "table.json", text.encode())
+    replace(folder / "table.json", _json(dict(run=run | _versions(), rows=results)))
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    return text.encode()
 
 
 def _versions() -> dict[str, Any]:
@@ -198,7 +193,7 @@ def _plain(value):
     """Numbers and lists that JSON can hold; what is not a number is null."""
     if isinstance(value, dict):
         return {key: _plain(x) for key, x in value.items()}
-    if hasattr(value, "tolist"):
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
         value = value.round(4).tolist() if value.dtype.kind == "f" else value.tolist()
     if isinstance(value, list):
         return [_plain(x) for x in value]
@@ -255,58 +250,53 @@ def embed(
         out: the folder to write to.
         seed: decides a random start.
     """
-    require(0 <= seed < 2**32, "seed", seed, "an integer from 0 to 2**32 - 1")
+    check.count("seed", seed, 0, 2**32 - 1)
     if how.n_components == 2:
-        _needs("matplotlib", "plot")
-    found, folder = _dataset(file, features, labels, "a file"), _folder(out)
-    asked = dataclasses.asdict(how) | dict(seed=seed)
+        required("matplotlib", "plot")
+    dataset, folder = _dataset(file, features, labels, "a file"), _folder(out)
+    settings = dataclasses.asdict(how) | dict(seed=seed)
     if len(how.perplexity) == 1:
-        asked["perplexity"] = how.perplexity[0]
-    model, seconds = _fitted(found.features, **asked)
-    told = _told(model, found) | dict(settings=asked, seconds=seconds) | _versions()
-    _keep(folder, model.embedding_, found.labels, told)
+        settings["perplexity"] = how.perplexity[0]
+    model, seconds = _fitted(dataset.features, **settings)
+    run = _outcome(model, dataset) | dict(settings=settings, seconds=seconds)
+    _keep(folder, model.embedding_, dataset.labels, run | _versions())
 
 
 def _fitted(x, seed: int, **settings):
-    """A t-SNE and its seconds; what it warns of is told in lines."""
+    """A t-SNE and its seconds; each of its warnings is printed as one line."""
     from icon.estimators import TSNE
 
-    _needs("tqdm", "cli")
-    began = time.perf_counter()
-    with warnings.catch_warnings(record=True) as said:
+    required("tqdm", "cli")
+    start = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = TSNE(**settings, random_state=seed, verbose=1).fit(x)
-    for warning in said:
+    for warning in caught:
         print(f"icon: {warning.message}", file=sys.stderr)
-    return model, round(time.perf_counter() - began, 3)
+    return model, round(time.perf_counter() - start, 3)
 
 
-def _told(model, found) -> dict[str, Any]:
+def _outcome(model, dataset) -> dict[str, Any]:
     """What an embedding is of, and how good it became."""
-    rows, columns = found.features.shape
+    rows, columns = dataset.features.shape
     return dict(
-        data=dict(name=found.name, rows=rows, columns=columns),
+        data=dict(name=dataset.name, rows=rows, columns=columns),
         kl_divergence=model.kl_divergence_,
         perplexity_used=model.perplexity_,
         steps=model.n_iter_,
     )
 
 
-def _keep(folder: Path, z, labels, told: dict[str, Any]) -> None:
-    from icon import plot
-
-    text = json.dumps(_plain(told), indent=1, ensure_ascii=False, allow_nan=False)
-    files = {"npy": _npy(z), "csv": _csv(z, labels), "json": text.encode()}
+def _keep(folder: Path, z, labels, run: dict[str, Any]) -> None:
+    files = {"npy": _npy(z), "csv": _csv(z, labels), "json": _json(run)}
     if z.shape[1] == 2:
         files["png"] = _png(z, labels)
-    for kind, content in files.items():
-        plot._replace(folder / f"embedding.{kind}", content)
-        print(folder / f"embedding.{kind}")
+    for suffix, content in files.items():
+        replace(folder / f"embedding.{suffix}", content)
+        print(folder / f"embedding.{suffix}")
 
 
 def _npy(z) -> bytes:
-    import numpy as np
-
     file = io.BytesIO()
     np.save(file, z, allow_pickle=False)
     return file.getvalue()
@@ -342,7 +332,7 @@ COMMANDS: dict[str, Callable] = {"table": table, "embed": embed, "cells": cells}
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; a mistake in its arguments is one line and exit status 2."""
     try:
-        tyro = _needs("tyro", "cli")
+        tyro = required("tyro", "cli")
         flat = (tyro.conf.OmitArgPrefixes,)  # --perplexity, not --how.perplexity
         run = tyro.extras.subcommand_cli_from_dict
         run(COMMANDS, prog="icon", args=args, config=flat)

@@ -19,10 +19,11 @@ from jax.scipy.ndimage import map_coordinates
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, Int32, PRNGKeyArray
 
-from icon._base.checks import InvalidInput
+from icon._base import checks as check
+from icon._base.checks import InvalidInput, position
 
 
-# ---------------------------------------------------------------- what there is
+# ------------------------------------------------------- data sets
 
 
 class Dataset(NamedTuple):
@@ -89,8 +90,8 @@ def mnist(folder: str | os.PathLike | None = None) -> Dataset:
         raise InvalidInput("folder", folder, expected)
     with _reading("folder", path), zipfile.ZipFile(path) as bundle:
         _sizes(bundle)
-        both = lambda what: np.concatenate(
-            [_member(bundle, f"{part}_{what}") for part in ("train", "test")]
+        both = lambda name: np.concatenate(
+            [_member(bundle, f"{part}_{name}") for part in ("train", "test")]
         )
         return _dataset("mnist", both("image"), both("label"))
 
@@ -115,7 +116,7 @@ def load(
             all but the label.
         labels: the name of the array in an .npz or of the column of a .csv, by
             default `label`, `labels` or `y`; beside an .npy, a second .npy file.
-            Whole numbers or strings, counted from 0 in sorted order.
+            Integers or strings, counted from 0 in sorted order.
 
     Raises:
         InvalidInput: the file cannot be read, a name is not in it, a number is
@@ -134,69 +135,51 @@ def load(
     if path.suffix.lower() not in readers:
         raise InvalidInput("path", path.name, "a .npy, .npz or .csv file")
     with _reading("path", path):
-        found = readers[path.suffix.lower()](path, features, labels)
-    return _dataset(path.stem, *found)
+        read = readers[path.suffix.lower()](path, features, labels)
+    return _dataset(path.stem, *read)
 
 
-# --------------------------------------------------------------- how it is read
+# ------------------------------------------------------- files
 
 
 _LIMIT = 4 << 30
 _LABELS = ("label", "labels", "y")
 
-
-def _cell(at: tuple[int, ...]) -> str:
-    return f"row {at[0]}" + "".join(f", column {i}" for i in at[1:])
+Where = Callable[[tuple[int, ...]], str]  # an index in words
 
 
 def _dataset(
-    name: str,
-    values: np.ndarray,
-    classes: np.ndarray | None,
-    place: Callable[[tuple[int, ...]], str] = _cell,
+    name: str, values: np.ndarray, classes: np.ndarray | None, where: Where = position
 ) -> Dataset:
     if values.ndim not in (2, 3) or not values.size:
         expected = "rows [n, d] or images [n, h, w], at least one"
         raise InvalidInput("features", f"shape {values.shape}", expected)
-    x = _numbers("features", values, place)
+    x = check.reals("features", values, np.float32, where)
     if values.ndim == 3 and values.dtype == np.uint8:
         x = x / np.float32(255)
-    labels = None if classes is None else _classes(classes, len(x), place)
+    labels = None if classes is None else _classes(classes, len(x), where)
     return Dataset(name, x.reshape(len(x), -1), labels, x if x.ndim == 3 else None)
 
 
-def _numbers(argument: str, values: np.ndarray, place=_cell) -> np.ndarray:
-    """The values as float32, every one of them finite."""
-    if values.dtype.kind not in "biuf":
-        raise InvalidInput(argument, f"dtype {values.dtype}", "real numbers")
-    with np.errstate(over="ignore"):
-        x = values.astype(np.float32)
-    if not np.isfinite(x).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(x))[0])
-        expected = "finite numbers below 3.4e38 in size"
-        raise InvalidInput(argument, f"{values[at]} at {place(at)}", expected)
-    return x
-
-
-def _classes(values: np.ndarray, n: int, place=_cell) -> np.ndarray:
-    """Labels counted from 0, on the host: int64 does not survive the device."""
+def _classes(values: np.ndarray, n: int, where: Where) -> np.ndarray:
+    """Labels counted from 0, on the host, since a device may have no int64."""
     if values.shape != (n,):
         raise InvalidInput("labels", f"shape {values.shape}", f"shape ({n},)")
     if values.dtype.kind not in "biufUS":
-        raise InvalidInput("labels", f"dtype {values.dtype}", "whole numbers or names")
+        raise InvalidInput("labels", f"dtype {values.dtype}", "integers or names")
     if values.dtype.kind == "f" and (wrong := values % 1 != 0).any():
         row = int(wrong.argmax())
-        got = f"{values[row]} at {place((row,))}"
-        raise InvalidInput("labels", got, "whole numbers or names")
+        got = f"{values[row]} at {where((row,))}"
+        raise InvalidInput("labels", got, "integers or names")
     return np.unique(values, return_inverse=True)[1].astype(np.int32)
 
 
 def _file(argument: str, path: str | os.PathLike) -> Path:
-    found = Path(path)
-    if not found.is_file():
+    file = Path(path)
+    if not file.is_file():
         raise InvalidInput(argument, os.fspath(path), "a file that exists")
-    _bounded(found.stat().st_size, argument)
-    return found
+    _bounded(file.stat().st_size, argument)
+    return file
 
 
 def _bounded(size: int, argument: str = "path") -> None:
@@ -206,7 +189,7 @@ def _bounded(size: int, argument: str = "path") -> None:
 
 @contextlib.contextmanager
 def _reading(argument: str, path: Path) -> Iterator[None]:
-    """Whatever a reader trips over, said as one refusal of one argument."""
+    """Any error of a reader, as an InvalidInput that names one argument."""
     try:
         yield
     except InvalidInput:
@@ -219,9 +202,9 @@ def _reading(argument: str, path: Path) -> Iterator[None]:
 
 
 def _shape(stream: BinaryIO, size: int) -> tuple[int, ...]:
-    """What an .npy header promises, once the bytes after it keep the promise."""
-    # numpy allocates what the header says before it reads, so a file of 100
-    # bytes could ask for all of the memory.
+    """The shape in an .npy header, if as many bytes follow as it needs."""
+    # NumPy allocates what the header asks for before it reads: a file of 100 bytes
+    # could take all of the memory.
     version = np.lib.format.read_magic(stream)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -280,15 +263,14 @@ def _read_npz(path: Path, features, labels):
         labels = _label(list(shapes), labels)
         free = {name: shapes[name] for name in shapes if name != labels}
         features = _only(free) if features is None else features
-        if features not in shapes:
-            raise InvalidInput("features", repr(features), f"one of {list(shapes)}")
+        check.one_of("features", features, shapes)
         classes = None if labels is None else _member(bundle, labels)
         return _member(bundle, features), classes
 
 
 def _label(names: list[str], labels: str | None) -> str | None:
-    if labels is not None and labels not in names:
-        raise InvalidInput("labels", repr(labels), f"one of {names}")
+    if labels is not None:
+        check.one_of("labels", labels, names)
     return labels or next((name for name in _LABELS if name in names), None)
 
 
@@ -317,21 +299,20 @@ def _read_csv(path: Path, features, labels):
     if not table:
         raise InvalidInput("path", "a header alone", "at least one row")
     lines, values, cells = zip(*table, strict=True)
-    place = lambda i: (
+    where = lambda i: (
         f"line {lines[i[0]]}" + "".join(f", column {names[at[j]]!r}" for j in i[1:])
     )
-    return np.stack(values), None if label is None else _typed(cells), place
+    return np.stack(values), None if label is None else _typed(cells), where
 
 
 def _names(first: list[str]) -> tuple[list[str], bool]:
-    """What the columns are called, and whether the first line said so."""
+    """The names of the columns, and whether the first line has them."""
     if all(_is_number(cell) for cell in first):
         return [str(i) for i in range(len(first))], False
     names = [cell.strip() for cell in first]
     for i, name in enumerate(names):
         if not name or name in names[:i]:
-            # An unnamed column is most often the row number, which would be
-            # learned from as if it were a measurement.
+            # A column without a name is most often the row number: no feature.
             expected = "a name of its own for every column"
             raise InvalidInput("path", f"{name!r} for column {i}", expected)
     return names, True
@@ -363,7 +344,7 @@ def _row(names, at, label, line, row):
 
 
 def _number(cell: str) -> float:
-    if "_" in cell:  # Python reads 1_2 as 12; a file that says 1_2 means a name
+    if "_" in cell:  # to Python 1_2 is 12, in a file it is a name
         raise ValueError(cell)
     return float(cell)
 
@@ -383,7 +364,7 @@ def _typed(cells: Sequence[str]) -> np.ndarray:
     return np.array(cells)
 
 
-# ----------------------------------------------------------- who sees which rows
+# ------------------------------------------------------- rows and batches
 
 
 def split(
@@ -405,8 +386,7 @@ def split(
         >>> len(train), len(test)
         (7, 3)
     """
-    if n < 2:
-        raise InvalidInput("n", n, "at least 2 rows")
+    n = check.count("n", n, 2)
     if not 0 < fraction < 1:
         raise InvalidInput("fraction", fraction, "a number between 0 and 1")
     order = np.random.default_rng(seed).permutation(n)
@@ -440,12 +420,9 @@ def batches(
         >>> [x.shape for x, _ in epoch(jax.random.key(0), 0)]
         [(4,), (4,)]
     """
-    n = _rows(arrays)
-    if size < 1:
-        raise InvalidInput("size", size, "at least 1 row a batch")
-    if epochs < 0:
-        raise InvalidInput("epochs", epochs, "0 epochs or more")
-    size = min(size, n)
+    n = check.rows("arrays", arrays)
+    size = min(check.count("size", size, 1), n)
+    epochs = check.count("epochs", epochs, 0)
 
     def epoch_of(key: PRNGKeyArray, epoch: int) -> Iterator[Any]:
         if 0 <= epoch < epochs:
@@ -517,20 +494,11 @@ def _cut(share: NamedSharding, leaf: Any) -> Array:
     return jax.make_array_from_callback(shape, share, lambda at: leaf[at])
 
 
-def _rows(arrays: Any) -> int:
-    shapes = [np.shape(leaf) for leaf in jax.tree.leaves(arrays)]
-    if not shapes or any(s[:1] != shapes[0][:1] for s in shapes) or not shapes[0]:
-        raise InvalidInput("arrays", f"shapes {shapes}", "arrays with rows in common")
-    if not shapes[0][0]:
-        raise InvalidInput("arrays", f"shapes {shapes}", "at least one row")
-    return shapes[0][0]
-
-
 def _take(arrays: Any, at: np.ndarray) -> Any:
     return jax.tree.map(lambda leaf: leaf[at], arrays)
 
 
-# ---------------------------------------------------- what else a row could be
+# ------------------------------------------------------- views
 
 
 _TURN = 0.25  # radians
@@ -544,7 +512,7 @@ _DROP = 0.2  # of the features
 
 
 def augment(key: PRNGKeyArray, image: Float[Array, "h w"]) -> Float[Array, "h w"]:
-    """One image as it could also have been: moved, brightened and grainy.
+    """One image, moved, brightened and with noise.
 
     x'(p) = exp(b) x(A (p - c) + c + t) + e, where A turns, shears and zooms
     about the center c. What comes in from outside the image is 0.
@@ -563,22 +531,22 @@ def augment(key: PRNGKeyArray, image: Float[Array, "h w"]) -> Float[Array, "h w"
         >>> data.augment(jax.random.key(0), image).shape
         (8, 8)
     """
-    image = _floats("image", image, (2,))
-    place, light, grain = jr.split(key, 3)
-    moved = map_coordinates(image, list(_sources(place, image)), order=1)
+    image = check.floating("image", image, (2,))
+    motion, light, grain = jr.split(key, 3)
+    moved = map_coordinates(image, list(_sources(motion, image)), order=1)
     spread = jnp.max(image) - jnp.min(image)
     noise = _GRAIN * spread * jr.normal(grain, image.shape, image.dtype)
-    return jnp.exp(_within(light, (), _LIGHT, image.dtype)) * moved + noise
+    return jnp.exp(_symmetric(light, (), _LIGHT, image.dtype)) * moved + noise
 
 
 def two_views(
     key: PRNGKeyArray, x: Float[Array, "b ..."]
 ) -> tuple[Float[Array, "b ..."], Float[Array, "b ..."]]:
-    """Two random changes of the same rows, which should mean the same.
+    """Two random changes of the same rows, which keep their meaning.
 
     An image goes through `augment`. A vector gets x' = m + k (x + 0.3 s e - m),
     with m and s the batch's mean and standard deviation of each feature, e normal,
-    and k a coin that is 0 for one feature in five.
+    and k 0 for one feature in five, else 1.
 
     Args:
         key: decides both changes.
@@ -596,21 +564,14 @@ def two_views(
 
     Source: Chen et al., A Simple Framework for Contrastive Learning (2020).
     """
-    x = _floats("x", x, (2, 3))
+    x = check.floating("x", x, (2, 3))
     view = _images if x.ndim == 3 else _vectors
     first, second = jr.split(key)
     return view(first, x), view(second, x)
 
 
-def _floats(argument: str, x: Any, ranks: tuple[int, ...]) -> Array:
-    x = jnp.asarray(x)
-    if x.ndim not in ranks or not jnp.issubdtype(x.dtype, jnp.floating):
-        expected = f"floats with {' or '.join(map(str, ranks))} axes"
-        raise InvalidInput(argument, f"{x.dtype} {x.shape}", expected)
-    return x
-
-
-def _within(key, shape, size, dtype) -> Array:
+def _symmetric(key: PRNGKeyArray, shape: tuple[int, ...], size: float, dtype) -> Array:
+    """Uniform numbers from -size to size."""
     return jr.uniform(key, shape, dtype, -size, size)
 
 
@@ -619,12 +580,12 @@ def _sources(key: PRNGKeyArray, image: Array) -> Array:
     turn, shear, zoom, shift = jr.split(key, 4)
     sides = jnp.array(image.shape, image.dtype)
     middle = ((sides - 1) / 2)[:, None, None]
-    angle = _within(turn, (), _TURN, image.dtype)
+    angle = _symmetric(turn, (), _TURN, image.dtype)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
-    lean = _within(shear, (), _SHEAR, image.dtype)
+    lean = _symmetric(shear, (), _SHEAR, image.dtype)
     affine = jnp.stack([cos - lean * sin, -sin, sin + lean * cos, cos]).reshape(2, 2)
-    affine = affine * jnp.exp(_within(zoom, (1, 2), _ZOOM, image.dtype))
-    move = sides * _within(shift, (2,), _SHIFT, image.dtype)
+    affine = affine * jnp.exp(_symmetric(zoom, (1, 2), _ZOOM, image.dtype))
+    move = sides * _symmetric(shift, (2,), _SHIFT, image.dtype)
     grid = jnp.indices(image.shape, image.dtype) - middle
     return jnp.einsum("ij,jhw->ihw", affine, grid) + middle + move[:, None, None]
 
@@ -643,7 +604,7 @@ def _vectors(key: PRNGKeyArray, x: Array) -> Array:
 
 
 def halves(x: Any) -> tuple[Float[Array, "n a"], Float[Array, "n a"]]:
-    """The two sides of each row, as two modalities that belong together.
+    """The two sides of each row, as two modalities of it.
 
     Args:
         x: images [n, h, w], cut into left and right and flattened, or vectors
@@ -684,8 +645,8 @@ def tokens(
             Sides that do not divide are filled up with 0.
         words: how many centers.
         seed: decides where k-means starts.
-        among: the images that the words are chosen from, so that those to be tested
-            on have no say; None: all of them.
+        among: the images that the words are chosen from, so that they do not depend
+            on those to be tested on; None: all of them.
 
     Raises:
         InvalidInput: the images have another shape or a number that is not
@@ -698,19 +659,14 @@ def tokens(
     """
     from sklearn.cluster import KMeans
 
-    cut = patches(_numbers("images", np.asarray(images)))
-    flat = _patches_of(images if among is None else among)
+    cut = patches(check.reals("images", images, np.float32))
+    source = cut if among is None else patches(check.reals("among", among, np.float32))
+    flat = source.reshape(-1, 4)
     order = np.random.default_rng(seed).permutation(len(flat))
     sample = flat[order[:_SAMPLE]]
-    most = len(np.unique(sample, axis=0))
-    if not 1 <= words <= most:
-        raise InvalidInput("words", words, f"1 to {most}, the number of patches")
+    words = check.count("words", words, 1, len(np.unique(sample, axis=0)))
     centers: Any = KMeans(words, random_state=seed).fit(sample)
     return centers.predict(cut.reshape(-1, 4)).reshape(cut.shape[:2]).astype(np.int32)
-
-
-def _patches_of(images) -> np.ndarray:
-    return patches(_numbers("among", np.asarray(images))).reshape(-1, 4)
 
 
 def patches(x: np.ndarray) -> np.ndarray:

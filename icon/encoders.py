@@ -177,17 +177,17 @@ class Posterior(nn.Module):
     ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
         both = MLP((*self.features, 2 * self.latent))(x)
         mean, raw = jnp.split(both, 2, -1)
-        # The floor keeps log std finite when the decoder asks for certainty.
+        # The floor keeps log std finite where the loss is least at std = 0.
         return mean, nn.softplus(raw) + 1e-4
 
 
 class TokenEncoder(nn.Module):
-    """A vector for each token of a sentence, informed by all the others.
+    """A vector for each token of a sentence, which depends on all of its tokens.
 
     h -> h + mix over tokens(norm(h)) -> h + mix over width(norm(h)), per layer.
 
     Args:
-        words: how many words there are; the id `words` stands for a hidden one.
+        words: how many words there are; the id `words` is that of a masked one.
         width: the width of the vectors.
         layers: how often tokens and widths are mixed.
 

@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int, Real
 
-from icon._base.checks import InvalidInput
+from icon._base import checks as check
 
-
-Host = np.ndarray | jax.Array
 
 PROTOCOL = {
     "trustworthiness": "all rows, Euclidean distances, ranks in x of the k=12 nearest "
@@ -37,7 +35,7 @@ _ENTRIES = 2**23  # of one block of distances: 64 MiB
 
 
 def trustworthiness(
-    x: Real[Host, "n d"], z: Real[Host, "n e"], *, k: int = 12
+    x: Real[ArrayLike, "n d"], z: Real[ArrayLike, "n e"], *, k: int = 12
 ) -> float:
     """Whether the neighbors seen in the embedding are neighbors in the data.
 
@@ -66,14 +64,14 @@ def trustworthiness(
     """
     x, z = _same_rows(x, z)
     n = len(x)
-    k = _whole("k", k, (n + 1) // 2, "k below n / 2")
+    k = check.count("k", k, 1, (n - 1) // 2)
     near = _nearest(z, k)
     excess = sum(_excess(x, near, rows) for rows in _blocks(n))
     return float(1 - 2 * excess / (n * k * (2 * n - 3 * k - 1)))
 
 
 def neighborhood_recall(
-    x: Real[Host, "n d"], z: Real[Host, "n e"], *, k: int = 15
+    x: Real[ArrayLike, "n d"], z: Real[ArrayLike, "n e"], *, k: int = 15
 ) -> float:
     """How many of a point's neighbors in the data are still its neighbors.
 
@@ -100,18 +98,18 @@ def neighborhood_recall(
     reduction" (there Q_NX).
     """
     x, z = _same_rows(x, z)
-    k = _whole("k", k, len(x), "k below the number of points")
+    k = check.count("k", k, 1, len(x) - 1)
     # One number for each (anchor, neighbor), so that one set lookup compares all.
     anchor = len(x) * np.arange(len(x))[:, None]
     return float(np.isin(anchor + _nearest(x, k), anchor + _nearest(z, k)).mean())
 
 
 def knn_accuracy(
-    z: Real[Host, "n d"],
-    labels: Int[Host, " n"],
+    z: Real[ArrayLike, "n d"],
+    labels: Int[ArrayLike, " n"],
     *,
     k: int = 10,
-    train: Int[Host, " m"] | None = None,
+    train: Int[ArrayLike, " m"] | None = None,
     metric: str = "euclidean",
 ) -> float:
     """How often the majority of a point's nearest neighbors has its label.
@@ -124,13 +122,13 @@ def knn_accuracy(
 
     Args:
         z: features, one row a point.
-        labels: a whole number for each point.
+        labels: an integer for each point.
         k: how many neighbors vote; below n, and at most the number of train rows.
         train: the rows that vote; all the others are scored. None: leave-one-out.
         metric: "euclidean", "cosine" or "manhattan".
 
     Raises:
-        InvalidInput: labels of another length or not whole numbers, non-finite
+        InvalidInput: labels of another length or not integers, non-finite
             features, too large a k, train rows that repeat or do not exist.
 
     Example:
@@ -142,23 +140,22 @@ def knn_accuracy(
     Source: Wu et al. 2018, "Unsupervised feature learning via non-parametric
     instance discrimination", without the weights on the votes.
     """
-    z = _rows("z", z)
-    y = _ids("labels", labels, len(z))
-    if metric not in METRICS:
-        raise InvalidInput("metric", repr(metric), f"one of {', '.join(METRICS)}")
+    z = check.matrix("z", z)
+    y = _classes("labels", labels, len(z))
+    check.one_of("metric", metric, METRICS)
     if train is None:
-        k = _whole("k", k, len(z), "k below the number of points")
+        k = check.count("k", k, 1, len(z) - 1)
         return _hits(y[_nearest(z, k, metric)], y)
     fit, rest = _split(train, len(z))
-    k = _whole("k", k, len(fit) + 1, "k of at most the number of train rows")
+    k = check.count("k", k, 1, len(fit))
     return _hits(y[fit][_nearest(z[fit], k, metric, z[rest])], y[rest])
 
 
 def linear_probe(
-    z: Real[Host, "n d"],
-    labels: Int[Host, " n"],
+    z: Real[ArrayLike, "n d"],
+    labels: Int[ArrayLike, " n"],
     *,
-    train: Int[Host, " m"],
+    train: Int[ArrayLike, " m"],
     l2: float = 1.0,
     iterations: int = 1000,
 ) -> float:
@@ -172,7 +169,7 @@ def linear_probe(
 
     Args:
         z: features, one row a point.
-        labels: a whole number for each point.
+        labels: an integer for each point.
         train: the rows to fit; all the others are scored.
         l2: the weight on the squared coefficients, above 0.
         iterations: the most L-BFGS steps; scikit-learn warns when they are too few.
@@ -193,20 +190,21 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    z = _rows("z", z)
-    y = _ids("labels", labels, len(z))
+    z = check.matrix("z", z)
+    y = _classes("labels", labels, len(z))
     fit, rest = _split(train, len(z))
-    if len(np.unique(y[fit])) < 2:
-        raise InvalidInput("train", "rows of a single class", "rows of two or more")
-    if not l2 > 0:
-        raise InvalidInput("l2", l2, "a number above 0")
-    steps = _whole("iterations", iterations, None, "a whole number")
+    several = len(np.unique(y[fit])) > 1
+    check.require(several, "train", "rows of a single class", "rows of two or more")
+    l2 = check.scalar("l2", l2, 0, above=True)
+    steps = check.count("iterations", iterations, 1)
     probe = LogisticRegression(C=1 / l2, max_iter=steps)
     model = make_pipeline(StandardScaler(), probe).fit(z[fit], y[fit])
     return float(model.score(z[rest], y[rest]))
 
 
-def hungarian_accuracy(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
+def hungarian_accuracy(
+    labels: Int[ArrayLike, " n"], clusters: Int[ArrayLike, " n"]
+) -> float:
     """Accuracy of a clustering after the best matching of clusters to classes.
 
         max over one-to-one matchings m of  1/n sum_i [m(cluster_i) = label_i]
@@ -216,11 +214,11 @@ def hungarian_accuracy(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> fl
     classes, count as errors.
 
     Args:
-        labels: a whole number for each point.
+        labels: an integer for each point.
         clusters: likewise; the numbers need not agree with those of the labels.
 
     Raises:
-        InvalidInput: other than two equally long vectors of whole numbers.
+        InvalidInput: other than two equally long vectors of integers.
 
     Example:
         >>> import numpy as np
@@ -232,12 +230,12 @@ def hungarian_accuracy(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> fl
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics.cluster import contingency_matrix
 
-    together = contingency_matrix(*_partitions(labels, clusters))
-    pairs = linear_sum_assignment(together, maximize=True)
-    return float(together[pairs].sum() / together.sum())
+    counts = contingency_matrix(*_partitions(labels, clusters))
+    matching = linear_sum_assignment(counts, maximize=True)
+    return float(counts[matching].sum() / counts.sum())
 
 
-def nmi(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
+def nmi(labels: Int[ArrayLike, " n"], clusters: Int[ArrayLike, " n"]) -> float:
     """Mutual information of classes and clusters, as a share of their entropies.
 
         2 I(labels; clusters) / (H(labels) + H(clusters))
@@ -246,11 +244,11 @@ def nmi(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
     adjusted for chance: it grows with the number of clusters.
 
     Args:
-        labels: a whole number for each point.
+        labels: an integer for each point.
         clusters: likewise.
 
     Raises:
-        InvalidInput: other than two equally long vectors of whole numbers.
+        InvalidInput: other than two equally long vectors of integers.
 
     Example:
         >>> import numpy as np
@@ -264,7 +262,7 @@ def nmi(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
     return float(normalized_mutual_info_score(*_partitions(labels, clusters)))
 
 
-def ari(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
+def ari(labels: Int[ArrayLike, " n"], clusters: Int[ArrayLike, " n"]) -> float:
     """How many pairs classes and clusters agree on, beyond chance.
 
         (Rand - E Rand) / (1 - E Rand),  E over shuffles of fixed sizes
@@ -273,11 +271,11 @@ def ari(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
     negative, for worse than chance.
 
     Args:
-        labels: a whole number for each point.
+        labels: an integer for each point.
         clusters: likewise.
 
     Raises:
-        InvalidInput: other than two equally long vectors of whole numbers.
+        InvalidInput: other than two equally long vectors of integers.
 
     Example:
         >>> import numpy as np
@@ -291,7 +289,9 @@ def ari(labels: Int[Host, " n"], clusters: Int[Host, " n"]) -> float:
     return float(adjusted_rand_score(*_partitions(labels, clusters)))
 
 
-def alignment(a: Real[Host, "n d"], b: Real[Host, "n d"], *, power: float = 2) -> float:
+def alignment(
+    a: Real[ArrayLike, "n d"], b: Real[ArrayLike, "n d"], *, power: float = 2
+) -> float:
     """How close the two views of a point are on the sphere; 0 is best.
 
         1/n sum_i ||a_i/|a_i| - b_i/|b_i| ||^power
@@ -314,17 +314,15 @@ def alignment(a: Real[Host, "n d"], b: Real[Host, "n d"], *, power: float = 2) -
     Source: Wang and Isola 2020, "Understanding contrastive representation learning
     through alignment and uniformity on the hypersphere".
     """
-    a, b = _rows("a", a), _rows("b", b)
-    if a.shape != b.shape:
-        raise InvalidInput("b", b.shape, f"the shape of a, {a.shape}")
-    if not power > 0:
-        raise InvalidInput("power", power, "a number above 0")
+    a, b = check.matrix("a", a), check.matrix("b", b)
+    check.require(a.shape == b.shape, "b", b.shape, f"the shape of a, {a.shape}")
+    power = check.scalar("power", power, 0, above=True)
     square = ((_unit("a", a) - _unit("b", b)) ** 2).sum(1)
     # Not sqrt then power: 2 is the usual one, and this leaves it exact.
     return float((square ** (power / 2)).mean())
 
 
-def uniformity(z: Real[Host, "n d"], *, t: float = 2) -> float:
+def uniformity(z: Real[ArrayLike, "n d"], *, t: float = 2) -> float:
     """How evenly points spread over the sphere; 0 is a single point, lower is better.
 
         log 1/(n(n-1)) sum_{i != j} exp(-t ||z_i/|z_i| - z_j/|z_j| ||²)
@@ -349,15 +347,13 @@ def uniformity(z: Real[Host, "n d"], *, t: float = 2) -> float:
     """
     from scipy.special import logsumexp
 
-    z = _unit("z", _rows("z", z))
-    if not t > 0:
-        raise InvalidInput("t", t, "a number above 0")
-    n = len(z)
+    z = _unit("z", check.matrix("z", z))
+    t, n = check.scalar("t", t, 0, above=True), len(z)
     sums = [logsumexp(-t * _squares(z, rows)) for rows in _blocks(n)]
     return float(logsumexp(sums) - np.log(n * (n - 1)))
 
 
-def cluster_entropy(clusters: Int[Host, " n"]) -> float:
+def cluster_entropy(clusters: Int[ArrayLike, " n"]) -> float:
     """Entropy of the cluster sizes: how many clusters are really used.
 
         H = -sum_c n_c/n log n_c/n;  exp(H) is the effective number of clusters
@@ -366,10 +362,10 @@ def cluster_entropy(clusters: Int[Host, " n"]) -> float:
     ones.
 
     Args:
-        clusters: a whole number for each point.
+        clusters: an integer for each point.
 
     Raises:
-        InvalidInput: other than a vector of whole numbers.
+        InvalidInput: other than a vector of integers.
 
     Example:
         >>> import math, numpy as np
@@ -380,7 +376,7 @@ def cluster_entropy(clusters: Int[Host, " n"]) -> float:
 
     Source: Hill 1973, "Diversity and evenness" (the number of order 1).
     """
-    sizes = np.unique(_ids("clusters", clusters), return_counts=True)[1]
+    sizes = np.bincount(_classes("clusters", clusters))
     share = sizes / sizes.sum()
     return float(share @ np.log(1 / share))
 
@@ -428,100 +424,54 @@ def _excess(
 ) -> int:
     """By how much the ranks in x of these rows' neighbors exceed k, summed."""
     square, near = _squares(x, rows), near[rows]
-    mine = np.take_along_axis(square, near, 1)
+    distance = np.take_along_axis(square, near, 1)
     # A rank is one more than the number of strictly closer points.
-    rank = np.stack([(square < d[:, None]).sum(1) + 1 for d in mine.T], 1)
+    rank = np.stack([(square < d[:, None]).sum(1) + 1 for d in distance.T], 1)
     return int(np.maximum(0, rank - near.shape[1]).sum())
 
 
-def _unit(name: str, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
+def _unit(argument: str, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     """Rows scaled to length 1."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
-    if not length.all():
-        row = int(length.argmin())
-        raise InvalidInput(name, f"length 0 in row {row}", "rows longer than 0")
+    got = f"length 0 in row {int(length.argmin())}"
+    check.require(length.all(), argument, got, "rows longer than 0")
     return x / length
-
-
-def _rows(name: str, value: Any) -> Float[np.ndarray, "n d"]:
-    """A float64 matrix of at least two finite rows."""
-    x = np.asarray(value)
-    if x.ndim != 2 or len(x) < 2 or x.shape[1] < 1:
-        raise InvalidInput(name, f"shape {x.shape}", "a matrix of two or more rows")
-    # V: bfloat16 and its like, which NumPy knows only by size.
-    if x.dtype.kind not in "biufV":
-        raise InvalidInput(name, f"dtype {x.dtype}", "real numbers")
-    x = x.astype(np.float64)
-    _finite(name, x)
-    return x
-
-
-def _finite(name: str, x: Float[np.ndarray, "n d"]) -> None:
-    """The first entry that is NaN or infinite, by its row and column."""
-    bad: Bool[np.ndarray, "n d"] = ~np.isfinite(x)
-    if bad.any():
-        row, column = (int(at[0]) for at in bad.nonzero())
-        got = f"{x[row, column]} at row {row}, column {column}"
-        raise InvalidInput(name, got, "finite numbers")
 
 
 def _same_rows(
     x: Any, z: Any
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, "n e"]]:
     """Two matrices of equally many rows."""
-    x, z = _rows("x", x), _rows("z", z)
-    if len(x) != len(z):
-        raise InvalidInput("z", f"{len(z)} rows", f"the {len(x)} rows of x")
+    x, z = check.matrix("x", x), check.matrix("z", z)
+    check.require(len(x) == len(z), "z", f"{len(z)} rows", f"the {len(x)} rows of x")
     return x, z
 
 
-def _ids(name: str, value: Any, n: int | None = None) -> Int[np.ndarray, " n"]:
-    """A vector of whole numbers, renumbered from 0; of length n where one is given."""
-    ids = _integers(name, value)
-    if n is not None and len(ids) != n:
-        raise InvalidInput(name, f"length {len(ids)}", f"one for each of {n} rows")
-    return np.unique(ids, return_inverse=True)[1]
-
-
-def _integers(name: str, value: Any) -> Int[np.ndarray, " n"]:
-    """A vector of at least one integer."""
-    ids = np.asarray(value)
-    if ids.ndim != 1 or not len(ids):
-        raise InvalidInput(name, f"shape {ids.shape}", "a vector, not empty")
-    if ids.dtype.kind not in "iu":
-        raise InvalidInput(name, f"dtype {ids.dtype}", "integers")
-    return ids
+def _classes(argument: str, ids: Any, n: int | None = None) -> Int[np.ndarray, " n"]:
+    """Integers renumbered from 0; one for each of n rows where n is given."""
+    return np.unique(check.integers(argument, ids, n), return_inverse=True)[1]
 
 
 def _partitions(
     labels: Any, clusters: Any
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Two vectors of whole numbers of one length."""
-    y = _ids("labels", labels)
-    return y, _ids("clusters", clusters, len(y))
-
-
-def _whole(name: str, value: Any, below: int | None, what: str) -> int:
-    """A whole number from 1, below a limit where there is one."""
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or value < 1 or (below is not None and value >= below):
-        limit = "1 or more" if below is None else f"here 1 to {below - 1}"
-        raise InvalidInput(name, value, f"{what}, {limit}")
-    return int(value)
+    """Two vectors of integers of one length."""
+    y = _classes("labels", labels)
+    return y, _classes("clusters", clusters, len(y))
 
 
 def _split(train: Any, n: int) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " r"]]:
     """The train rows and the rows that are left."""
-    if np.asarray(train).dtype == bool:
-        raise InvalidInput("train", "dtype bool", "row numbers: np.flatnonzero(mask)")
-    rows = _integers("train", train)
+    mask = np.asarray(train).dtype == bool
+    check.require(not mask, "train", "dtype bool", "row numbers: np.flatnonzero(mask)")
+    rows = check.integers("train", train)
     outside = rows[(rows < 0) | (rows >= n)]
-    if len(outside):
-        raise InvalidInput("train", int(outside[0]), f"rows from 0 to {n - 1}")
+    got = int(outside[0]) if len(outside) else None
+    check.require(not len(outside), "train", got, f"rows from 0 to {n - 1}")
     values, counts = np.unique(rows, return_counts=True)
-    if counts.max() > 1:
-        twice = int(values[counts.argmax()])
-        raise InvalidInput("train", f"row {twice} twice", "each row at most once")
-    if len(rows) == n:
-        raise InvalidInput("train", f"all {n} rows", "some rows left to be scored")
+    twice = f"row {values[counts.argmax()]} twice"
+    check.require(counts.max() == 1, "train", twice, "each row at most once")
+    check.require(
+        len(rows) < n, "train", f"all {n} rows", "some rows left to be scored"
+    )
     return rows, np.setdiff1d(np.arange(n), rows)

@@ -1,4 +1,4 @@
-"""What does a person see at the terminal?"""
+"""What is printed, and written, from a terminal?"""
 
 import csv
 import json
@@ -36,19 +36,11 @@ def my_cells(tmp_path):
 
 def test_a_cell_of_ones_own_is_drawn_beside_a_known_one(my_cells, tmp_path, capsys):
     out = tmp_path / "out"
-    cli.main(
-        [
-            "table",
-            "--quick",
-            "--out",
-            str(out),
-            "--cells",
-            f"{my_cells}:t_supcon",
-            "SNE",
-        ]
-    )
-    told = capsys.readouterr()
-    assert "2/2" in told.err and "table.html" in told.out
+    names = [f"{my_cells}:t_supcon", "SNE"]
+    cli.main(["table", "--quick", "--out", str(out), "--cells", *names])
+    printed = capsys.readouterr()
+    assert "2/2" in printed.err
+    assert printed.out.split()[-3:] == [str(out / name) for name in cli.FILES]
     rows = json.loads((out / "table.json").read_text())
     assert [row["name"] for row in rows["rows"]] == ["my <t-SupCon>", "SNE"]
     assert all(row["scores"]["10-NN"] > 0.5 for row in rows["rows"])
@@ -87,9 +79,9 @@ def test_a_mistake_is_one_line_and_status_2(case, my_cells, capsys):
     args = [arg.format(my_cells=my_cells) for arg in args]
     with pytest.raises(SystemExit) as stopped:
         cli.main(["table", "--quick", *args])
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert stopped.value.code == 2
-    assert told.startswith(f"icon: {argument}: expected") and told.count("\n") == 1
+    assert error.startswith(f"icon: {argument}: expected") and error.count("\n") == 1
 
 
 def test_the_table_is_printed_with_every_row(capsys):
@@ -135,10 +127,10 @@ def embed(*args):
 
 def test_a_file_is_laid_out_and_kept(rows, tmp_path, capsys):
     embed(rows, *QUICK, "--out", tmp_path / "out", "--seed", "7")
-    told = capsys.readouterr()
+    printed = capsys.readouterr()
     out = tmp_path / "out"
-    assert told.out.split() == [str(out / f"embedding.{k}") for k in KINDS]
-    assert "50/50" in told.err and sorted(x.name for x in out.iterdir()) == FILES
+    assert printed.out.split() == [str(out / f"embedding.{x}") for x in SUFFIXES]
+    assert "50/50" in printed.err and sorted(x.name for x in out.iterdir()) == FILES
     z = np.load(out / "embedding.npy", allow_pickle=False)
     assert z.shape == (40, 2) and z.dtype == np.float32
     with open(out / "embedding.csv", newline="") as file:
@@ -146,14 +138,14 @@ def test_a_file_is_laid_out_and_kept(rows, tmp_path, capsys):
     assert head == ["tsne0", "tsne1", "label"]
     assert np.array_equal(np.float32([line[:2] for line in lines]), z)
     assert [int(line[2]) for line in lines] == [i % 3 for i in range(40)]
-    said = json.loads((out / "embedding.json").read_text())
-    assert said["perplexity_used"] == 5 and said["steps"] == 50
-    assert said["settings"]["seed"] == 7 and "jax" in said["versions"]
-    assert said["kl_divergence"] > 0 and said["data"]["rows"] == 40
+    run = json.loads((out / "embedding.json").read_text())
+    assert run["perplexity_used"] == 5 and run["steps"] == 50
+    assert run["settings"]["seed"] == 7 and "jax" in run["versions"]
+    assert run["kl_divergence"] > 0 and run["data"]["rows"] == 40
     assert (out / "embedding.png").read_bytes()[1:4] == b"PNG"
 
 
-KINDS = ("npy", "csv", "json", "png")
+SUFFIXES = ("npy", "csv", "json", "png")
 
 
 def test_it_is_the_estimator(rows, tmp_path, capsys):
@@ -171,9 +163,8 @@ def test_what_is_warned_of_is_one_line(tmp_path, capsys):
     embed(tmp_path / "few.npy", *QUICK[:2], "--out", tmp_path)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "icon: perplexity 30 is too large for 40 rows: 13 is used"
-    assert (
-        json.loads((tmp_path / "embedding.json").read_text())["perplexity_used"] == 13
-    )
+    run = json.loads((tmp_path / "embedding.json").read_text())
+    assert run["perplexity_used"] == 13
     assert (tmp_path / "embedding.csv").read_text().startswith("tsne0,tsne1\n")
 
 
@@ -197,16 +188,16 @@ def test_a_mistake_in_embed_is_one_line(case, rows, tmp_path, capsys, monkeypatc
     args, argument = NOT_LAID_OUT[case]
     with pytest.raises(SystemExit) as stopped:
         embed(*[arg.format(rows=rows) for arg in args])
-    told = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert stopped.value.code == 2
-    assert told.startswith(f"icon: {argument}: expected") and told.count("\n") == 1
+    assert error.startswith(f"icon: {argument}: expected") and error.count("\n") == 1
 
 
 def test_digits_are_laid_out_without_a_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(icon.data, "digits", lambda: DIGITS)
     embed(*QUICK, "--out", tmp_path)
-    said = json.loads((tmp_path / "embedding.json").read_text())
-    assert said["data"] == dict(name="few digits", rows=40, columns=64)
+    run = json.loads((tmp_path / "embedding.json").read_text())
+    assert run["data"] == dict(name="few digits", rows=40, columns=64)
 
 
 DIGITS = icon.data.digits()

@@ -4,8 +4,10 @@ import inspect
 import itertools
 import math
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from icon import evaluate
 from icon._base.checks import InvalidInput
@@ -102,16 +104,16 @@ def test_points_that_coincide_do_not_vote_for_themselves():
     assert evaluate.knn_accuracy(z, np.array([0, 1, 2, 3]), k=3) == 0.0
 
 
-def test_labels_may_be_any_whole_numbers():
+def test_labels_may_be_any_integers():
     renamed = np.array([-7, 10**12, 4])[Y]
     assert evaluate.knn_accuracy(X, renamed) == evaluate.knn_accuracy(X, Y)
 
 
 def test_jax_arrays_of_half_precision_are_read():
-    import jax.numpy as jnp
-
     z = jnp.arange(10.0, dtype=jnp.bfloat16)[:, None]
     assert evaluate.trustworthiness(z, z, k=2) == 1.0
+    t = jnp.asarray(0.5)
+    assert evaluate.uniformity(X, t=t) == evaluate.uniformity(X, t=0.5)
 
 
 # ------------------------------------------------------- probes
@@ -215,6 +217,9 @@ REFUSED = {
     "one point": (E.uniformity, (X[:1],), {}, "z", "shape (1, 5)"),
     "words": (E.uniformity, (X.astype(str),), {}, "z", "dtype <U"),
     "complex numbers": (E.uniformity, (X + 1j,), {}, "z", "complex128"),
+    "a ragged list": (E.uniformity, ([[1, 2], [3]],), {}, "z", "inhomogeneous"),
+    "a mask": (E.uniformity, (np.ma.masked_greater(X, 1),), {}, "z", "masked"),
+    "a sparse matrix": (E.uniformity, (sp.csr_array(X),), {}, "z", "sparse"),
     "rows that differ": (E.trustworthiness, (X, X[:9]), {}, "z", "9 rows"),
     "k of half": (E.trustworthiness, (X, X), {"k": 30}, "k", "1 to 29"),
     "k of n": (E.neighborhood_recall, (X, X), {"k": 60}, "k", "1 to 59"),
@@ -226,7 +231,7 @@ REFUSED = {
         (X, Y),
         {"k": 41, "train": TRAIN},
         "k",
-        "here 1 to 40",
+        "from 1 to 40",
     ),
     "a metric": (E.knn_accuracy, (X, Y), {"metric": "cos"}, "metric", "cosine"),
     "labels too short": (E.knn_accuracy, (X, Y[:7]), {}, "labels", "length 7"),
@@ -257,7 +262,7 @@ REFUSED = {
         (X, Y),
         {"train": TRAIN, "iterations": 0},
         "iterations",
-        "1 or more",
+        "an integer from 1",
     ),
     "clusters too long": (E.nmi, (Y[:5], Y), {}, "clusters", "length 60"),
     "soft clusters": (E.ari, (Y, X), {}, "clusters", "shape (60, 5)"),
@@ -267,16 +272,18 @@ REFUSED = {
     "a row of zeros": (E.alignment, (X, 0 * X), {}, "b", "row 0"),
     "power of 0": (E.alignment, (X, X), {"power": 0}, "power", "above 0"),
     "t below 0": (E.uniformity, (X,), {"t": -1}, "t", "above 0"),
+    "t of NaN": (E.uniformity, (X,), {"t": np.nan}, "t", "got nan"),
+    "t in words": (E.uniformity, (X,), {"t": "2"}, "t", "got '2'"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(case):
-    metric, args, options, argument, said = REFUSED[case]
+    metric, args, options, argument, got = REFUSED[case]
     with pytest.raises(InvalidInput) as refusal:
         metric(*args, **options)
     assert refusal.value.argument == argument
-    assert said in str(refusal.value)
+    assert got in str(refusal.value)
 
 
 # ------------------------------------------------------- protocols

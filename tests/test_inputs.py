@@ -284,6 +284,14 @@ def far_apart():
 
 
 TABLE = {
+    "divergence": [
+        *rows(icon.divergence, f={"nothing": None, "a word": "tv"}),
+        *rows(
+            lambda outer: icon.divergence(np.maximum, outer),
+            outer={"a word": "log", "a number": 1.0},
+        ),
+        *verb(icon.divergence(lambda p, log_q: p - np.e * log_q)),
+    ],
     "among": rows(
         lambda q=Q, index=LISTED: icon.among(q, index),
         q=strangers(),
@@ -292,7 +300,7 @@ TABLE = {
     "bernoulli": rows(icon.bernoulli, q=strangers() | {"a continuum": CLOUD}),
     "both_ways": [
         *rows(turned, p=strangers(), q=strangers()),
-        ("a scale each", "q.T", lambda: turned(q=icon.gaussian(X, scale=np.ones(N)))),
+        ("a scale each", "q", lambda: turned(q=icon.gaussian(X, scale=np.ones(N)))),
         (
             "one for each of fewer anchors",
             "weight",
@@ -382,7 +390,7 @@ TABLE = {
         count=counts(),
     ),
     "hard": rows(lambda q=Q, k=1: icon.hard(q, k), q=strangers(), k=counts(4, 100)),
-    "hellinger": verb(icon.hellinger) + with_joint(icon.hellinger, "joint"),
+    "hellinger": verb(icon.hellinger),
     "grad_cache": [
         *rows(
             lambda encode=len, loss=len, block=2: icon.grad_cache(encode, loss, block),
@@ -423,7 +431,7 @@ TABLE = {
             lambda: icon.interpolated(icon.gaussian(np.eye(4)), spacing=0.4),
         ),
     ],
-    "jsd": verb(icon.jsd) + with_joint(icon.jsd, "joint"),
+    "jsd": verb(icon.jsd),
     "kl": verb(icon.kl) + with_joint(icon.kl, "weight"),
     "knn": [
         *two_sets(lambda anchors, candidates: icon.knn(anchors, 1, candidates)),
@@ -441,11 +449,30 @@ TABLE = {
     "margin": [
         *rows(
             lambda q=Q, p=P, m=1.0: icon.margin(q, p, m),
-            q=strangers() | {"a graph": GRAPH},
+            q=strangers() | {"a continuum": CLOUD},
             p=strangers() | {"other candidates": icon.same(IDS[:3])},
             m={"nan": np.nan, "a word": "x", "two": np.ones(2), "nothing": None},
         ),
     ],
+    "mix": rows(
+        lambda neighborhoods=(P, Q), weights=(0.5, 0.5): icon.mix(
+            neighborhoods, weights
+        ),
+        neighborhoods={f"one is {k}": (P, v) for k, v in strangers().items()}
+        | {
+            "none": (),
+            "a continuum": (P, CLOUD),
+            "other candidates": (P, icon.same(IDS[:3])),
+            "pairs": (P, icon.bernoulli(Q)),
+        },
+        weights={
+            "negative": [-1.0, 1.0],
+            "zeros": [0.0, 0.0],
+            "nan": [np.nan, 1.0],
+            "one": [1.0],
+            "a word": "x",
+        },
+    ),
     "minimize": rows(
         descent,
         loss={"no number": lambda z: z, "two": lambda z: (z.sum(), z.sum())},
@@ -565,7 +592,7 @@ TABLE = {
         rows=counts(),
         columns=counts(),
     ),
-    "tv": verb(icon.tv) + with_joint(icon.tv, "joint"),
+    "tv": verb(icon.tv),
     "uniform": rows(
         lambda index=LISTED, **options: icon.uniform(index, **options),
         index=INDEX,

@@ -661,8 +661,11 @@ class Quick(Plain):
     def _each(self, answer):
         return jax.vmap(answer)(jnp.arange(self.z.shape[0]))
 
-    def expected(self, q, weight):
+    def expected(self, q, weight, joint):
         ASKED.append("expected")
+        masses = self._each(self.log_mass)
+        weight = jnp.ones(len(self.z)) if weight is None else weight
+        weight = jax.nn.softmax(masses) if joint else weight / jnp.sum(weight)
 
         def one(i):
             at, w = self.support(i)
@@ -712,7 +715,7 @@ def test_an_answer_may_be_declined(x64):
     d, e = zoo.data(0), zoo.data(1)
 
     class Shy(Plain):
-        def expected(self, q, weight):
+        def expected(self, q, weight, joint):
             return None
 
     jax.tree_util.register_dataclass(Shy, ["z"], [])

@@ -13,7 +13,7 @@ import pytest
 
 import icon
 from icon._engines import grid
-from icon._engines.edges import both_ends
+from icon._neighborhoods.both_ends import both_ends
 from icon._engines.fft import OnGrid
 
 

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import icon
-from icon._engines.report import merged, numbers
-from icon._neighborhoods.kernels import Turned, turned
+from icon._engines.report import merged, report_of
+from icon._neighborhoods.kernels import Exchanged
+from icon._neighborhoods.rows import Scores
 
 
 N, D, T = 21, 4, 0.3
@@ -204,8 +205,10 @@ def test_a_candidate_scores_an_anchor_as_it_is_scored(x64):
         np.stack([x.score(i, slice(None)) for i in range(N)]) for x in (q, q.T)
     )
     np.testing.assert_allclose(back, there.T, rtol=1e-12)
-    assert q.T.T == q or q.T.T.kernel is asymmetric
-    assert turned(Turned(asymmetric)) is asymmetric
+    assert isinstance(q.T.kernel, Exchanged)
+    assert q.T.T.kernel == q.kernel
+    np.testing.assert_array_equal(q.T.T.anchors, q.anchors)
+    np.testing.assert_array_equal(q.T.T.candidates, q.candidates)
 
 
 @pytest.mark.parametrize("joint", [False, True])
@@ -226,8 +229,9 @@ def test_two_parts_of_a_row_are_the_row(cut, shift, seed):
         rng = np.random.default_rng(seed)
         p, q = jnp.asarray(rng.normal(size=(2, 9)) * 3 + shift)
         p = jnp.where(jnp.asarray(rng.uniform(size=9) < 0.4), -jnp.inf, p)
-        whole = numbers(p, q)
-        parts = merged(numbers(p[:cut], q[:cut]), numbers(p[cut:], q[cut:]))
+        of = lambda at: report_of(Scores(p[at]), q[at])
+        whole = of(slice(None))
+        parts = merged(of(slice(None, cut)), of(slice(cut, None)))
         for one, two in zip(whole, parts, strict=True):
             np.testing.assert_allclose(two, one, rtol=1e-9, atol=1e-9)
 
@@ -470,32 +474,14 @@ def test_single_precision_stays_so_beside_double(x64, joint):
 
 
 def test_tiles_of_weighed_points_are_tiles():
-    q = icon.tiled(icon.cosine(jnp.asarray(A, jnp.float32)), 4, 5)
-    weighed = icon.reweigh(q, WEIGHT)
-    assert weighed.tiles == q.T.tiles == (4, 5)
-    whole = icon.reweigh(icon.cosine(jnp.asarray(A, jnp.float32)), WEIGHT)
-    p = icon.same(CLASS)
-    np.testing.assert_allclose(icon.kl(p, weighed), icon.kl(p, whole), rtol=1e-6)
+    q = icon.reweigh(icon.cosine(jnp.asarray(A, jnp.float32)), WEIGHT)
+    assert icon.tiled(q, 4, 5).placement.tiles == (4, 5)
+    whole = icon.kl(icon.same(CLASS), q)
+    tiles = icon.kl(icon.same(CLASS), icon.tiled(q, 4, 5))
+    np.testing.assert_allclose(tiles, whole, rtol=1e-6)
 
 
 TILES = icon.tiled(icon.student_t(jnp.asarray(A[:, :2], jnp.float32)), 4, 5)
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda: icon.kl(icon.same(CLASS), icon.smooth(TILES, 0.3)),
-        lambda: icon.kl(icon.same(CLASS), icon.wide(TILES)),
-        lambda: icon.tv(icon.same(CLASS), TILES),
-        lambda: icon.interpolated(TILES),
-        lambda: icon.tiled(icon.interpolated(TILES.base)),
-    ],
-    ids=["smooth", "wide", "tv", "interpolated", "of a grid"],
-)
-def test_what_would_not_be_taken_in_tiles_is_refused(call):
-    with pytest.raises(icon.InvalidInput) as said:
-        call()
-    assert said.value.argument == "q"
 
 
 POINTS = icon.gaussian(jnp.asarray(A, jnp.float32))
@@ -503,20 +489,40 @@ SPREAD = icon.sharded(POINTS, "data")
 
 
 @pytest.mark.parametrize(
+    "argument, call",
+    [
+        ("p", lambda: icon.smooth(TILES, 0.3)),
+        ("q", lambda: icon.wide(TILES)),
+        ("q", lambda: icon.reweigh(SPREAD, WEIGHT)),
+        ("q", lambda: icon.margin(SPREAD, icon.same(CLASS), 0.1)),
+        ("q", lambda: icon.tv(icon.same(CLASS), TILES)),
+        ("q", lambda: icon.interpolated(TILES)),
+        ("q", lambda: icon.tiled(icon.interpolated(TILES.base))),
+        ("q", lambda: icon.tiled(icon.wide(POINTS))),
+        ("q", lambda: icon.tiled(TILES, 8, 9)),
+        ("q", lambda: icon.kl(icon.tiled(POINTS, 2, 3), icon.tiled(POINTS, 3, 2))),
+        ("q", lambda: icon.kl(icon.same(CLASS), SPREAD, axis_name="model")),
+        ("block", lambda: icon.kl(icon.same(CLASS), TILES, block=4)),
+        ("p", lambda: icon.dense(SPREAD)),
+    ],
+)
+def test_a_placement_goes_on_last_and_there_is_one(argument, call):
+    with pytest.raises(icon.InvalidInput) as error:
+        call()
+    assert error.value.argument == argument
+
+
+@pytest.mark.parametrize(
     "call",
     [
-        lambda: icon.kl(icon.same(CLASS), icon.smooth(SPREAD, 0.3)),
-        lambda: icon.kl(icon.same(CLASS), icon.reweigh(SPREAD, WEIGHT)),
-        lambda: icon.kl(icon.same(CLASS), icon.margin(SPREAD, icon.same(CLASS), 0.1)),
         lambda: icon.kl(icon.sharded(icon.same(CLASS), "data"), POINTS),
-        lambda: icon.cross_entropy(icon.same(CLASS), icon.wide(SPREAD)),
+        lambda: icon.kl(icon.same(CLASS), icon.tiled(SPREAD, 4, 5)),
         lambda: icon.tv(icon.same(CLASS), SPREAD),
         lambda: icon.per_anchor(icon.same(CLASS), SPREAD),
     ],
-    ids=["smooth", "reweigh", "margin", "p", "wide", "tv", "per anchor"],
+    ids=["p", "tiles", "tv", "per anchor"],
 )
-def test_who_is_spread_over_devices_is_so_in_any_company(call):
-    """Here there are none, and that is said: the axis was not forgotten."""
-    with pytest.raises(icon.InvalidInput) as said:
+def test_an_axis_that_is_not_there_is_refused(call):
+    with pytest.raises(icon.InvalidInput) as error:
         call()
-    assert said.value.argument == "axis_name"
+    assert error.value.argument == "axis_name"

@@ -2,6 +2,8 @@
 
 import contextlib
 import math
+from collections.abc import Callable, Collection
+from numbers import Real
 from typing import Any
 
 import jax
@@ -48,9 +50,7 @@ def concrete(*trees) -> bool:
 
 def _first(bad) -> str:
     """Where the first bad entry stands, in words."""
-    where = np.argwhere(np.asarray(bad))[0].tolist()
-    names = ("row", "column") if len(where) <= 2 else ("index",) * len(where)
-    return ", ".join(f"{name} {at}" for name, at in zip(names, where, strict=False))
+    return position(tuple(np.argwhere(np.asarray(bad))[0].tolist()))
 
 
 def _array(argument: str, x, kind: str) -> jax.Array:
@@ -219,4 +219,83 @@ def key(argument: str, x) -> jax.Array:
 
 def at_least(argument: str, x, low) -> jax.Array:
     _all(argument, x, lambda x: x >= low, f"numbers from {low}")
+    return x
+
+
+# ------------------------------------------------------- on the host, in NumPy
+
+
+def position(at: tuple[int, ...]) -> str:
+    """An index in words: row 3, column 2."""
+    names = ("row", "column") if len(at) <= 2 else ("index",) * len(at)
+    return ", ".join(f"{name} {i}" for name, i in zip(names, at, strict=False))
+
+
+def reals(
+    argument: str,
+    x,
+    dtype: Any = None,
+    where: Callable[[tuple[int, ...]], str] = position,
+) -> np.ndarray:
+    """Finite real numbers of any shape, in this dtype or in their own.
+
+    `where` puts the index of the first bad entry into words.
+    """
+    x = np.asarray(_array(argument, x, "real numbers"))
+    with np.errstate(over="ignore"):
+        y = x if dtype is None else x.astype(dtype)
+    bad = ~np.isfinite(y)
+    if bad.any():
+        at = tuple(np.argwhere(bad)[0].tolist())
+        overflow = f"numbers that {y.dtype} holds"
+        expected = overflow if np.isfinite(x[at]) else "finite numbers, no NaN, no inf"
+        raise InvalidInput(argument, f"{x[at]} at {where(at)}", expected)
+    return y
+
+
+def matrix(argument: str, x) -> np.ndarray:
+    """Two or more rows of finite real numbers, as float64."""
+    x = _array(argument, x, "real numbers")
+    two = x.ndim == 2 and x.shape[0] >= 2 and x.shape[1] >= 1
+    require(two, argument, f"shape {x.shape}", "a matrix of two or more rows")
+    return reals(argument, x, np.float64)
+
+
+def integers(argument: str, x, size: int | None = None) -> np.ndarray:
+    """A vector of integers of any magnitude, one for each of `size` rows."""
+    x = np.asarray(_array(argument, x, "integers"))
+    got = f"shape {x.shape}"
+    require(x.ndim == 1 and x.size, argument, got, "a vector, not empty")
+    require(x.dtype.kind in "iu", argument, f"dtype {x.dtype}", "integers")
+    expected = f"one for each of {size} rows"
+    require(size in (None, len(x)), argument, f"length {len(x)}", expected)
+    return x
+
+
+def scalar(argument: str, x, low: float, *, above: bool = False) -> float:
+    """A finite Python number from `low`, or above it."""
+    expected = f"a finite number {'above' if above else 'from'} {low:g}"
+    single = isinstance(x, np.ndarray | jax.Array) and x.ndim == 0
+    number = x.item() if single else x
+    real = isinstance(number, Real) and not isinstance(number, bool | np.bool)
+    require(real, argument, repr(x), expected)
+    value = float(number)
+    inside = low < value if above else low <= value
+    require(inside and value < math.inf, argument, value, expected)
+    return value
+
+
+def one_of(argument: str, x, names: Collection[str], more: str = "") -> str:
+    """One of some names."""
+    expected = f"one of {', '.join(names)}{more}"
+    require(isinstance(x, str) and x in names, argument, repr(x), expected)
+    return x
+
+
+def floating(argument: str, x, ranks: Collection[int]) -> jax.Array:
+    """Floating-point numbers of one of these ranks, whatever their values."""
+    expected = f"floats of rank {' or '.join(map(str, ranks))}"
+    x = jnp.asarray(_array(argument, x, expected))
+    good = x.ndim in ranks and jnp.issubdtype(x.dtype, jnp.floating)
+    require(good, argument, f"dtype {x.dtype}, shape {x.shape}", expected)
     return x

@@ -37,6 +37,6 @@ def deterministic(on: bool = True):
     return _exactly(bool(on))
 
 
-def exactly() -> bool:
+def is_deterministic() -> bool:
     """Whether bits must not depend on the number of devices."""
     return _exactly.value

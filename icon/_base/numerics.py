@@ -10,13 +10,15 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float
 
+from icon._base.pytrees import is_float
+
 
 HIGHEST = lax.Precision.HIGHEST  # a GPU's default, TF32, ruins |a|² + |b|² - 2ab
 FEW = 8  # up to here the plain difference is as fast as a matmul, and exact
 
 
-# a function with a gradient of its own, for each value of its first argument
-sloped: Any = ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
+# a function with a gradient rule of its own, for each value of its first argument
+custom_gradient: Any = ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
 
 
 def widen(x: Array) -> Array:
@@ -26,52 +28,28 @@ def widen(x: Array) -> Array:
 
 def instantiated(g):
     """A cotangent as an array, also where it is known to be zero."""
-    aval: Any = getattr(g, "aval", None)
-    return jnp.zeros(aval.shape, aval.dtype) if isinstance(g, SymbolicZero) else g
-
-
-def is_float(x) -> bool:
-    return jnp.issubdtype(x.dtype, jnp.inexact)
+    if not isinstance(g, SymbolicZero):
+        return g
+    aval: Any = g.aval
+    return jnp.zeros(aval.shape, aval.dtype)
 
 
 def widened(tree):
-    """Once for all: what half-precision leaves are told by many is summed wide."""
+    """The same with half-precision leaves as float32, so that gradients add up wide."""
     return jax.tree.map(lambda x: widen(x) if is_float(x) else x, tree)
 
 
-def floats_of(tree):
-    """The leaves that can be learned, and the tree with others in their place."""
-    leaves, shape = jax.tree.flatten(tree)
-
-    def put(new):
-        new = iter(new)
-        return jax.tree.unflatten(
-            shape, [next(new) if is_float(x) else x for x in leaves]
-        )
-
-    return [x for x in leaves if is_float(x)], put
-
-
-def slopes_of(tree, slopes):
-    """The slopes of a tree's floats, in its shape; what is no float has none."""
-    leaves, shape = jax.tree.flatten(tree)
-    new = iter(slopes)
-    return jax.tree.unflatten(
-        shape, [next(new) if is_float(x) else None for x in leaves]
-    )
-
-
 def zeros(like):
-    """Zeros in this shape and dtype, on each device its own where `like` is."""
+    """Zeros in this shape and dtype, varying over devices where `like` does."""
     new, axes = jnp.zeros(like.shape, like.dtype), varying(like)
     return lax.pcast(new, tuple(axes), to="varying") if axes else new
 
 
 def varying(x) -> frozenset[str]:
     """The axes of a shard_map along which x differs from device to device."""
-    kind = x if hasattr(x, "manual_axis_type") else jax.typeof(x)
-    known = kind.manual_axis_type
-    return frozenset() if known is None else known.varying
+    aval = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    axes = aval.manual_axis_type
+    return frozenset() if axes is None else axes.varying
 
 
 def common(x: Array, y: Array) -> tuple[Array, Array]:
@@ -98,7 +76,7 @@ def sqdist(a: Float[Array, " d"], b: Float[Array, "m d"]) -> Float[Array, " m"]:
 
 def sqrt(x: Array) -> Array:
     """The square root, with a zero gradient instead of inf at zero."""
-    return jnp.where(x > 0, jnp.sqrt(jnp.where(x > 0, x, 1)), 0)
+    return jnp.where(x == 0, 0, jnp.sqrt(jnp.where(x == 0, 1, x)))
 
 
 def safe_log(x: Array) -> Array:
@@ -144,7 +122,7 @@ def log_mixture(x: Array, y: Array, alpha: Array) -> Array:
     """log((1 - alpha) e^x + alpha e^y), smooth in alpha up to both of its ends.
 
     Relative to the larger of the two, so that nothing overflows; to the one that is
-    there at all when alpha is 0 or 1, where logaddexp would take the slope of log 0.
+    present when alpha is 0 or 1, where logaddexp would differentiate log 0.
     """
     gap = x - y
     over_x = jnp.where(gap > 0, alpha < 1, alpha == 0)

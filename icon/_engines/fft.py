@@ -13,10 +13,11 @@ from jax import lax
 
 from icon._base import checks as check
 from icon._base.numerics import instantiated, widen
+from icon._base.pytrees import pytree, static
 from icon._engines import edges as along
 from icon._engines import grid, pairs
-from icon._neighborhoods.kernels import Radial
-from icon._neighborhoods.points import FINITE, Around, Points, pytree, static
+from icon._neighborhoods.points import Points
+from icon._neighborhoods.protocol import Neighborhood
 
 
 FEW = 4000  # anchors up to which pairs are as fast as a grid
@@ -45,7 +46,7 @@ def profile_of(q: Points) -> Callable:
 
     Read in one dimension where it can be: sums over an axis of 1 cost nothing.
     """
-    if isinstance(q.kernel, Radial):
+    if q.kernel.profile is not None:
         return q.kernel.profile
     lines = [OnALine(q.kernel, d) for d in (1, q.anchors.shape[1])]
     told = [line for line in lines if _sees_only_how_far(q, line)]
@@ -298,25 +299,53 @@ joint_log_mass.defvjp(_joint_fwd, _joint_bwd, symbolic_zeros=True)
 
 
 @pytree
-class Interpolated(Around):
+class Interpolated(Neighborhood):
     """Points under a radial kernel that answer for all anchors at once."""
 
     base: Points
     ready: Any
     engine: ByPairs = static()
 
+    wants_edges = True
+
+    @property
+    def shape(self):
+        return self.base.shape
+
+    @property
+    def excludes_self(self):
+        return self.base.excludes_self
+
+    @property
+    def symmetric(self):
+        return self.base.symmetric
+
+    def is_self(self, i, at):
+        return self.base.is_self(i, at)
+
+    def support(self, i):
+        return self.base.support(i)
+
+    def score(self, i, at):
+        return self.base.score(i, at)
+
+    def log_mass(self, i):
+        return self.base.log_mass(i)
+
+    def read(self, i, at):
+        return self.base.read(i, at)
+
+    def mass(self, score, at):
+        return self.base.mass(score, at)
+
     @property
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
 
-    def apart(self):
-        """Nothing: who answers for all at once is not asked pair by pair."""
-        return None
-
     def along(self, edges):
         """Σ_e w_e s_e along the edges of one set; None for two."""
         q = self.base
-        if not q.within:
+        if not q.excludes_self:
             return None
         edges = edges._replace(weight=edges.weight.astype(q.anchors.dtype))
         return along.pull(self.engine.profile, q.anchors, q.params, edges)
@@ -411,14 +440,14 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
 
 def _plain(q):
     """Refuse what a field of equal charges cannot say."""
-    check.answers("q", q, "anchors", "kernel", "params")
-    alone = not hasattr(q, "base") and q.me is None
-    check.require(alone, "q", "points met in another way", "the points themselves")
-    flat = getattr(q.anchors, "ndim", 0) == 2
+    points = isinstance(q, Points) and q.anchor_id is None
+    kind = type(q).__name__
+    check.require(points, "q", f"a {kind}", "points under a kernel, as they are")
+    flat = isinstance(q.anchors, jax.Array) and q.anchors.ndim == 2
     check.require(flat, "q", "anchors that are no matrix", "points [n, d]")
-    plain = not q.own and q.weight is None and q.reduction is FINITE
-    own = "numbers per anchor or candidate, or a limit"
-    check.require(plain, "q", own, "one kernel for all pairs, summed")
+    got = "numbers per anchor or per candidate, or a limit"
+    bare = q.is_bare and not q.is_limit
+    check.require(bare, "q", got, "one kernel for all pairs, summed")
 
 
 def _smooth(q, profile) -> bool:

@@ -12,7 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from icon._base.numerics import lse
-from icon._neighborhoods.points import take
+from icon._base.pytrees import take
 
 
 AT_ONCE = 4  # sources in one step of the scan

@@ -1,8 +1,6 @@
 """What does an anchor report? Four numbers, from which every loss is read."""
 
-import dataclasses
 import functools as ft
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,204 +9,149 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from icon._base.numerics import common, lse, safe_log, softmax
-from icon._neighborhoods.points import EVERYBODY
+from icon._neighborhoods.protocol import EVERYBODY
+from icon._neighborhoods.rows import finite, weighted_sum
 
 
-class Numbers(NamedTuple):
-    """What an anchor reports: E_p of both scores, and both log-masses."""
+class Report(NamedTuple):
+    """What an anchor reports: E_p of both scores, and both log-masses.
 
-    A: Any  # E_{j~p_i} s^p_ij
-    B: Any  # E_{j~p_i} s^q_ij
-    N: Any  # log Σ_j exp s^p_ij
-    M: Any  # log Σ_j exp s^q_ij
+    The formulas write A, B, N and M; so may whoever reads a report.
+    """
+
+    p_score: Any  # A_i = E_{j~p_i} s^p_ij
+    q_score: Any  # B_i = E_{j~p_i} s^q_ij
+    p_mass: Any  # N_i = log Σ_j exp s^p_ij
+    q_mass: Any  # M_i = log Σ_j exp s^q_ij
+
+    A = property(lambda self: self.p_score)
+    B = property(lambda self: self.q_score)
+    N = property(lambda self: self.p_mass)
+    M = property(lambda self: self.q_mass)
 
 
-KL = Numbers(A=1, B=-1, N=-1, M=1)
-CROSS_ENTROPY = Numbers(A=0, B=-1, N=0, M=1)
-ATTRACTION = Numbers(A=0, B=-1, N=0, M=0)
-REPULSION = Numbers(A=0, B=0, N=0, M=1)
+KL = Report(p_score=1, q_score=-1, p_mass=-1, q_mass=1)
+CROSS_ENTROPY = Report(p_score=0, q_score=-1, p_mass=0, q_mass=1)
+ATTRACTION = Report(p_score=0, q_score=-1, p_mass=0, q_mass=0)
+REPULSION = Report(p_score=0, q_score=0, p_mass=0, q_mass=1)
 
 
 def expect(weight, score):
-    """Σ w s. Both factors are guarded: 0 * -inf is nan even where nobody looks.
+    """Σ w s. Both factors are guarded: 0 · -inf is nan, also in an unselected branch.
 
-    Where the score is a number it is still the slope of a weight that is zero.
+    A finite score stays the gradient of a weight that is zero.
     """
     weight, score = common(weight, score)
-    met = (weight != 0) | jnp.isfinite(score)
-    return jnp.sum(jnp.where(met, weight, 0) * jnp.where(met, score, 0))
+    valid = (weight != 0) | jnp.isfinite(score)
+    return jnp.sum(jnp.where(valid, weight, 0) * jnp.where(valid, score, 0))
 
 
-def has_neighbor(N):
-    return N != -jnp.inf  # not `>`: a nan must stay in the sum
+def has_neighbor(p_mass):
+    return p_mass != -jnp.inf  # not `>`: a nan must stay in the sum
 
 
-# ------------------------------------------------------- one anchor, some candidates
+# ------------------------------------------------------- one anchor
 
 
-def finite(mass):
-    """A log-mass to be subtracted: 0 where nobody is there."""
-    return jnp.where(mass == -jnp.inf, 0, mass)
+def report(p, q, i) -> Report:
+    """What anchor i reports of p and q."""
+    points = p.as_points(), q.as_points()
+    if None not in points:
+        return report_of(points[0].row(i), points[1].score(i, EVERYBODY))
+    at, weight, p_score, p_mass = p.visit(i)
+    q_score, q_mass = q.read(i, at)
+    return Report(expect(weight, p_score), expect(weight, q_score), p_mass, q_mass)
 
 
-def own(tile):
-    """What p says of itself on a tile: A and N. Of a tile of bools all count alike."""
-    if tile.dtype == bool:
-        count = jnp.sum(tile, dtype=jnp.result_type(float))
-        return jnp.zeros_like(count), safe_log(count)
-    return _mean(softmax(tile), tile), lse(tile)
-
-
-def share(tile, mass):
-    """The probabilities of a tile's candidates among themselves, of this log-mass."""
-    return weigh(tile, mass) if tile.dtype == bool else softmax(tile)
-
-
-def weigh(tile, mass):
-    """e^(score - mass): what each candidate of a tile counts."""
-    if tile.dtype == bool:
-        return jnp.where(tile, jnp.exp(-finite(mass)), 0)
-    return jnp.exp(tile - finite(mass))
-
-
-def _mean(weight, score):
-    """Σ w s over those who count."""
-    weight, score = common(weight, score)
-    return jnp.sum(jnp.where(weight == 0, 0, weight * score))
+# With w_j = e^(s^p_j - N) and u_j = e^(s^q_j - M):
+#     dA = Σ_j w_j (1 + s^p_j - A) ds^p_j        dN = Σ_j w_j ds^p_j
+#     dB = Σ_j w_j ds^q_j + w_j (s^q_j - B) ds^p_j       dM = Σ_j u_j ds^q_j
+# Derivatives of a log-mass are probabilities: no guard, and no residual to keep.
 
 
 @jax.custom_jvp
-def numbers(tile, score) -> Numbers:
-    """The four numbers, from p's tile and q's scores of the same candidates."""
-    A, N = own(tile)
-    return Numbers(A, _mean(share(tile, N), score), N, lse(score))
+def report_of(row, score) -> Report:
+    """The report of one anchor: p's row, and q's scores of the same candidates."""
+    p_score, p_mass = row.self_report()
+    q_score = weighted_sum(row.probability(p_mass), score)
+    return Report(p_score, q_score, p_mass, lse(score))
 
 
-@ft.partial(numbers.defjvp, symbolic_zeros=True)
-def _numbers_jvp(primals, tangents):
-    """The slopes of a log-mass are the probabilities: no guard, nothing is kept."""
-    (tile, score), (by_tile, by_score) = primals, tangents
-    said = numbers(tile, score)
-    weight = share(tile, said.N)
-    zero = jnp.zeros_like
-    turned = Numbers(*map(zero, said))
-    if not isinstance(by_score, SymbolicZero):
-        turned = turned._replace(
-            B=_mean(weight, by_score),
-            M=jnp.sum(softmax(score) * by_score),
+@ft.partial(report_of.defjvp, symbolic_zeros=True)
+def _report_of_jvp(primals, tangents):
+    (row, score), (row_tangent, q_tangent) = primals, tangents
+    out = report_of(row, score)
+    weight = row.probability(out.p_mass)
+    tangent = Report(*map(jnp.zeros_like, out))
+    if not isinstance(q_tangent, SymbolicZero):
+        tangent = tangent._replace(
+            q_score=weighted_sum(weight, q_tangent),
+            q_mass=jnp.sum(softmax(score) * q_tangent),
         )
-    if not isinstance(by_tile, SymbolicZero) and tile.dtype != bool:
-        by_A, by_B = of_p(weight, tile, score, said)
-        turned = turned._replace(
-            A=jnp.sum(by_A * by_tile),
-            B=turned.B + jnp.sum(by_B * by_tile.astype(by_B.dtype)),
-            N=jnp.sum(weight * by_tile),
+    p_tangent = row_tangent.learned()
+    if p_tangent is not None and not isinstance(p_tangent, SymbolicZero):
+        dA, dB = _along_p(weight, row.learned(), score, out)
+        tangent = tangent._replace(
+            p_score=jnp.sum(dA * p_tangent),
+            q_score=tangent.q_score + jnp.sum(dB * p_tangent.astype(dB.dtype)),
+            p_mass=jnp.sum(weight * p_tangent),
         )
-    return said, turned
+    return out, tangent
 
 
-def of_p(weight, tile, score, said: Numbers):
-    """How A and B follow p's scores: they move what is averaged, and the average."""
-    there = (weight != 0) & (score > -jnp.inf)
+def _along_p(weight, p_score, score, out: Report):
+    """∂A/∂s^p_j = w_j (1 + s^p_j - A) and ∂B/∂s^p_j = w_j (s^q_j - B)."""
+    valid = (weight != 0) & (score > -jnp.inf)
     weight_, score = common(weight, score)
-    mean = said.B.astype(score.dtype)
-    apart = jnp.where(there, score, mean) - mean  # -inf has no slope
-    above = jnp.where(there, tile, said.A) - said.A
-    return jnp.where(there, weight, 0) * (1 + above), weight_ * apart
+    mean = out.q_score.astype(score.dtype)
+    beyond = jnp.where(valid, score, mean) - mean  # -inf has no gradient
+    above = jnp.where(valid, p_score, out.p_score) - out.p_score
+    return jnp.where(valid, weight, 0) * (1 + above), weight_ * beyond
 
 
-def of_q(tile, score, said: Numbers, g: Numbers):
-    """How a sum over anchors, Σ g · numbers, follows q's scores of one of them."""
-    attraction, repulsion = common(weigh(tile, said.N), weigh(score, said.M))
-    kind = attraction.dtype
-    return g.B.astype(kind) * attraction + g.M.astype(kind) * repulsion
+# ------------------------------------------------------- part of an anchor's candidates
 
 
-def of_tile(tile, score, said: Numbers, g: Numbers):
-    """How it follows p's."""
-    weight = weigh(tile, said.N)
-    slopes = (*of_p(weight, tile, score, said), weight)
-    felt = zip((g.A, g.B, g.N), slopes, strict=True)
-    kind = weight.dtype
-    return ft.reduce(jnp.add, [x.astype(kind) * y.astype(kind) for x, y in felt])
+def q_gradient(row, score, out: Report, g: Report):
+    """∂(Σ_k g_k report_k) / ∂s^q_j = g_B w_j + g_M u_j, of some candidates."""
+    attraction, repulsion = common(
+        row.share(out.p_mass), jnp.exp(score - finite(out.q_mass))
+    )
+    dtype = attraction.dtype
+    return g.q_score.astype(dtype) * attraction + g.q_mass.astype(dtype) * repulsion
 
 
-def merged(x: Numbers, y: Numbers) -> Numbers:
-    """The numbers of two parts of an anchor's candidates, as those of both."""
-    N, M = jnp.logaddexp(x.N, y.N), jnp.logaddexp(x.M, y.M)
-    shares = jnp.exp(x.N - finite(N)), jnp.exp(y.N - finite(N))
+def p_gradient(row, score, out: Report, g: Report):
+    """∂(Σ_k g_k report_k) / ∂s^p_j = g_A ∂A + g_B ∂B + g_N w_j, of some candidates."""
+    weight = row.share(out.p_mass)
+    gradients = (*_along_p(weight, row.learned(), score, out), weight)
+    pairs = zip((g.p_score, g.q_score, g.p_mass), gradients, strict=True)
+    terms = [x.astype(weight.dtype) * y.astype(weight.dtype) for x, y in pairs]
+    return ft.reduce(jnp.add, terms)
+
+
+def merged(x: Report, y: Report) -> Report:
+    """The reports on two parts of an anchor's candidates, as the report on both."""
+    p_mass = jnp.logaddexp(x.p_mass, y.p_mass)
+    shares = jnp.exp(x.p_mass - finite(p_mass)), jnp.exp(y.p_mass - finite(p_mass))
     mean = lambda *values: sum(
         jnp.where(share > 0, share.astype(value.dtype) * value, 0)
         for share, value in zip(shares, values, strict=True)
     )
-    return Numbers(mean(x.A, y.A), mean(x.B, y.B), N, M)
-
-
-# ------------------------------------------------------- one anchor, its neighbours
-
-
-def apart(q) -> Any:
-    """Points of which anchors and candidates are told apart; None of what is none."""
-    return q.apart() if hasattr(q, "apart") else None
-
-
-def read(q, i, at):
-    """The scores of i and their log-mass, in one visit where q can."""
-    if hasattr(q, "read"):
-        return q.read(i, at)
-    return q.score(i, at), q.log_mass(i)
-
-
-def _visit(p, i):
-    """Who the neighbours are, what each counts, and what p itself says of them."""
-    if hasattr(p, "visit"):
-        return p.visit(i)
-    at, weight = p.support(i)
-    return at, weight, *read(p, i, at)
-
-
-def meet(p, q, i) -> Numbers:
-    """What anchor i reports of p and q."""
-    pair = apart(p), apart(q)
-    if None not in pair:
-        return numbers(pair[0].tile(i), pair[1].score(i, EVERYBODY))
-    at, weight, score_p, N = _visit(p, i)
-    score_q, M = read(q, i, at)
-    return Numbers(expect(weight, score_p), expect(weight, score_q), N, M)
-
-
-@dataclasses.dataclass(frozen=True)
-class Linear:
-    """A divergence that is linear in the four numbers."""
-
-    coefficients: Numbers
-
-    def __call__(self, p, q, i):
-        numbers = meet(p, q, i)
-        met = has_neighbor(numbers.N)
-        return jnp.where(met, dot(self.coefficients, numbers), 0), met
-
-
-@dataclasses.dataclass(frozen=True)
-class Bounded:
-    """A divergence that needs q on p's support only: `over` it, from (p_j, q_j)."""
-
-    over: Callable
-
-    def __call__(self, p, q, i):
-        at, weight = p.support(i)
-        score, M = read(q, i, at)
-        weight, log_q = common(weight, score - jnp.where(M > -jnp.inf, M, 0))
-        met = has_neighbor(p.log_mass(i))
-        return jnp.where(met, self.over(weight, log_q), 0), met
+    return Report(
+        mean(x.p_score, y.p_score),
+        mean(x.q_score, y.q_score),
+        p_mass,
+        jnp.logaddexp(x.q_mass, y.q_mass),
+    )
 
 
 # ------------------------------------------------------- all anchors
 
 
-def dot(coefficients, numbers):
-    """Σ_k c_k x_k over those that count, in the widest of their types."""
-    terms = [c * x for c, x in zip(coefficients, numbers, strict=True) if c]
+def combined(coefficients: Report, report: Report):
+    """Σ_k c_k x_k over the numbers that count, in the widest of their dtypes."""
+    terms = [c * x for c, x in zip(coefficients, report, strict=True) if c]
     return ft.reduce(lambda x, y: jnp.add(*common(x, y)), terms)
 
 
@@ -217,43 +160,51 @@ def over_devices(x, axis: str | tuple[str, ...] | None):
     return x if axis is None else lax.psum(x, axis)
 
 
-def shares(weight, met, axis=None):
-    """Relative weights over the anchors that have a neighbour."""
-    weight = jnp.where(met, weight, 0)
+def anchor_weights(weight, p_mass, axis=None):
+    """π_i: relative weights of the anchors that have a neighbour, summing to one."""
+    weight = jnp.ones_like(p_mass) if weight is None else weight.astype(p_mass.dtype)
+    return _normalized(weight, has_neighbor(p_mass), axis)
+
+
+def _normalized(weight, mask, axis):
+    weight = jnp.where(mask, weight, 0)
     total = over_devices(jnp.sum(weight), axis)
     return weight / jnp.where(total > 0, total, 1)
 
 
-def mass(x, axis=None):
-    """lse over the anchors of all devices."""
+def joint_weights(p_mass, axis=None):
+    """π_i = softmax(N)_i over the anchors of all devices."""
+    mask = has_neighbor(p_mass)
+    any_neighbor = over_devices(jnp.sum(mask, dtype=jnp.int32), axis) > 0
+    total = jnp.where(any_neighbor, total_mass(p_mass, axis), 0)
+    return _normalized(jnp.exp(p_mass - total), mask, axis)
+
+
+def total_mass(log_mass, axis=None):
+    """logsumexp over the anchors of all devices."""
     if axis is None:
-        return lse(x)
-    peak = lax.pmax(lax.stop_gradient(jnp.max(x)), axis)
+        return lse(log_mass)
+    peak = lax.pmax(lax.stop_gradient(jnp.max(log_mass)), axis)
     peak = jnp.where(jnp.isfinite(peak), peak, 0)
-    return safe_log(lax.psum(jnp.sum(jnp.exp(x - peak)), axis)) + peak
+    return safe_log(lax.psum(jnp.sum(jnp.exp(log_mass - peak)), axis)) + peak
 
 
-def relative(weight, like):
-    """The weights of the anchors; all alike where none are given."""
-    return jnp.ones_like(like) if weight is None else weight.astype(like.dtype)
+def _mean(weight, axis):
+    """The mean over anchors of a vector; what is one number already is that mean."""
+    return lambda x: x if jnp.ndim(x) == 0 else over_devices(expect(weight, x), axis)
 
 
-def over_anchors(coefficients: Numbers, numbers: Numbers, weight, axis=None):
-    """Every anchor its own distribution: Σ_i w_i [(A_i - N_i) - (B_i - M_i)]."""
-    met = has_neighbor(numbers.N)
-    share = shares(relative(weight, numbers.N), met, axis)
-    mean = lambda x: x if jnp.ndim(x) == 0 else over_devices(expect(share, x), axis)
-    return dot(coefficients, map(mean, numbers))
+def over_anchors(coefficients: Report, report: Report, weight, axis=None):
+    """Every anchor its own distribution: Σ_i π_i [(A_i - N_i) - (B_i - M_i)]."""
+    mean = _mean(anchor_weights(weight, report.p_mass, axis), axis)
+    return combined(coefficients, Report(*map(mean, report)))
 
 
-def over_pairs(coefficients: Numbers, numbers: Numbers, weight, axis=None):
-    """One distribution over pairs: Σ_i w_i [(A_i - lse N) - (B_i - lse M)]."""
-    A, B, N, M = numbers
-    del weight  # w_i is what p's masses say
-    met = has_neighbor(N)
-    anybody = over_devices(jnp.sum(met, dtype=jnp.int32), axis) > 0
-    share = shares(jnp.exp(N - jnp.where(anybody, mass(N, axis), 0)), met, axis)
-    mean = lambda x: x if jnp.ndim(x) == 0 else over_devices(expect(share, x), axis)
-    total = lambda x: x if jnp.ndim(x) == 0 else mass(x, axis)
-    value = dot(coefficients, (mean(A), mean(B), total(N), total(M)))
-    return jnp.where(anybody, value, 0)
+def over_pairs(coefficients: Report, report: Report, axis=None):
+    """One distribution over pairs: Σ_i π_i [(A_i - lse N) - (B_i - lse M)]."""
+    A, B, N, M = report
+    mean = _mean(joint_weights(N, axis), axis)
+    total = lambda x: x if jnp.ndim(x) == 0 else total_mass(x, axis)
+    value = combined(coefficients, Report(mean(A), mean(B), total(N), total(M)))
+    count = over_devices(jnp.sum(has_neighbor(N), dtype=jnp.int32), axis)
+    return jnp.where(count > 0, value, 0)

@@ -1,4 +1,9 @@
-"""How do bits not depend on the number of devices? Everybody works out their own."""
+"""How do bits not depend on the number of devices? Sums are taken in one order.
+
+Every device owns its anchors. What they report comes in strips of one length, whatever
+the number of devices, and is gathered; then each device works out the whole gradient of
+its own anchors and candidates.
+"""
 
 import math
 from typing import NamedTuple
@@ -7,11 +12,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from icon._base.numerics import sloped, varying
-from icon._engines.devices import own_copy
-from icon._engines.report import Numbers
-from icon._engines.tiles import pulls, put_back, reports
-from icon._engines.walk import Parts, Tiling, folded, made_of, parts_of, swept, unfolded
+from icon._base.blocks import blocks_of, rows_of
+from icon._base.numerics import custom_gradient, varying
+from icon._engines.devices import varied
+from icon._engines.report import Report
+from icon._engines.tiles import cotangents, gradients, reports
+from icon._engines.walk import Parts, Tiling, parts_of, points_of, swept
 from icon._neighborhoods.points import Points
 
 
@@ -25,124 +31,142 @@ class Ownership(NamedTuple):
     axis: str | tuple[str, ...] | None
     spread: bool
 
+    @property
+    def devices(self) -> int:
+        return 1 if self.axis is None else lax.axis_size(self.axis)
 
-def _everybodys(tree, axis):
-    """What all devices have of it, in the order of the devices."""
+
+def _gather(tree, axis):
+    """The rows of all devices, in the order of the devices."""
     gather = lambda x: lax.all_gather(x, axis, tiled=True)
     return tree if axis is None else jax.tree.map(gather, tree)
 
 
-def _mine(tree, axis, count: int):
-    """This device's share of what everybody has."""
+def _own_rows(tree, axis, count: int):
+    """This device's rows of those of all."""
     if axis is None:
         return tree
     first = lax.axis_index(axis) * count
-    cut = lambda x: lax.dynamic_slice_in_dim(x, first, count)
-    return jax.tree.map(cut, tree)
+    return jax.tree.map(lambda x: lax.dynamic_slice_in_dim(x, first, count), tree)
 
 
 def _once(tree, axis):
-    """Counted on the first device only: adding zeros changes no bit."""
+    """Zero but on the first device: a sum over devices then changes no bit."""
     if axis is None:
         return tree
     first = lax.axis_index(axis) == 0
     return jax.tree.map(lambda x: jnp.where(first, x, 0), tree)
 
 
-def _rows(here: int, devices: int, others: int) -> int:
-    """The length of a strip of the anchors here: it divides what any device has."""
+def _strip_length(here: int, devices: int, others: int) -> int:
+    """Anchors in a strip: it divides what any device has, so that no row is filled."""
     count = here * devices
     rows = count // math.gcd(count, STRIPS)
     while rows % 2 == 0 and rows * others > HELD:
         rows //= 2
-    return math.gcd(rows, here)  # no row is repeated, whatever the number of devices
+    return math.gcd(rows, here)
 
 
-def _strips(sweep, rows: int, pair, by_anchor=(), by_candidate=()):
-    """A sweep in strips that are the same on any device; what is of all, of each."""
+def _in_strips(sweep, rows: int, pair, by_anchor=(), by_candidate=()):
+    """A sweep in strips that are the same on any device: per anchor, and per strip."""
     (n, m), parts = pair[0].shape, parts_of(pair)
 
     def strip(xs):
-        mine, by_anchor = xs
-        own = made_of(pair, parts._replace(mine=mine))
-        said, _, shared = swept(sweep, Tiling(rows, m), own, by_anchor, by_candidate)
-        return said, shared
+        anchors, by_anchor = xs
+        points = points_of(pair, parts._replace(anchors=anchors))
+        tiling = Tiling(rows, m)
+        out, _, shared = swept(sweep, tiling, points, by_anchor, by_candidate)
+        return out, shared
 
-    said, shared = lax.map(strip, folded((parts.mine, by_anchor), n, rows))
-    return unfolded(said, n), shared
+    out, shared = lax.map(strip, blocks_of((parts.anchors, by_anchor), n, rows))
+    return rows_of(out, n), shared
 
 
-@sloped
-def owned(who: Ownership, p: Points, q: Points) -> Numbers:
-    """The numbers of the anchors of all devices, with the same bits on any number."""
+# With the reports r_i of all anchors and their cotangents g_i on every device:
+#     ∂/∂a_i = Σ_j ∂(g_i · r_i)/∂s_ij ∂s_ij/∂a_i      by the owner of anchor i
+#     ∂/∂b_j = Σ_i ∂(g_i · r_i)/∂s_ij ∂s_ij/∂b_j      by the owner of candidate j
+# each a sum in one order; what is shared by all pairs is summed strip by strip.
+
+
+@custom_gradient
+def owned(owner: Ownership, p: Points, q: Points) -> Report:
+    """The reports of the anchors of all devices, the same bits on any number."""
+    pair = _with_candidates(owner, p, q)
+    rows = _strip_length(p.shape[0], owner.devices, pair[0].shape[1])
+    (out,), _ = _in_strips(reports(both=False), rows, pair)
+    return lax.optimization_barrier(_gather(out, owner.axis))
+
+
+def _with_candidates(owner: Ownership, p, q):
+    """p and q with the candidates of all devices."""
     parts = parts_of((p, q))
-    theirs = _everybodys(parts.theirs, who.axis) if who.spread else parts.theirs
-    pair = made_of((p, q), parts._replace(theirs=theirs))
-    rows = _rows(p.shape[0], _devices(who.axis), pair[0].shape[1])
-    (said,), _ = _strips(reports(both=False), rows, pair)
-    return lax.optimization_barrier(_everybodys(said, who.axis))
+    if owner.spread:
+        parts = parts._replace(candidates=_gather(parts.candidates, owner.axis))
+    return points_of((p, q), parts)
 
 
-def _devices(axis) -> int:
-    return 1 if axis is None else lax.axis_size(axis)
+def _owned_fwd(owner, p, q):
+    out = owned(owner, p, q)
+    return out, (p, q, out)
 
 
-def _owned_fwd(who, p, q):
-    said = owned(who, p, q)
-    return said, (p, q, said)
-
-
-def _owned_bwd(who, saved, g):
-    p, q, said = saved
-    parts, n = parts_of((p, q)), p.shape[0]
-    told = said, g  # which every device knows in full
-    theirs = _everybodys(parts.theirs, who.axis) if who.spread else parts.theirs
-    pair = made_of((p, q), parts._replace(theirs=theirs))
-    devices, pull = _devices(who.axis), pulls(mine_only=True)
-    rows = _rows(n, devices, pair[0].shape[1])
-    mine, shared = _strips(pull, rows, pair, _mine(told, who.axis, n))
-    everybody = parts._replace(mine=_everybodys(parts.mine, who.axis))
-    turned = [x.T for x in made_of((p, q), everybody)]
-    rows = _rows(p.shape[1], devices if who.spread else 1, n * devices)
-    theirs, _ = _strips(pull, rows, turned, (), told)
-    theirs = theirs if who.spread else _once(theirs, who.axis)
-    sums = [jnp.sum(x, 0) for x in _everybodys(shared, who.axis)]
-    slopes = Parts(mine, theirs, _once(sums, who.axis))
-    return put_back((p, q), lax.optimization_barrier(slopes))  # not fused with others
+def _owned_bwd(owner, residuals, g):
+    p, q, out = residuals
+    parts, n, axis = parts_of((p, q)), p.shape[0], owner.axis
+    known = out, g  # of all anchors
+    pair, sweep = _with_candidates(owner, p, q), gradients(anchors_only=True)
+    rows = _strip_length(n, owner.devices, pair[0].shape[1])
+    by_anchor, shared = _in_strips(sweep, rows, pair, _own_rows(known, axis, n))
+    all_anchors = parts._replace(anchors=_gather(parts.anchors, axis))
+    transposed = [x.T for x in points_of((p, q), all_anchors)]
+    holders = owner.devices if owner.spread else 1
+    rows = _strip_length(p.shape[1], holders, n * owner.devices)
+    by_candidate, _ = _in_strips(sweep, rows, transposed, (), known)
+    by_candidate = by_candidate if owner.spread else _once(by_candidate, axis)
+    shared = [jnp.sum(x, 0) for x in _gather(shared, axis)]
+    gradient = Parts(by_anchor, by_candidate, _once(shared, axis))
+    return cotangents((p, q), lax.optimization_barrier(gradient))  # keeps it unfused
 
 
 owned.defvjp(_owned_fwd, _owned_bwd)
 
 
-@sloped
-def _told(axis, mine):
-    """What all devices have, told to each; of its slope each keeps its own share."""
-    return _everybodys(mine, axis)
+# y = all devices' x, on each; ∂/∂x is the own share of ∂/∂y, which all devices have.
 
 
-_told.defvjp(
-    lambda axis, mine: (_told(axis, mine), mine.shape[0]),
-    lambda axis, count, g: (_mine(g, axis, count),),
+@custom_gradient
+def _gathered_weights(axis, weight):
+    return _gather(weight, axis)
+
+
+_gathered_weights.defvjp(
+    lambda axis, weight: (_gather(weight, axis), weight.shape[0]),
+    lambda axis, count, g: (_own_rows(g, axis, count),),
 )
 
 
-@sloped
-def counted_once(axis, value):
-    """A number that every device knows, as one that none of them differs in."""
+# y = x, typed as the same on all devices; ∂/∂x = ∂/∂y on each of them.
+
+
+@custom_gradient
+def replicated(axis, value):
+    """A number that every device has worked out, as one in which none differs."""
     return value if axis is None else lax.psum(_once(value, axis), axis)
 
 
-counted_once.defvjp(
-    lambda axis, value: (counted_once(axis, value), None),
-    lambda axis, _, g: (own_copy(g, axis),),
+replicated.defvjp(
+    lambda axis, value: (replicated(axis, value), None),
+    lambda axis, _, g: (varied(g, axis),),
 )
 
 
-def in_order(p: Points, q: Points, weight, axis):
-    """The numbers and the weights of the anchors of all devices, on every device."""
-    theirs = jax.tree.leaves(parts_of((p, q)).theirs)
-    spread = any(varying(x) for x in theirs) and axis is not None
+def in_one_order(p: Points, q: Points, weight, axis):
+    """The reports and the weights of the anchors of all devices, on every device."""
+    candidates = jax.tree.leaves(parts_of((p, q)).candidates)
+    spread = axis is not None and any(varying(x) for x in candidates)
     # one set is two to the compiler, as it is where candidates come from elsewhere
-    pair = lax.optimization_barrier(own_copy((p, q), axis))
-    numbers = lax.optimization_barrier(owned(Ownership(axis, spread), *pair))
-    return numbers, None if weight is None else _told(axis, weight)
+    pair = lax.optimization_barrier(varied((p, q), axis))
+    out = lax.optimization_barrier(owned(Ownership(axis, spread), *pair))
+    if weight is not None:
+        weight = _gathered_weights(axis, varied(weight, axis))
+    return out, weight

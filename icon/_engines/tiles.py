@@ -1,4 +1,4 @@
-"""What do points say of each other? Tile after tile, and nothing n × n is kept."""
+"""What do all pairs of points report? Tile by tile, and nothing n × m is kept."""
 
 import functools as ft
 from typing import Any, NamedTuple
@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from icon._base import checks as check
-from icon._base.numerics import floats_of, lse, sloped, slopes_of, widened, zeros
-from icon._engines.report import Numbers, merged, numbers, of_q, of_tile
-from icon._engines.walk import Parts, Sweep, Tiling, made_of, parts_of, walked
-from icon._neighborhoods.points import EVERYBODY, Around, Points, pytree, static
+from icon._base.numerics import custom_gradient, zeros
+from icon._base.pytrees import as_cotangent, floats_of
+from icon._engines.report import Report, merged, p_gradient, q_gradient, report_of
+from icon._engines.walk import Parts, Sweep, Tiling, parts_of, points_of, walked
+from icon._neighborhoods.points import Points
+from icon._neighborhoods.protocol import EVERYBODY
 
 
-class Meeting(NamedTuple):
+class Pairing(NamedTuple):
     """Who reports, and how pairs are taken."""
 
     tiling: Tiling
@@ -21,169 +22,124 @@ class Meeting(NamedTuple):
     mirrored: bool = False  # one set, in which i scores j as j scores i
 
 
-def _seen(pair, counted=None) -> tuple[Any, Any]:
-    """p's tile and q's scores of everybody in a tile."""
+def _tile(pair, mask=None) -> tuple[Any, Any]:
+    """p's rows and q's scores of the pairs of a tile."""
     p, q = pair
     ids = jnp.arange(p.shape[0], dtype=jnp.int32)
-    tile = jax.vmap(p.tile)(ids)
+    rows = jax.vmap(p.row)(ids)
     score = jax.vmap(lambda i: q.score(i, EVERYBODY))(ids)
-    if counted is None:
-        return tile, score
-    nobody = jnp.zeros((), bool) if tile.dtype == bool else -jnp.inf
-    return jnp.where(counted, tile, nobody), jnp.where(counted, score, -jnp.inf)
+    if mask is None:
+        return rows, score
+    return rows.where(mask), jnp.where(mask, score, -jnp.inf)
+
+
+def at_once(p: Points, q: Points) -> tuple[Report, Report]:
+    """The reports of anchors and of candidates, all pairs held at once."""
+    rows, score = _tile((p, q))
+    return jax.vmap(report_of)(rows, score), jax.vmap(report_of, 1)(rows, score)
 
 
 def reports(both: bool) -> Sweep:
-    """The numbers of every anchor, and of every candidate if they report."""
+    """The report of every anchor, and of every candidate if they report."""
 
-    def ask(points, counted, *_):
-        seen = _seen(points, counted)
-        back = [jax.vmap(numbers, 1)(*seen)] if both else []
-        return [jax.vmap(numbers)(*seen)], back, ()
+    def tile(points, mask, *_):
+        seen = _tile(points, mask)
+        of_candidates = [jax.vmap(report_of, 1)(*seen)] if both else []
+        return [jax.vmap(report_of)(*seen)], of_candidates, ()
 
-    def nothing(said):
-        empty = jax.tree.map(zeros, said)
-        return [x._replace(N=x.N - jnp.inf, M=x.M - jnp.inf) for x in empty]
+    def start(shapes):
+        empty = jax.tree.map(zeros, shapes)
+        none = lambda x: x._replace(
+            p_mass=x.p_mass - jnp.inf, q_mass=x.q_mass - jnp.inf
+        )
+        return [none(x) for x in empty]
 
-    def together(one, other):
-        return [merged(x, y) for x, y in zip(one, other, strict=True)]
+    def accumulate(before, more):
+        return [merged(x, y) for x, y in zip(before, more, strict=True)]
 
-    return Sweep(ask, nothing, together)
+    return Sweep(tile, start, accumulate)
 
 
-def pulls(mine_only: bool) -> Sweep:
-    """The slopes of Σ g · numbers, in what anchors, candidates and all are made of."""
+# With reports r_i of anchors, r_j of candidates (where they report) and cotangents g:
+#     ∂/∂s^q_ij = ∂(g_i · r_i)/∂s^q_ij + ∂(g_j · r_j)/∂s^q_ij,  and for s^p_ij alike.
+# What a tile adds to that is known from the finished reports: a second sweep.
+# In one symmetric set, with G_ij = ∂(g_i · r_i)/∂s_ij, the gradient of a point is
+# ∂/∂z_i = Σ_j (G_ij + G_ji) ∂s_ij/∂z_i: that of anchors alone, of both terms. Shared
+# parameters see each pair twice so, and get half.
+
+
+@custom_gradient
+def paired(plan: Pairing, p: Points, q: Points) -> tuple[Report, ...]:
+    """The reports of every anchor; of every candidate too, if they report."""
+    anchors, candidates, _ = walked(reports(plan.both), plan.tiling, (p, q))
+    return (*anchors, *candidates)
+
+
+def _paired_fwd(plan, p, q):
+    out = paired(plan, p, q)
+    return out, (p, q, out)
+
+
+def _paired_bwd(plan, residuals, g):
+    p, q, out = residuals
+    known = tuple(zip(out, g, strict=True))
+    of_candidates = known[-1] if plan.both or plan.mirrored else ()
+    sweep = gradients(anchors_only=plan.mirrored)
+    of_anchors, of_candidates, shared = walked(
+        sweep, plan.tiling, (p, q), known[0], of_candidates
+    )
+    shared = [x / 2 for x in shared] if plan.mirrored else shared
+    return cotangents((p, q), Parts(of_anchors, of_candidates, shared))
+
+
+paired.defvjp(_paired_fwd, _paired_bwd)
+
+
+def cotangents(pair, gradients: Parts) -> tuple[Points, ...]:
+    """Gradients of the float leaves of points, in the structure of the points."""
+    return tuple(points_of(pair, Parts(*map(as_cotangent, parts_of(pair), gradients))))
+
+
+def gradients(anchors_only: bool) -> Sweep:
+    """∂(Σ g · report) in the parts of anchors, of candidates and shared by all."""
     add = ft.partial(jax.tree.map, jnp.add)
-    return Sweep(ft.partial(_pulled, mine_only), ft.partial(jax.tree.map, zeros), add)
+    tile = ft.partial(_tile_gradient, anchors_only)
+    return Sweep(tile, ft.partial(jax.tree.map, zeros), add)
 
 
-def at_once(p: Points, q: Points) -> tuple[Numbers, Numbers]:
-    """The numbers of every anchor and of every candidate, all pairs held at once."""
-    seen = _seen((p, q))
-    return jax.vmap(numbers)(*seen), jax.vmap(numbers, 1)(*seen)
+def _tile_gradient(anchors_only: bool, points, mask, of_anchors, of_candidates):
+    floats, rebuild = zip(*map(floats_of, parts_of(points)), strict=True)
+    wanted = Parts(True, not anchors_only, True)
+
+    def scores(*chosen):
+        chosen = iter(chosen)
+        both = zip(wanted, floats, strict=True)
+        floats_ = [next(chosen) if want else x for want, x in both]
+        parts = Parts(*(put(x) for put, x in zip(rebuild, floats_, strict=True)))
+        rows, score = _tile(points_of(points, parts), mask)
+        return (score, rows.learned()), rows
+
+    chosen = [x for want, x in zip(wanted, floats, strict=True) if want]
+    (score, p_score), pull, rows = jax.vjp(scores, *chosen, has_aux=True)
+    along = ft.partial(_summed, rows, score, of_anchors, of_candidates)
+    by_q = along(q_gradient).astype(score.dtype)
+    by_p = None if p_score is None else along(p_gradient)
+    by_anchor, *by_candidate, shared = pull((by_q, by_p))
+    nothing = jax.tree.map(jnp.zeros_like, floats[1])
+    return by_anchor, by_candidate[0] if by_candidate else nothing, shared
 
 
-@sloped
-def meeting(how: Meeting, p: Points, q: Points) -> tuple[Numbers, ...]:
-    """The numbers of every anchor; of every candidate too, if they report.
-
-    Their gradient is a second sweep: what a tile adds is known from the numbers.
-    """
-    said, told, _ = walked(reports(how.both), how.tiling, (p, q))
-    return (*said, *told)
-
-
-def _meeting_fwd(how, p, q):
-    said = meeting(how, p, q)
-    return said, (p, q, said)
+def _summed(rows, score, of_anchors, of_candidates, gradient):
+    """The gradient of what anchors report, and candidates, of those who do."""
+    terms = []
+    if of_anchors:
+        terms.append(jax.vmap(gradient)(rows, score, *of_anchors))
+    if of_candidates:
+        by_column = jax.vmap(gradient, (1, 1, 0, 0), 1)
+        terms.append(by_column(rows, score, *of_candidates))
+    return ft.reduce(jnp.add, terms)
 
 
-def _meeting_bwd(how, saved, g):
-    p, q, said = saved
-    told = tuple(zip(said, g, strict=True))
-    theirs = told[-1] if how.both or how.mirrored else ()
-    sweep = pulls(mine_only=how.mirrored)  # what they feel of me is what I feel of them
-    mine, theirs, shared = walked(sweep, how.tiling, (p, q), told[0], theirs)
-    shared = [x / 2 for x in shared] if how.mirrored else shared
-    return put_back((p, q), Parts(mine, theirs, shared))
-
-
-meeting.defvjp(_meeting_fwd, _meeting_bwd)
-
-
-def put_back(pair, slopes: Parts) -> tuple[Points, ...]:
-    """The slopes of points, in their own shape."""
-    return tuple(made_of(pair, Parts(*map(slopes_of, parts_of(pair), slopes))))
-
-
-def _pulled(mine_only: bool, points, counted, mine, theirs):
-    floats, whole = zip(*map(floats_of, parts_of(points)), strict=True)
-    felt = Parts(True, not mine_only, True)
-
-    def seen(*learned):
-        new = iter(learned)
-        all_of = [next(new) if f else x for f, x in zip(felt, floats, strict=True)]
-        parts = Parts(*(put(x) for put, x in zip(whole, all_of, strict=True)))
-        tile, score = _seen(made_of(points, parts), counted)
-        return (score, None) if tile.dtype == bool else (score, tile)
-
-    learned = [x for f, x in zip(felt, floats, strict=True) if f]
-    (score, tile), pull = jax.vjp(seen, *learned)
-    alike = tile is None
-    tile = _seen(points, counted)[0] if alike else tile
-    slope = lambda of: _towards(of, tile, score, mine, theirs)
-    by_score = slope(of_q).astype(score.dtype)
-    mine_, *theirs_, shared = pull((by_score, None if alike else slope(of_tile)))
-    nothing = jax.tree.map(jnp.zeros_like, floats[1])  # theirs are others' to feel
-    return mine_, theirs_[0] if theirs_ else nothing, shared
-
-
-def _towards(of, tile, score, mine, theirs):
-    """The slope of all that anchors say, and candidates, of those who do."""
-    said = [jax.vmap(of)(tile, score, *mine)] if mine else []
-    back = [jax.vmap(of, (1, 1, 0, 0), 1)(tile, score, *theirs)] if theirs else []
-    return ft.reduce(jnp.add, [*said, *back])
-
-
-# ------------------------------------------------------- tiles of one's own size
-
-
-@pytree
-class Tiled(Around):
-    """Points that are met so many anchors with so many candidates at a time."""
-
-    base: Any
-    tiles: tuple[int, int] = static()
-
-    @property
-    def T(self):
-        return Tiled(self.base.T, self.tiles)
-
-    def reduced(self, reduction):
-        return Tiled(self.base.reduced(reduction), self.tiles)
-
-    def reweighed(self, weight):
-        return Tiled(self.base.reweighed(weight), self.tiles)
-
-    def log_masses(self):
-        """Every M_i, for a p that lists its neighbours."""
-        points = widened(self.base.apart())
-        return meeting(Meeting(Tiling(*self.tiles)), points, points)[0].M
-
-    def joint_log_mass(self):
-        return lse(self.log_masses())
-
-
-def tiled(q, rows: int = 1024, columns: int = 4096) -> Tiled:
-    r"""The same neighbours, met in tiles of a size of your own, where memory is short.
-
-    $$M_i = \log \sum_{\text{tiles } t} e^{M_i^{(t)}}, \quad
-      M_i^{(t)} = \log \sum_{j \in t} e^{s_{ij}}$$
-
-    A loss holds rows × columns scores at once, and takes two sweeps: the log-masses
-    first, then the gradient. Otherwise strips of anchors meet all candidates, which
-    takes one sweep where the loss has one direction.
-
-    Args:
-        q: points under a kernel.
-        rows: anchors in a tile.
-        columns: candidates in a tile.
-
-    Raises:
-        InvalidInput: a limit, a list or a mix; rows or columns < 1.
-
-    Example:
-        >>> import icon, jax, jax.numpy as jnp
-        >>> z = jax.random.normal(jax.random.key(0), (100, 8))
-        >>> p, q = icon.same(jnp.arange(100) // 2), icon.cosine(z)
-        >>> bool(jnp.isclose(icon.kl(p, icon.tiled(q, 16, 32)), icon.kl(p, q)))
-        True
-
-    Source: Dao et al., FlashAttention, 2022; Cheng et al., Breaking the memory barrier
-    (Inf-CL), 2024.
-    """
-    known = check.answers("q", q, "apart").apart() is not None
-    summed = "points whose log-mass is a sum, no limit"
-    check.require(known, "q", "a limit, or who answers for all at once", summed)
-    size = check.count("rows", rows, 1), check.count("columns", columns, 1)
-    return Tiled(q, size)
+def tiled_log_masses(q: Points, rows: int, columns: int):
+    """Every M_i, for a p that is no points."""
+    return paired(Pairing(Tiling(rows, columns)), q, q)[0].q_mass

@@ -1,4 +1,4 @@
-"""How are pairs walked? Tile after tile, and from device to device."""
+"""How are pairs of points taken tile by tile? Here, or with candidates in a ring."""
 
 import dataclasses
 import functools as ft
@@ -9,169 +9,155 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from icon._base.blocks import blocks_of, rows_of, valid_rows
 from icon._base.numerics import zeros
-from icon._neighborhoods.points import Points
 
 
 class Tiling(NamedTuple):
-    """How pairs are taken: so many anchors with so many candidates at once."""
+    """How many anchors are taken with how many candidates at once."""
 
     rows: int
     columns: int
-    ring: str | tuple[str, ...] | None = (
-        None  # the axis of the devices that pass candidates round
-    )
+    ring: str | tuple[str, ...] | None = None  # the axis round which candidates go
 
 
 class Parts(NamedTuple):
-    """What p and q are made of: parts of each anchor, of each candidate, of all."""
+    """The leaves of p and q: of each anchor, of each candidate, shared by all."""
 
-    mine: Any
-    theirs: Any
+    anchors: Any
+    candidates: Any
     shared: Any
 
 
-def parts_of(pair: tuple[Points, Points]) -> Parts:
+def parts_of(pair) -> Parts:
     return Parts(
-        [(x.anchors, x.own, x.me) for x in pair],
-        [(x.candidates, x.weight, x.who) for x in pair],
+        [(x.anchors, x.per_anchor, x.anchor_id) for x in pair],
+        [(x.candidates, x.weight, x.candidate_id) for x in pair],
         [x.params for x in pair],
     )
 
 
-def made_of(like, parts: Parts) -> Any:
-    """Points that are made of these parts."""
+def points_of(like, parts: Parts) -> Any:
+    """p and q made of these parts; otherwise like those."""
 
-    def made(x, mine, theirs, params):
-        anchors, own, me = mine
-        candidates, weight, who = theirs
-        new = dict(candidates=candidates, weight=weight, params=params, me=me, who=who)
-        return dataclasses.replace(x, anchors=anchors, own=own, **new)
+    def rebuilt(x, of_anchors, of_candidates, params):
+        anchors, per_anchor, anchor_id = of_anchors
+        candidates, weight, candidate_id = of_candidates
+        return dataclasses.replace(
+            x,
+            anchors=anchors,
+            per_anchor=per_anchor,
+            anchor_id=anchor_id,
+            candidates=candidates,
+            weight=weight,
+            candidate_id=candidate_id,
+            params=params,
+        )
 
-    return [made(*each) for each in zip(like, *parts, strict=True)]
-
-
-# ------------------------------------------------------- tiles
-
-
-def folded(tree, count: int, size: int):
-    """Rows in strips of one length; the last repeats a row, which is not counted."""
-    many = -(-count // size)
-
-    def fold(x):
-        more = many * size - count
-        last = [jnp.broadcast_to(x[-1:], (more, *x.shape[1:]))] if more else []
-        whole = jnp.concatenate([x, *last]) if last else x
-        return whole.reshape(many, size, *x.shape[1:])
-
-    return jax.tree.map(fold, tree)
+    return [rebuilt(*each) for each in zip(like, *parts, strict=True)]
 
 
-def unfolded(tree, count: int):
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:count], tree)
+class Sweep(NamedTuple):
+    """What is computed of every tile, and how the results are accumulated.
+
+    `tile`(points, mask, data of the anchors, data of the candidates) returns results
+    (per anchor, per candidate, shared by all); the last are added up.
+    """
+
+    tile: Callable
+    start: Callable  # the accumulator before the first tile, from the shapes of results
+    accumulate: Callable
 
 
-def _counted(count: int, size: int):
-    """Which of the folded rows are no repeats; None if none is."""
-    many = -(-count // size)
-    if many * size == count:
-        return None
-    return (jnp.arange(many * size) < count).reshape(many, size)
+def walked(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
+    """All tiles; of this device, or with candidates that go round the ring."""
+    walk = ringed if tiling.ring else swept
+    return walk(sweep, tiling, pair, by_anchor, by_candidate)
 
 
-def _loop(body: Callable, carry, xs):
-    """A scan, without the loop where there is one step only."""
+def swept(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
+    """All tiles, strip after strip: results per anchor, per candidate, and shared."""
+    (n, m), parts = pair[0].shape, parts_of(pair)
+    rows, columns = min(tiling.rows, n), min(tiling.columns, m)
+    anchors = blocks_of((parts.anchors, by_anchor), n, rows), valid_rows(n, rows)
+    candidates = blocks_of((parts.candidates, by_candidate), m, columns)
+    candidates = candidates, valid_rows(m, columns)
+
+    def tile(of_anchors, of_candidates):
+        ((anchors, by_anchor), rows), ((candidates, by_candidate), columns) = (
+            of_anchors,
+            of_candidates,
+        )
+        points = points_of(pair, Parts(anchors, candidates, parts.shared))
+        return sweep.tile(points, _outer(rows, columns), by_anchor, by_candidate)
+
+    first = jax.tree.map(lambda x: x[0], (anchors, candidates))
+    anchor_shape, candidate_shape, shared_shape = jax.eval_shape(tile, *first)
+    strips = lambda x: jnp.broadcast_to(x, (-(-m // columns), *x.shape))
+    start = jax.tree.map(strips, sweep.start(candidate_shape))
+    start = start, jax.tree.map(zeros, shared_shape)
+    strip = ft.partial(_strip, sweep, tile, candidates, anchor_shape)
+    (candidate_out, shared), anchor_out = _scan(strip, start, anchors)
+    return rows_of(anchor_out, n), rows_of(candidate_out, m), shared
+
+
+def _strip(sweep: Sweep, tile: Callable, candidates, anchor_shape, carry, anchors):
+    """Some anchors and all candidates, tile after tile."""
+
+    def step(carry, xs):
+        anchor_out, shared = carry
+        candidates, candidate_out = xs
+        more = tile(anchors, candidates)
+        shared = jax.tree.map(jnp.add, shared, more[2])
+        carry = sweep.accumulate(anchor_out, more[0]), shared
+        return carry, sweep.accumulate(candidate_out, more[1])
+
+    candidate_out, shared = carry
+    carry = sweep.start(anchor_shape), shared
+    (anchor_out, shared), candidate_out = _scan(
+        step, carry, (candidates, candidate_out)
+    )
+    return (candidate_out, shared), anchor_out
+
+
+def _scan(body: Callable, carry, xs):
+    """lax.scan, without its loop where there is one step only."""
     if jax.tree.leaves(xs)[0].shape[0] > 1:
         return lax.scan(body, carry, xs)
     carry, ys = body(carry, jax.tree.map(lambda x: x[0], xs))
     return carry, jax.tree.map(lambda y: y[None], ys)
 
 
-class Sweep(NamedTuple):
-    """What is asked of every tile, and how the answers are put together.
-
-    `ask`(points, which of its pairs count, told of the anchors, told of the
-    candidates) answers (by anchor, by candidate, by all).
-    """
-
-    ask: Callable
-    start: Callable  # what is there before the first answer, from its shapes
-    together: Callable
-
-
-def walked(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
-    """Here, or round the ring."""
-    walk = ringed if tiling.ring else swept
-    return walk(sweep, tiling, pair, by_anchor, by_candidate)
-
-
-def swept(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
-    """All tiles, strip after strip: the answers of anchors, of candidates, of all."""
-    (n, m), parts = pair[0].shape, parts_of(pair)
-    rows, columns = min(tiling.rows, n), min(tiling.columns, m)
-    mine = folded((parts.mine, by_anchor), n, rows), _counted(n, rows)
-    theirs = folded((parts.theirs, by_candidate), m, columns), _counted(m, columns)
-    ask = ft.partial(_asked, sweep, pair)
-    first = jax.tree.map(lambda x: x[0], (mine, theirs))
-    said, told, summed = jax.eval_shape(ask, *first)
-    many = lambda x: jnp.broadcast_to(x, (-(-m // columns), *x.shape))
-    start = jax.tree.map(many, sweep.start(told)), jax.tree.map(zeros, summed)
-    strip = ft.partial(_strip, sweep, ask, theirs, said)
-    (told, summed), said = _loop(strip, start, mine)
-    return unfolded(said, n), unfolded(told, m), summed
-
-
-def _asked(sweep: Sweep, pair, mine, theirs):
-    """What is answered about a tile."""
-    ((mine, by_anchor), here), ((theirs, by_candidate), there) = mine, theirs
-    points = made_of(pair, Parts(mine, theirs, parts_of(pair).shared))
-    return sweep.ask(points, _pairs(here, there), by_anchor, by_candidate)
-
-
-def _strip(sweep: Sweep, ask: Callable, theirs, said, carry, mine):
-    """Some anchors and all candidates, tile after tile."""
-
-    def tile(carry, xs):
-        said, summed = carry
-        theirs, told = xs
-        more = ask(mine, theirs)
-        carry = sweep.together(said, more[0]), jax.tree.map(jnp.add, summed, more[2])
-        return carry, sweep.together(told, more[1])
-
-    told, summed = carry
-    carry = sweep.start(said), summed
-    (by_anchor, summed), told = _loop(tile, carry, (theirs, told))
-    return (told, summed), by_anchor
-
-
-def _pairs(here, there):
-    """Which pairs of a tile count; None where all do."""
-    if here is None and there is None:
+def _outer(rows, columns):
+    """Which pairs of a tile are valid; None where all are."""
+    if rows is None and columns is None:
         return None
-    here = True if here is None else here[:, None]
-    return here & (True if there is None else there[None])
+    rows = True if rows is None else rows[:, None]
+    return rows & (True if columns is None else columns[None])
 
 
 def ringed(sweep: Sweep, tiling: Tiling, pair, by_anchor=(), by_candidate=()):
-    """The same where every device has some of the candidates, which go round."""
+    """The same where every device has some of the candidates, passed round a ring."""
     parts, size = parts_of(pair), lax.axis_size(tiling.ring)
 
-    def ask(theirs, by_candidate):
-        here = made_of(pair, parts._replace(theirs=theirs))
-        return swept(sweep, tiling, here, by_anchor, by_candidate)
+    def visit(candidates, by_candidate):
+        points = points_of(pair, parts._replace(candidates=candidates))
+        return swept(sweep, tiling, points, by_anchor, by_candidate)
 
     def step(carry, _):
-        (said, summed), (theirs, by_candidate, told) = carry
-        more = ask(theirs, by_candidate)
-        told = sweep.together(told, more[1])
-        here = sweep.together(said, more[0]), jax.tree.map(jnp.add, summed, more[2])
-        return (here, _passed_on((theirs, by_candidate, told), tiling.ring)), None
+        (anchor_out, shared), (candidates, by_candidate, candidate_out) = carry
+        more = visit(candidates, by_candidate)
+        candidate_out = sweep.accumulate(candidate_out, more[1])
+        shared = jax.tree.map(jnp.add, shared, more[2])
+        visitors = _passed_on((candidates, by_candidate, candidate_out), tiling.ring)
+        return ((sweep.accumulate(anchor_out, more[0]), shared), visitors), None
 
-    said, told, summed = jax.eval_shape(ask, parts.theirs, by_candidate)
-    here = sweep.start(said), jax.tree.map(zeros, summed)
-    start = here, (parts.theirs, by_candidate, sweep.start(told))
-    ((said, summed), (_, _, told)), _ = lax.scan(step, start, length=size)
-    return said, told, summed
+    shapes = jax.eval_shape(visit, parts.candidates, by_candidate)
+    local = sweep.start(shapes[0]), jax.tree.map(zeros, shapes[2])
+    visitors = parts.candidates, by_candidate, sweep.start(shapes[1])
+    carry, _ = lax.scan(step, (local, visitors), length=size)
+    (anchor_out, shared), (_, _, candidate_out) = carry
+    return anchor_out, candidate_out, shared
 
 
 def _passed_on(tree, axis):

@@ -1,1 +1,15 @@
 """How do p and q meet?"""
+
+from icon._loss.routes import ROUTES
+from icon._loss.verbs import (
+    both_ways,
+    cross_entropy,
+    dense,
+    divergence,
+    hellinger,
+    jsd,
+    kl,
+    per_anchor,
+    terms,
+    tv,
+)

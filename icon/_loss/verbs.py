@@ -1,8 +1,7 @@
-"""How p and q meet: the only loss."""
+"""How do p and q meet? The only loss, and the divergences beside it."""
 
 import functools as ft
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -10,248 +9,29 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from icon._base import checks as check
-from icon._base.config import exactly
-from icon._base.numerics import common, sqrt, widened
-from icon._engines.devices import own_copy, spread
+from icon._base.config import is_deterministic
+from icon._base.numerics import sqrt
+from icon._engines.placement import over_mesh, unplaced
 from icon._engines.report import (
     ATTRACTION,
     CROSS_ENTROPY,
     KL,
     REPULSION,
-    Bounded,
-    Linear,
-    Numbers,
-    apart,
-    has_neighbor,
-    meet,
-    over_anchors,
-    over_devices,
-    over_pairs,
-    read,
-    relative,
-    shares,
+    Report,
+    report,
 )
-from icon._engines.reproducible import counted_once, in_order
-from icon._engines.strips import OneSweep, answered, each, streamed, strip
-from icon._engines.tiles import Meeting, at_once, meeting
-from icon._engines.walk import Tiling
-from icon._neighborhoods.points import EVERYBODY
+from icon._engines.strips import Linear, OverSupport, each
+from icon._loss.routes import Loss, block_of, checked, summed
+from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, as_neighborhood
+from icon._neighborhoods.rows import finite
 
 
 LOG_2 = float(np.log(2))
-BUDGET = 2**20  # scores that the dense path may hold at once; strips beyond
-
-
-class Neighborhood(Protocol):
-    """A distribution over the neighbours of every anchor, as the questions it answers.
-
-    `at` indexes the candidates: everybody (a slice), listed ids [s], or points of a
-    latent space [s, d]. What only ever stands on the right of kl(p, q) needs no
-    `support`. A neighbourhood may also answer for all anchors at once; whatever nobody
-    offers is asked of each anchor. As q, by the names `log_masses()` and
-    `joint_log_mass()`. As p, `expected(q, weight)`: Σ_i w_i E_{j~p_i} s^q_ij, or None;
-    `mean_expected(q)` and `joint_expected(q)`, the same where every anchor counts alike
-    or by its own mass; `own_numbers()`: what it says of itself, A and N. A p that does
-    not learn may be `prepared()` once, for a q that is asked of it again and again.
-
-    Example:
-        >>> import icon, jax.numpy as jnp
-        >>> at, weight = icon.same(jnp.array([0, 0, 1])).support(0)
-        >>> weight.tolist()
-        [0.0, 1.0, 0.0]
-    """
-
-    @property
-    def shape(self) -> tuple[int, int | None]:
-        """How many anchors and candidates; None in a continuum."""
-        ...
-
-    def support(self, i) -> tuple[Any, Float[Array, " s"]]:
-        """Who the neighbours of i are, and what each counts."""
-        ...
-
-    def score(self, i, at) -> Float[Array, " s"]:
-        """Their unnormalised log-probabilities; -inf for a candidate not listed."""
-        ...
-
-    def log_mass(self, i) -> Float[Array, ""]:
-        """The logarithm of what the scores of i sum to."""
-        ...
-
-
-def _ask(who, name: str, *args):
-    """What somebody answers for all anchors at once, or None."""
-    return getattr(who, name, lambda *_: None)(*args)
-
-
-def _offered(p, q, weight, joint: bool) -> dict[str, Any]:
-    """What p and q answer for all anchors at once, asked by name."""
-    bulk = dict(zip("AN", _ask(p, "own_numbers") or (None, None), strict=True))
-    bulk["M"] = _ask(q, "joint_log_mass" if joint else "log_masses")
-    if joint or weight is None:
-        bulk["B"] = _ask(p, "joint_expected" if joint else "mean_expected", q)
-    if bulk.get("B") is None and hasattr(p, "expected"):
-        N = jax.vmap(p.log_mass)(jnp.arange(p.shape[0]))
-        weight = jnp.exp(N) if joint else relative(weight, N)
-        bulk["B"] = p.expected(q, shares(weight, has_neighbor(N)))
-    return {name: answer for name, answer in bulk.items() if answer is not None}
-
-
-# ------------------------------------------------------- the verbs
-
-
-class How(NamedTuple):
-    """How a loss is summed: over pairs or anchors, in strips, over which devices."""
-
-    joint: bool = False
-    block: int | None = None
-    axis: str | tuple[str, ...] | None = None
-    ring: bool = False
-    exact: bool = False
-    tiles: tuple[int, int] | None = None
-
-
-def _plan(p, q, block):
-    """How many anchors at once: None is all of them."""
-    n, m = p.shape[0], max(x or 1 for x in (p.shape[1], q.shape[1]))
-    return strip(m) if block is None and n * m > BUDGET else block
-
-
-def _mirrored(p, q) -> bool:
-    """Whether both are one set in which i scores j as j scores i."""
-    return getattr(p, "symmetric", False) and getattr(q, "symmetric", False)
-
-
-def _met(p, q, how: How, both=False) -> Any:
-    """The numbers of all pairs of points, where that is the fastest way; or None."""
-    pair, mirrored = (apart(p), apart(q)), _mirrored(p, q)
-    forced = how.ring or how.tiles
-    fast = both or forced or (how.block and (how.joint or mirrored))
-    if None in pair or not fast:
-        return None
-    if how.block is None and not forced:
-        return at_once(*pair)
-    rows, columns = how.tiles or (how.block or p.shape[0], p.shape[1])
-    tiling = Tiling(rows, columns, how.axis if how.ring else None)
-    return meeting(Meeting(tiling, both, mirrored and not both), *pair)
-
-
-def _finished(coefficients, numbers, weight, how: How):
-    finish = over_pairs if how.joint else over_anchors
-    return finish(coefficients, numbers, weight, how.axis)
-
-
-@ft.partial(jax.jit, static_argnames=("coefficients", "how"))
-def _linear(p, q, weight, *, coefficients, how):
-    p, q = widened((p, q))
-    how = how._replace(block=_plan(p, q, how.block))
-    met = _met(p, q, how)
-    bulk = met[0]._asdict() if met else _offered(p, q, weight, how.joint)
-    if how.block and not how.joint and not {"B", "M"} & bulk.keys():
-        return _summed(Linear(coefficients), p, q, weight, how)
-    counts = Numbers(*(c or k == "N" for k, c in coefficients._asdict().items()))
-    rest = [k for k, c in counts._asdict().items() if c and k not in bulk]
-
-    def one(i):
-        numbers = meet(p, q, i)._asdict()
-        return {k: numbers[k] for k in rest}
-
-    said = each(one, p.shape[0], how.block) if rest else {}
-    said = dict.fromkeys("ABNM", jnp.zeros(())) | said | bulk
-    return _finished(coefficients, Numbers(**said), weight, how)
-
-
-@ft.partial(jax.jit, static_argnames=("coefficients", "how"))
-def _exact(p, q, weight, *, coefficients, how):
-    """The same bits on any number of devices, each of which knows all numbers."""
-    p, q = map(apart, widened((p, q)))
-    numbers, weight = in_order(p, q, own_copy(weight, how.axis), how.axis)
-    value = _finished(coefficients, numbers, weight, how._replace(axis=None))
-    return counted_once(how.axis, value)
-
-
-def _summed(divergence, p, q, weight, how: How):
-    """The mean over the anchors that have a neighbour, on all devices."""
-    weight = jnp.ones(p.shape[0]) if weight is None else weight
-    weight, plan = own_copy(weight, how.axis), OneSweep(divergence, how.block)
-    ask = ft.partial(streamed, plan) if how.block else plan.value
-    total, count = over_devices(jnp.stack(common(*ask((p, q), weight))), how.axis)
-    return total / jnp.where(count > 0, count, 1)
-
-
-@ft.partial(jax.jit, static_argnames=("over", "how"))
-def _bounded(p, q, weight, *, over, how):
-    p, q = widened((p, q))
-    how = how._replace(block=_plan(p, q, how.block))
-    return _summed(Bounded(over), p, q, weight, how)
-
-
-@ft.partial(jax.jit, static_argnames=("coefficients", "how"))
-def _both_ways(p, q, weight, *, coefficients, how):
-    """The mean of what anchors and candidates say, all of it from the same scores."""
-    p, q = widened((p, q))
-    how = how._replace(block=_plan(p, q, how.block))
-    there, back = _met(p, q, how, both=True)
-    finish = lambda numbers: _finished(coefficients, numbers, weight, how)
-    return (finish(there) + finish(back)) / 2
-
-
-def _checked(p, q, weight, how: How) -> Any:
-    """p, q and the weights, fit for one another, and how they are summed."""
-    check.answers("p", p, "shape", "support", "score", "log_mass")
-    check.answers("q", q, "shape", "score", "log_mass")
-    got = f"shapes {p.shape} and {q.shape}"
-    check.require(p.shape == q.shape, "q", got, "the anchors and candidates of p")
-    check.require(
-        not (how.joint and weight is not None),
-        "weight",
-        "a weight with joint=True",
-        "None: joint takes the weights from p's masses",
-    )
-    if how.block is not None:
-        check.count("block", how.block, 1)
-    if weight is not None:
-        weight = check.weights("weight", weight, jnp.zeros(()), p.shape[0])
-    axis = _noted("axis_name", q, p) if how.axis is None else how.axis
-    asked = dict(ring=bool(_noted("ring", q, p)), tiles=_noted("tiles", q, p))
-    how = how._replace(axis=axis, exact=exactly(), **asked)
-    for name, x in (("p", p), ("q", q)):
-        whole = _noted("tiles", x) is None or apart(x) is not None
-        check.require(whole, name, "a limit or a mix of tiles", "tiled(points)")
-    share = (p, q, weight) if axis is None else spread(p, q, weight, how)
-    return (*share, how)
-
-
-def _noted(name: str, *neighborhoods):
-    """What one of them says of itself, or what it is made of; None if nobody does."""
-    for q in neighborhoods:
-        while q is not None:
-            if hasattr(q, name):
-                return getattr(q, name)
-            q = getattr(q, "base", None)
-    return None
-
-
-_IN_ORDER = "points without weights, where bits are not to depend on devices"
-
-
-def _meeting(coefficients, p, q, weight, how: How):
-    p, q, share, how = _checked(p, q, weight, how)
-    if how.exact:
-        for name, x in (("p", p), ("q", q)):
-            check.require(_plain(x), name, "another kind", _IN_ORDER)
-        exact = ft.partial(_exact, coefficients=coefficients, how=how)
-        return answered(exact, p, q, share)
-    if hasattr(q, "along") and hasattr(p, "prepared"):
-        p = p.prepared()
-    return answered(
-        ft.partial(_linear, coefficients=coefficients, how=how), p, q, share
-    )
 
 
 def kl(
-    p,
-    q,
+    p: Neighborhood,
+    q: Neighborhood,
     *,
     weight=None,
     joint: bool = False,
@@ -293,12 +73,12 @@ def kl(
     Source: Alshammari et al., I-Con: a unifying framework for representation learning,
     2025.
     """
-    return _meeting(KL, p, q, weight, How(joint, block, axis_name))
+    return summed(Loss(Linear(KL), joint), p, q, weight, block, axis_name)
 
 
 def cross_entropy(
-    p,
-    q,
+    p: Neighborhood,
+    q: Neighborhood,
     *,
     weight=None,
     joint: bool = False,
@@ -328,48 +108,71 @@ def cross_entropy(
 
     Source: Alshammari et al., I-Con, 2025.
     """
-    return _meeting(CROSS_ENTROPY, p, q, weight, How(joint, block, axis_name))
+    return summed(Loss(Linear(CROSS_ENTROPY), joint), p, q, weight, block, axis_name)
+
+
+# ------------------------------------------------------- over the support of p
+
+
+def divergence(f: Callable, outer: Callable | None = None) -> Callable:
+    r"""A verb from f(p_ij, log q_ij): a divergence of your own over p's support.
+
+    $$D(p_i, q_i) = g\Big(\sum_{j \in \mathrm{supp}\,p_i}
+      f(p_{ij}, \log q_{ij})\Big)$$
+
+    Any kind of p and q, weights, strips and devices, as in kl; q is asked on the
+    support of p only. `tv`, `jsd` and `hellinger` are three of them.
+
+    Args:
+        f: (p [s], log q [s]) -> [s], entry by entry, summed over the candidates that
+            have p_ij > 0. Define it at module level: a new function is compiled anew.
+        outer: g, of the sum of each anchor, such as Rényi's logarithm; None: the sum.
+
+    Returns:
+        a verb (p, q, *, weight=None, block=None, axis_name=None) -> a number.
+
+    Raises:
+        InvalidInput: something that cannot be called; the verb raises as kl does.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> def chi_square(p, log_q):  # Σ p² / q - 1
+        ...     return p**2 * jnp.exp(-log_q) - p
+        >>> z = jnp.array([[0.0], [1.0], [3.0]])
+        >>> p, q = icon.gaussian(z), icon.gaussian(z, scale=2.0)
+        >>> loss = icon.divergence(chi_square)(p, q)
+        >>> bool(loss > icon.kl(p, q))
+        True
+
+    Source: Ali & Silvey, 1966; Csiszár, 1967 (f-divergences).
+    """
+    check.require(callable(f), "f", repr(f), "a function (p, log_q)")
+    known = outer is None or callable(outer)
+    check.require(known, "outer", repr(outer), "a function of a number, or None")
+
+    def verb(
+        p: Neighborhood,
+        q: Neighborhood,
+        *,
+        weight=None,
+        block: int | None = None,
+        axis_name: str | tuple[str, ...] | None = None,
+    ):
+        loss = Loss(OverSupport(f, outer))
+        return summed(loss, p, q, weight, block, axis_name)
+
+    return verb
 
 
 def _tv(p, log_q):
-    return jnp.sum(jnp.maximum(p - jnp.exp(log_q), 0))
-
-
-def _jsd(p, log_q):
-    met = p > 0
-    log_p = jnp.log(jnp.where(met, p, 1))
-    log_q = jnp.where(met, log_q, -jnp.inf)
-    q = jnp.exp(log_q)
-    log_sum = jnp.log(jnp.where(met, p + q, 1))
-    of_p = jnp.where(met, p * (log_p - log_sum), 0)
-    there = met & (log_q > -jnp.inf)
-    of_q = jnp.where(there, q * (jnp.where(there, log_q, 0) - log_sum), 0)
-    return (jnp.sum(of_p) + jnp.sum(of_q)) / 2 + LOG_2  # q outside of p counts log 2
-
-
-def _hellinger(p, log_q):
-    return 1 - jnp.sum(sqrt(p) * jnp.exp(log_q / 2))
-
-
-def _over_support(over, p, q, weight, how: How):
-    alone = "False: this divergence is between distributions of anchors"
-    check.require(not how.joint, "joint", how.joint, alone)
-    p, q, share, how = _checked(p, q, weight, how)
-    got, alone = "candidates that go round", "sharded(q, axis_name), without a ring"
-    check.require(not how.ring, "q", got, alone)
-    check.require(how.tiles is None, "q", "tiles", "points as they are")
-    check.require(
-        not how.exact, "deterministic", "this divergence", "kl, cross_entropy"
-    )
-    return answered(ft.partial(_bounded, over=over, how=how), p, q, share)
+    return jnp.maximum(p - jnp.exp(log_q), 0)
 
 
 def tv(
-    p,
-    q,
+    p: Neighborhood,
+    q: Neighborhood,
     *,
     weight=None,
-    joint: bool = False,
     block: int | None = None,
     axis_name: str | tuple[str, ...] | None = None,
 ):
@@ -384,12 +187,11 @@ def tv(
         p: the neighbours that supervise.
         q: the neighbours that are scored, on p's support only.
         weight: as in kl.
-        joint: refused; it is defined between the distributions of anchors.
         block: as in kl.
         axis_name: as in kl.
 
     Raises:
-        InvalidInput: as kl, and joint=True.
+        InvalidInput: as kl; a p that is smoothed by samples.
 
     Example:
         >>> import icon
@@ -398,15 +200,22 @@ def tv(
 
     Source: Alshammari et al., Beyond I-Con, 2025.
     """
-    return _over_support(_tv, p, q, weight, How(joint, block, axis_name))
+    return summed(Loss(OverSupport(_tv)), p, q, weight, block, axis_name)
+
+
+def _jsd(p, log_q):
+    """Both halves; what q has outside of the support adds log 2 / 2 of its mass."""
+    q, reached = jnp.exp(log_q), log_q > -jnp.inf
+    log_sum = jnp.log(p + q)
+    of_q = jnp.where(reached, q * (jnp.where(reached, log_q, 0) - log_sum), 0)
+    return (p * (jnp.log(p) - log_sum) + of_q) / 2 + p * LOG_2
 
 
 def jsd(
-    p,
-    q,
+    p: Neighborhood,
+    q: Neighborhood,
     *,
     weight=None,
-    joint: bool = False,
     block: int | None = None,
     axis_name: str | tuple[str, ...] | None = None,
 ):
@@ -419,12 +228,11 @@ def jsd(
         p: the neighbours that supervise.
         q: the neighbours that are scored, on p's support only.
         weight: as in kl.
-        joint: refused; it is defined between the distributions of anchors.
         block: as in kl.
         axis_name: as in kl.
 
     Raises:
-        InvalidInput: as kl, and joint=True.
+        InvalidInput: as kl; a p that is smoothed by samples.
 
     Example:
         >>> import icon
@@ -433,15 +241,18 @@ def jsd(
 
     Source: Alshammari et al., Beyond I-Con, 2025.
     """
-    return _over_support(_jsd, p, q, weight, How(joint, block, axis_name))
+    return summed(Loss(OverSupport(_jsd)), p, q, weight, block, axis_name)
+
+
+def _hellinger(p, log_q):
+    return p - sqrt(p) * jnp.exp(log_q / 2)
 
 
 def hellinger(
-    p,
-    q,
+    p: Neighborhood,
+    q: Neighborhood,
     *,
     weight=None,
-    joint: bool = False,
     block: int | None = None,
     axis_name: str | tuple[str, ...] | None = None,
 ):
@@ -453,12 +264,11 @@ def hellinger(
         p: the neighbours that supervise.
         q: the neighbours that are scored, on p's support only.
         weight: as in kl.
-        joint: refused; it is defined between the distributions of anchors.
         block: as in kl.
         axis_name: as in kl.
 
     Raises:
-        InvalidInput: as kl, and joint=True.
+        InvalidInput: as kl; a p that is smoothed by samples.
 
     Example:
         >>> import icon
@@ -468,7 +278,13 @@ def hellinger(
 
     Source: Alshammari et al., Beyond I-Con, 2025.
     """
-    return _over_support(_hellinger, p, q, weight, How(joint, block, axis_name))
+    return summed(Loss(OverSupport(_hellinger)), p, q, weight, block, axis_name)
+
+
+# ------------------------------------------------------- both directions
+
+
+LINEAR = {kl: KL, cross_entropy: CROSS_ENTROPY}
 
 
 def both_ways(loss: Callable) -> Callable:
@@ -493,43 +309,44 @@ def both_ways(loss: Callable) -> Callable:
     """
 
     @ft.wraps(loss)
-    def both(p, q, **options):
-        for name, x in (("p", p), ("q", q)):
-            check.answers(name, x, "T")
-        if loss in LINEAR and _plain(p) and _plain(q) and _reach(p, q, options):
-            return _plain_ways(LINEAR[loss], p, q, **options)
-        return (loss(p, q, **options) + loss(p.T, q.T, **options)) / 2
+    def both(p: Neighborhood, q: Neighborhood, **options):
+        p, q = as_neighborhood("p", p), as_neighborhood("q", q)
+        if loss in LINEAR and _share_scores(p, q, options.get("axis_name")):
+            return _both_at_once(LINEAR[loss], p, q, **options)
+        back = loss(_transposed("p", p), _transposed("q", q), **options)
+        return (loss(p, q, **options) + back) / 2
 
     both.__name__ = f"both_ways({getattr(loss, '__name__', 'loss')})"
     return both
 
 
-LINEAR = {kl: KL, cross_entropy: CROSS_ENTROPY}
+def _transposed(argument: str, q):
+    try:
+        return q.T
+    except check.InvalidInput as error:
+        raise check.InvalidInput(argument, error.got, error.expected) from None
 
 
-def _plain(q) -> bool:
-    """Whether a candidate scores an anchor as the anchor scores it."""
-    return getattr(q, "plain", False) and apart(q) is not None
+def _share_scores(p, q, axis_name) -> bool:
+    """Whether candidates score anchors as anchors score them, all in one place."""
+    p, q, placement = unplaced(p, q, axis_name=axis_name)
+    points = p.as_points(), q.as_points()
+    if None in points or not all(x.is_bare for x in points):
+        return False
+    whole = placement.axis is None or placement.ring
+    return whole and not is_deterministic()
 
 
-def _reach(p, q, options) -> bool:
-    """Whether all anchors of a candidate are here, or will come round."""
-    spread_out = options.get("axis_name") or _noted("axis_name", q, p)
-    return not exactly() and (not spread_out or bool(_noted("ring", q, p)))
-
-
-def _plain_ways(coefficients, p, q, *, weight=None, **options):
-    p, q, share, how = _checked(p, q, weight, _how(**options))
+def _both_at_once(
+    coefficients, p, q, *, weight=None, joint=False, block=None, axis_name=None
+):
+    """Both directions from the same scores."""
     n, m = p.shape
-    alike = weight is None or n == m
     got = f"one per anchor, of which there are {n} one way and {m} the other"
-    check.require(alike, "weight", got, "as many anchors as candidates")
-    answer = ft.partial(_both_ways, coefficients=coefficients, how=how)
-    return answered(answer, p, q, share)
-
-
-def _how(joint=False, block=None, axis_name=None) -> How:
-    return How(joint, block, axis_name)
+    fits = weight is None or n == m
+    check.require(fits, "weight", got, "as many anchors as candidates")
+    loss = Loss(Linear(coefficients), joint, both=True)
+    return summed(loss, p, q, weight, block, axis_name)
 
 
 # ------------------------------------------------------- to look at
@@ -537,10 +354,10 @@ def _how(joint=False, block=None, axis_name=None) -> How:
 
 @ft.partial(jax.jit, static_argnames=("block",))
 def _per_anchor(p, q, block):
-    return each(ft.partial(meet, p, q), p.shape[0], block)
+    return each(ft.partial(report, p, q), p.shape[0], block)
 
 
-def per_anchor(p, q) -> Numbers:
+def per_anchor(p: Neighborhood, q: Neighborhood) -> Report:
     """What each anchor reports: the four vectors that every loss is read from.
 
     $$A_i = E_{p_i} s^p, \\quad B_i = E_{p_i} s^q, \\quad N_i = \\log\\textstyle\\sum_j
@@ -559,15 +376,16 @@ def per_anchor(p, q) -> Numbers:
         >>> N.tolist()  # the last anchor is alone
         [0.0, 0.0, -inf]
     """
-    p, q, _, how = _checked(p, q, None, How())
-    got, whole = "candidates that go round", "sharded(q, axis_name), without a ring"
-    check.require(not how.ring, "q", got, whole)
-    return answered(ft.partial(_per_anchor, block=_plan(p, q, None)), p, q)
+    p, q, _, placement = checked(Loss(Linear(KL)), p, q)
+    whole = "sharded(q, axis_name), without a ring"
+    check.require(not placement.ring, "q", "candidates that go round", whole)
+    answer = ft.partial(_per_anchor, block=block_of(p, q, None))
+    return over_mesh(answer, p, q)(p, q)
 
 
 def terms(
-    p,
-    q,
+    p: Neighborhood,
+    q: Neighborhood,
     *,
     weight=None,
     joint: bool = False,
@@ -599,21 +417,20 @@ def terms(
         >>> bool(jnp.isclose(attraction + repulsion, both))
         True
     """
-    how = How(joint, block, axis_name)
-    one = ft.partial(_meeting, p=p, q=q, weight=weight, how=how)
+    one = lambda c: summed(Loss(Linear(c), joint), p, q, weight, block, axis_name)
     return one(ATTRACTION), one(REPULSION)
 
 
 @jax.jit
 def _dense(p):
     def row(i):
-        score, mass = read(p, i, EVERYBODY)
-        return jnp.exp(score - jnp.where(mass > -jnp.inf, mass, 0))
+        score, log_mass = p.read(i, EVERYBODY)
+        return jnp.exp(score - finite(log_mass))
 
     return jax.vmap(row)(jnp.arange(p.shape[0]))
 
 
-def dense(p) -> Float[Array, "n m"]:
+def dense(p: Neighborhood) -> Float[Array, "n m"]:
     """The probabilities themselves, to look at: [n, m], rows that sum to one.
 
     $$p_{ij} = e^{s_{ij}} / \\textstyle\\sum_k e^{s_{ik}}$$
@@ -629,6 +446,8 @@ def dense(p) -> Float[Array, "n m"]:
         >>> icon.dense(icon.same([0, 0, 1])).tolist()
         [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]
     """
-    check.answers("p", p, "shape", "score", "log_mass")
+    p, _, placement = unplaced(p, p)
     check.require(p.shape[1] is not None, "p", "a continuum", "candidates to list")
-    return answered(_dense, p)
+    spread = "a neighbourhood that is spread over devices"
+    check.require(placement.axis is None, "p", spread, "it in one place")
+    return over_mesh(_dense, p)(p)

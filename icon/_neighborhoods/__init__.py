@@ -1,1 +1,32 @@
 """Who is a neighbour?"""
+
+from icon._neighborhoods.affinity import entropic, fuzzy, uniform
+from icon._neighborhoods.clusters import clusters
+from icon._neighborhoods.compose import (
+    among,
+    bernoulli,
+    grouped,
+    margin,
+    mix,
+    odds,
+    reweigh,
+    sampled,
+    smooth,
+    tabulated,
+)
+from icon._neighborhoods.continuum import density, normal
+from icon._neighborhoods.graph import Graph, from_sparse, graph, to_sparse
+from icon._neighborhoods.kernels import umap
+from icon._neighborhoods.limits import hard, sharp, wide
+from icon._neighborhoods.points import (
+    Points,
+    cosine,
+    dot,
+    gaussian,
+    laplace,
+    points,
+    same,
+    scores,
+    student_t,
+)
+from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, as_neighborhood

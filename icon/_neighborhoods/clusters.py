@@ -1,4 +1,4 @@
-"""Neighbours that share a cluster."""
+"""Which neighbours share a cluster?"""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ from jaxtyping import Float
 
 from icon._base import checks as check
 from icon._base.numerics import common, safe_log, widen
-from icon._neighborhoods.points import EVERYBODY, pytree
+from icon._base.pytrees import pytree
+from icon._neighborhoods.protocol import EVERYBODY, Neighborhood
 
 
 @pytree
-class Clusters:
-    """Rank C: the mass is known without visiting anybody."""
+class Clusters(Neighborhood):
+    """Rank C: the log-mass is 0 without a sum over candidates."""
 
     anchors: Any  # [n, C], rows on the simplex
     candidates: Any  # [m, C]; None: the anchors
@@ -33,35 +34,30 @@ class Clusters:
         check.require(not lost, "q.T", "numbers per candidate", "none to lose")
         return Clusters(self._candidates, self.anchors, None)
 
-    def moved(self, bring, first) -> "Clusters":
-        """Its share of a whole: the candidates of all clusters are brought here."""
-        del first  # nobody is left out
-        return Clusters(self.anchors, bring(self._candidates), bring(self.weight))
+    def gathered(self, gather, first) -> "Clusters":
+        return Clusters(self.anchors, gather(self._candidates), gather(self.weight))
 
     def _weight(self, at, like):
         m = self.shape[1]
         return (jnp.ones(m, like.dtype) if self.weight is None else self.weight)[at]
 
     def _shares(self, i):
-        """What i has of each cluster, per candidate in it; nothing of an empty one."""
-        mine, others = common(widen(self.anchors[i]), widen(self._candidates))
-        size = self._weight(EVERYBODY, others) @ others
-        # 0 / 0 has a nan gradient even where nobody looks, and so has 1 / size²
+        """φ_ic / (Σ_k ψ_kc w_k) of each cluster c; 0 of an empty one."""
+        phi, psi = common(widen(self.anchors[i]), widen(self._candidates))
+        size = self._weight(EVERYBODY, psi) @ psi
+        # 0 / 0 has a nan gradient also in an unselected branch, and so has 1 / size²
         empty = size < float(jnp.finfo(size.dtype).tiny) ** 0.5
-        return jnp.where(empty, 0, mine / jnp.where(empty, 1, size))
+        return jnp.where(empty, 0, phi / jnp.where(empty, 1, size))
 
     def support(self, i):
         return EVERYBODY, jnp.exp(self.score(i, EVERYBODY))
 
     def score(self, i, at):
-        others, share = common(widen(self._candidates[at]), self._shares(i))
-        return safe_log(self._weight(at, share) * (others @ share))
+        psi, share = common(widen(self._candidates[at]), self._shares(i))
+        return safe_log(self._weight(at, share) * (psi @ share))
 
     def log_mass(self, i):
         return jnp.zeros((), self._shares(i).dtype)
-
-    def read(self, i, at):
-        return self.score(i, at), self.log_mass(i)
 
 
 def clusters(
@@ -70,7 +66,7 @@ def clusters(
     *,
     candidate_weight: Float[ArrayLike, " m"] | None = None,
 ) -> Clusters:
-    """Neighbours that share a cluster: pick a cluster of i, then somebody in it.
+    """Neighbours that share a cluster: pick a cluster of i, then a member of it.
 
     $$q_{ij} = \\sum_c \\varphi_{ic}\\,\\psi_{jc} w_j \\big/
       \\textstyle\\sum_k \\psi_{kc} w_k$$

@@ -1,6 +1,8 @@
-"""Neighbours made of other neighbours."""
+"""Which neighbourhoods are made of others?"""
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -8,82 +10,86 @@ import jax.numpy as jnp
 
 from icon._base import checks as check
 from icon._base.numerics import log_mixture, log_odds, lse, safe_log
-from icon._neighborhoods.points import EVERYBODY, FINITE, drawn, is_me, pytree, static
-
-
-def _within(q) -> bool:
-    """Whether the anchors are the candidates, and nobody their own neighbour."""
-    return getattr(q, "within", False)
-
-
-def _is_me(q, i, at):
-    """Which of the candidates i itself is."""
-    return q.is_me(i, at) if hasattr(q, "is_me") else is_me(i, q.shape[1], at)
-
-
-def _moved(q, bring, first):
-    return check.answers("q", q, "moved").moved(bring, first)
-
-
-def _listed(q, i):
-    """Whom an anchor meets at all: everybody, unless q lists them."""
-    return q.listed(i) if hasattr(q, "listed") else EVERYBODY
+from icon._base.pytrees import pytree, static
+from icon._neighborhoods.protocol import (
+    EVERYBODY,
+    Neighborhood,
+    as_neighborhood,
+    as_part,
+)
+from icon._neighborhoods.rows import finite
 
 
 def _log_prob(q, i, at):
-    """log q_ij; -inf for a lonely anchor."""
-    mass = q.log_mass(i)
-    return q.score(i, at) - jnp.where(mass > -jnp.inf, mass, 0)
+    """log q_ij; -inf for an anchor without a neighbour."""
+    return q.score(i, at) - finite(q.log_mass(i))
 
 
-def _known(q, name="q"):
-    return check.answers(name, q, "shape", "score", "log_mass")
+def _drawn(key, i, count: int, q):
+    """Ids of candidates, uniform, with replacement; not i in one set."""
+    i = jnp.asarray(i, jnp.int32)
+    others = q.shape[1] - q.excludes_self
+    key = jax.random.fold_in(key, i)
+    ids = jax.random.randint(key, (count,), 0, others, jnp.int32)
+    return jnp.where(ids >= i, ids + 1, ids) if q.excludes_self else ids
 
 
-# ------------------------------------------------------- mostly q, sometimes anybody
-
-
-@pytree
-class Smoothed:
-    """Mostly `base`, and with probability alpha anybody whom it allows."""
+class Around(Neighborhood):
+    """A neighbourhood around a base, over the same anchors and candidates."""
 
     base: Any
-    alpha: Any
 
     @property
     def shape(self):
         return self.base.shape
 
     @property
-    def within(self):
-        return _within(self.base)
+    def excludes_self(self):
+        return self.base.excludes_self
+
+    def is_self(self, i, at):
+        return self.base.is_self(i, at)
+
+    def listed(self, i):
+        return self.base.listed(i)
+
+
+# ------------------------------------------------------- a mixture with the uniform
+
+
+@pytree
+class Smoothed(Around):
+    """`base`, mixed with the uniform distribution over the candidates it allows."""
+
+    base: Any
+    alpha: Any
 
     @property
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
 
-    def moved(self, bring, first):
-        return dataclasses.replace(self, base=_moved(self.base, bring, first))
+    def gathered(self, gather, first):
+        return dataclasses.replace(self, base=self.base.gathered(gather, first))
 
-    def is_me(self, i, at):
-        return _is_me(self.base, i, at)
+    def listed(self, i):
+        return EVERYBODY
 
     def support(self, i):
-        # not exp(score), whose slope in alpha is lost where alpha = 0 leaves nobody
-        known = jnp.exp(_log_prob(self.base, i, EVERYBODY))
-        alpha = self.alpha.astype(known.dtype)
-        mixed = (1 - alpha) * known + alpha / (self.shape[1] - self.within)
-        return EVERYBODY, jnp.where(self._nobody(i, EVERYBODY), 0, mixed)
+        # not exp(score), whose gradient in alpha is lost where alpha = 0 leaves a 0
+        base = jnp.exp(_log_prob(self.base, i, EVERYBODY))
+        alpha = self.alpha.astype(base.dtype)
+        mixed = (1 - alpha) * base + alpha / (self.shape[1] - self.excludes_self)
+        return EVERYBODY, jnp.where(self._excluded(i, EVERYBODY), 0, mixed)
 
     def score(self, i, at):
-        known = _log_prob(self.base, i, at)
-        anybody = -jnp.log(jnp.asarray(self.shape[1] - self.within, known.dtype))
-        mixed = log_mixture(known, anybody, self.alpha.astype(known.dtype))
-        return jnp.where(self._nobody(i, at), -jnp.inf, mixed)
+        base = _log_prob(self.base, i, at)
+        uniform = -jnp.log(jnp.asarray(self.shape[1] - self.excludes_self, base.dtype))
+        mixed = log_mixture(base, uniform, self.alpha.astype(base.dtype))
+        return jnp.where(self._excluded(i, at), -jnp.inf, mixed)
 
-    def _nobody(self, i, at):
-        me = _is_me(self.base, i, at) if self.within else False
-        return me | (self.base.log_mass(i) == -jnp.inf)
+    def _excluded(self, i, at):
+        itself = self.is_self(i, at) if self.excludes_self else False
+        return itself | (self.base.log_mass(i) == -jnp.inf)
 
     def log_mass(self, i):
         mass = self.base.log_mass(i)
@@ -91,39 +97,35 @@ class Smoothed:
 
 
 @pytree
-class Sampled:
-    """A smoothed p that meets its listed neighbours and a few of everybody else."""
+class SampledSmoothed(Around):
+    """A smoothed sparse p: its neighbours, and a few of all candidates at random."""
 
-    whole: Smoothed
+    base: Smoothed
     key: Any
     samples: int = static()
+    repeats = True
 
-    @property
-    def shape(self):
-        return self.whole.shape
-
-    @property
-    def within(self):
-        return self.whole.within
+    def listed(self, i):
+        return EVERYBODY
 
     def support(self, i):
-        at, weight = self.whole.base.support(i)
-        others = drawn(self.key, i, self.samples, self.shape[1], self.within)
-        alpha = self.whole.alpha.astype(weight.dtype)
-        alike = jnp.full(self.samples, 1 / self.samples, weight.dtype)
-        there = (self.log_mass(i) > -jnp.inf).astype(weight.dtype)
-        weight = jnp.concatenate([weight * (1 - alpha), alike * alpha * there])
-        return jnp.concatenate([at, others.astype(at.dtype)]), weight
+        at, weight = self.base.base.support(i)
+        drawn = _drawn(self.key, i, self.samples, self)
+        alpha = self.base.alpha.astype(weight.dtype)
+        uniform = jnp.full(self.samples, 1 / self.samples, weight.dtype)
+        present = (self.log_mass(i) != -jnp.inf).astype(weight.dtype)
+        weight = jnp.concatenate([weight * (1 - alpha), uniform * alpha * present])
+        return jnp.concatenate([at, drawn.astype(at.dtype)]), weight
 
     def score(self, i, at):
-        return self.whole.score(i, at)
+        return self.base.score(i, at)
 
     def log_mass(self, i):
-        return self.whole.log_mass(i)
+        return self.base.log_mass(i)
 
 
 def smooth(p, alpha, *, samples: int | None = None, key=None):
-    """Mostly p, and with probability alpha anybody: label smoothing, debiasing.
+    """p mixed with the uniform distribution: label smoothing, debiasing.
 
     $$\\tilde p_{ij} = (1 - \\alpha)\\,p_{ij} + \\alpha / |J(i)|$$
 
@@ -133,8 +135,8 @@ def smooth(p, alpha, *, samples: int | None = None, key=None):
     Args:
         p: neighbours among listed candidates.
         alpha: from 0 to 1, learnable.
-        samples: on a listed p, meet only this many of everybody, drawn uniformly per
-            anchor, without bias; None: everybody.
+        samples: on a listed p, only this many of all candidates, drawn uniformly
+            per anchor, without bias; None: all of them.
         key: a JAX key, with samples.
 
     Raises:
@@ -148,65 +150,159 @@ def smooth(p, alpha, *, samples: int | None = None, key=None):
 
     Source: Alshammari et al., I-Con, 2025 (debiasing).
     """
-    _known(p, "p")
-    check.require(p.shape[1] is not None, "p", "a continuum", "listed candidates")
+    p = as_part("p", p)
     smoothed = Smoothed(p, check.fraction("alpha", alpha, jnp.zeros(())))
     if samples is None:
         check.require(key is None, "key", "a key", "None unless there are samples")
         return smoothed
-    listed = hasattr(p, "visit")
-    check.require(listed, "samples", samples, "None where p visits everybody")
-    return Sampled(smoothed, check.key("key", key), check.count("samples", samples, 1))
+    dense = "None where p has all candidates as neighbours"
+    check.require(p.is_sparse, "samples", samples, dense)
+    count = check.count("samples", samples, 1)
+    return SampledSmoothed(smoothed, check.key("key", key), count)
+
+
+# ------------------------------------------------------- a mixture of several
+
+
+@pytree
+class Mixture(Neighborhood):
+    """Several neighbourhoods over the same anchors and candidates, by their weights."""
+
+    parts: tuple
+    weight: Any  # [k], relative
+
+    @property
+    def shape(self):
+        return self.parts[0].shape
+
+    @property
+    def excludes_self(self):
+        return all(p.excludes_self for p in self.parts)
+
+    @property
+    def is_sparse(self):
+        return all(p.is_sparse for p in self.parts)
+
+    def is_self(self, i, at):
+        return self.parts[0].is_self(i, at)
+
+    @property
+    def T(self):
+        return Mixture(tuple(p.T for p in self.parts), self.weight)
+
+    def gathered(self, gather, first):
+        parts = tuple(p.gathered(gather, first) for p in self.parts)
+        return Mixture(parts, self.weight)
+
+    def _weights(self, i):
+        """The weights of the parts in which i has a neighbour, summing to one."""
+        present = jnp.stack([p.log_mass(i) != -jnp.inf for p in self.parts])
+        weight = jnp.where(present, self.weight, 0)
+        return weight / jnp.where(jnp.sum(weight) == 0, 1, jnp.sum(weight))
+
+    def score(self, i, at):
+        log_prob = jnp.stack([_log_prob(p, i, at) for p in self.parts])
+        peak = finite(jax.lax.stop_gradient(jnp.max(log_prob, 0)))
+        weight = self._weights(i).astype(log_prob.dtype)
+        return safe_log(weight @ jnp.exp(log_prob - peak[None])) + peak
+
+    def support(self, i):
+        if not self.is_sparse:
+            return EVERYBODY, jnp.exp(self.score(i, EVERYBODY))
+        supports = [p.support(i) for p in self.parts]
+        at = jnp.concatenate([ids for ids, _ in supports])
+        first = [weight != 0 for _, weight in supports]
+        for k, p in enumerate(self.parts):  # listed by one part, it counts in that one
+            for later in range(k + 1, len(self.parts)):
+                first[later] &= p.score(i, supports[later][0]) == -jnp.inf
+        prob = jnp.exp(self.score(i, at))
+        return at, jnp.where(jnp.concatenate(first), prob, 0)
+
+    def log_mass(self, i):
+        total = jnp.sum(self._weights(i))
+        return jnp.where(total == 0, -jnp.inf, jnp.zeros_like(total))
+
+
+def mix(*neighborhoods, weights=None) -> Mixture:
+    """A mixture of neighbourhoods: kNN and labels, a teacher and pairs.
+
+    $$p_{ij} = \\textstyle\\sum_k w_k\\,p^k_{ij} \\big/ \\sum_k w_k$$
+
+    summed over the parts in which anchor i has a neighbour, so that an item without a
+    label follows its kNN alone. Works on either side of the loss, also in a jitted
+    batch.
+
+    Args:
+        *neighborhoods: over the same anchors and candidates, one after the other or in
+            one sequence; the weights may come last instead of by name.
+        weights: floats [k], from 0, relative; learnable.
+
+    Raises:
+        InvalidInput: fewer than one neighbourhood, other shapes, a continuum, another
+            number of weights, negative ones.
+
+    Example:
+        >>> import icon
+        >>> labels, pairs = icon.same([0, 0, 0, 1]), icon.same([0, 0, 1, 1])
+        >>> icon.dense(icon.mix(labels, pairs, [1.0, 3.0])).round(3).tolist()[:3]
+        [[0.0, 0.875, 0.125, 0.0], [0.875, 0.0, 0.125, 0.0], [0.125, 0.125, 0.0, 0.75]]
+
+    Source: Alshammari et al., I-Con, 2025 (mixtures of supervisory distributions).
+    """
+    if weights is None:
+        *neighborhoods, weights = neighborhoods or (None,)
+    if len(neighborhoods) == 1 and isinstance(neighborhoods[0], Sequence):
+        (neighborhoods,) = neighborhoods
+    expected = "neighbourhoods, and a weight for each"
+    check.require(len(neighborhoods), "neighborhoods", "none", expected)
+    parts = tuple(as_part("neighborhoods", p) for p in neighborhoods)
+    shapes = {p.shape for p in parts}
+    got = f"shapes {' and '.join(map(str, sorted(shapes)))}"
+    check.require(len(shapes) == 1, "neighborhoods", got, "one shape")
+    return Mixture(parts, check.weights("weights", weights, jnp.zeros(()), len(parts)))
 
 
 # ------------------------------------------------------- only some, some nearer
 
 
 @pytree
-class Among:
-    """The same scores, but anchor i only ever meets the candidates listed for it."""
+class Among(Around):
+    """The same scores over the candidates that are listed for each anchor."""
 
     base: Any
     index: Any  # [n, k]
 
     @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def within(self):
-        return _within(self.base)
-
-    @property
-    def reduction(self):
-        return getattr(self.base, "reduction", FINITE)
+    def is_limit(self):
+        return self.base.is_limit
 
     def listed(self, i):
         return self.index[i]
 
     def support(self, i):
-        score = self.score(i, self.index[i])
+        score = self.base.score(i, self.index[i])
         return self.index[i], jax.grad(self.mass)(score, self.index[i])
 
     def score(self, i, at):
-        return self.base.score(i, at)
+        return jnp.where(self._is_listed(i, at), self.base.score(i, at), -jnp.inf)
+
+    def _is_listed(self, i, at):
+        if isinstance(at, slice):
+            return jnp.zeros(self.shape[1], bool).at[self.index[i]].set(True)[at]
+        return jnp.any(at[:, None] == self.index[i][None], 1)
 
     def log_mass(self, i):
-        return self.mass(self.score(i, self.index[i]), self.index[i])
+        return self.mass(self.base.score(i, self.index[i]), self.index[i])
 
     def mass(self, score, at):
-        return self.base.mass(score, at) if hasattr(self.base, "mass") else lse(score)
+        return self.base.mass(score, at)
 
     def reduced(self, reduction):
-        return dataclasses.replace(self, base=_reduced(self.base, reduction))
-
-
-def _reduced(q, reduction):
-    return check.answers("q", q, "reduced").reduced(reduction)
+        return dataclasses.replace(self, base=self.base.reduced(reduction))
 
 
 def among(q, index) -> Among:
-    """The same scores, but anchor i only ever meets the candidates listed for it.
+    """The same scores over the candidates that are listed for each anchor.
 
     $$q_{ij} = e^{s_{ij}} / \\textstyle\\sum_{k \\in \\mathrm{index}_i} e^{s_{ik}}$$
 
@@ -228,7 +324,8 @@ def among(q, index) -> Among:
     Source: Oord et al., 2018; Damrich et al., From t-SNE to UMAP with contrastive
     learning, 2023.
     """
-    n, m = _known(q).shape
+    q = as_part("q", q)
+    n, m = q.shape
     index = check.ids("index", index, below=m, rank=2)
     got = f"{index.shape[0]} rows for {n} anchors"
     check.require(index.shape[0] == n, "index", got, "one row per anchor")
@@ -236,38 +333,24 @@ def among(q, index) -> Among:
 
 
 @pytree
-class Margin:
-    """The same scores, with a head start for everybody who is no neighbour under p."""
+class Margin(Around):
+    """The same scores, raised by m for candidates that are no neighbours under p."""
 
     base: Any
     p: Any
     m: Any
 
     @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def within(self):
-        return _within(self.base)
-
-    @property
-    def reduction(self):
-        return self.base.reduction
+    def is_limit(self):
+        return self.base.is_limit
 
     @property
     def T(self):
         return dataclasses.replace(self, base=self.base.T, p=self.p.T)
 
-    def moved(self, bring, first):
-        base, p = (_moved(x, bring, first) for x in (self.base, self.p))
+    def gathered(self, gather, first):
+        base, p = (x.gathered(gather, first) for x in (self.base, self.p))
         return dataclasses.replace(self, base=base, p=p)
-
-    def is_me(self, i, at):
-        return _is_me(self.base, i, at)
-
-    def listed(self, i):
-        return _listed(self.base, i)
 
     def support(self, i):
         at = self.listed(i)
@@ -275,10 +358,8 @@ class Margin:
 
     def score(self, i, at):
         score = self.base.score(i, at)
-        ahead = jnp.where(
-            self.p.score(i, at) == -jnp.inf, self.m.astype(score.dtype), 0
-        )
-        return score + ahead
+        m = self.m.astype(score.dtype)
+        return score + jnp.where(self.p.score(i, at) == -jnp.inf, m, 0)
 
     def log_mass(self, i):
         at = self.listed(i)
@@ -288,11 +369,11 @@ class Margin:
         return self.base.mass(score, at)
 
     def reduced(self, reduction):
-        return dataclasses.replace(self, base=_reduced(self.base, reduction))
+        return dataclasses.replace(self, base=self.base.reduced(reduction))
 
 
 def margin(q, p, m) -> Margin:
-    """A head start for everybody who is no neighbour under p: the margin of a hinge.
+    """Scores raised by m for candidates that are no neighbours: the margin of a hinge.
 
     $$s_{ij} \\leftarrow s_{ij} + m \\cdot 1[p_{ij} = 0]$$
 
@@ -313,8 +394,8 @@ def margin(q, p, m) -> Margin:
 
     Source: Schroff et al., FaceNet, 2015; Faghri et al., VSE++, 2018.
     """
-    check.answers("q", q, "mass", "reduced")
-    got = f"shapes {_known(q).shape} and {check.answers('p', p, 'score').shape}"
+    q, p = as_part("q", q), as_part("p", p)
+    got = f"shapes {q.shape} and {p.shape}"
     check.require(q.shape == p.shape, "p", got, "the anchors and candidates of q")
     return Margin(q, p, check.numbers("m", m, jnp.zeros(())))
 
@@ -342,14 +423,14 @@ def reweigh(q, weight):
 
     Source: Menon et al., Long-tail learning via logit adjustment, 2021.
     """
-    return check.answers("q", q, "reweighed").reweighed(weight)
+    return as_part("q", q).reweighed(weight)
 
 
 # ------------------------------------------------------- classes of candidates
 
 
 @pytree
-class Grouped:
+class Grouped(Neighborhood):
     """Candidates taken together: the log of the sum over each group."""
 
     base: Any
@@ -365,8 +446,7 @@ class Grouped:
 
     def score(self, i, at):
         score = self.base.score(i, EVERYBODY)
-        peak = jax.lax.stop_gradient(jnp.max(score))
-        peak = jnp.where(peak > -jnp.inf, peak, 0)
+        peak = finite(jax.lax.stop_gradient(jnp.max(score)))
         sums = jax.ops.segment_sum(jnp.exp(score - peak), self.groups, self.count)
         return (safe_log(sums) + peak)[at]
 
@@ -397,7 +477,8 @@ def grouped(q, groups, count: int) -> Grouped:
 
     Source: Goldberger et al., Neighbourhood components analysis, 2004.
     """
-    m = _known(q).shape[1]
+    q = as_part("q", q)
+    m = q.shape[1]
     count = check.count("count", count, 1)
     groups = check.ids("groups", groups, below=count)
     got = f"{groups.shape[0]} groups for {m} candidates"
@@ -409,31 +490,17 @@ def grouped(q, groups, count: int) -> Grouped:
 
 
 @pytree
-class Odds:
-    """Weights read as probabilities, told as log-odds."""
+class Odds(Around):
+    """Weights that are probabilities, as log-odds."""
 
     base: Any
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def within(self):
-        return _within(self.base)
 
     @property
     def T(self):
         return Odds(self.base.T)
 
-    def moved(self, bring, first):
-        return dataclasses.replace(self, base=_moved(self.base, bring, first))
-
-    def is_me(self, i, at):
-        return _is_me(self.base, i, at)
-
-    def listed(self, i):
-        return _listed(self.base, i)
+    def gathered(self, gather, first):
+        return Odds(self.base.gathered(gather, first))
 
     def score(self, i, at):
         return log_odds(self.base.score(i, at))
@@ -443,7 +510,7 @@ class Odds:
 
 
 def odds(p) -> Odds:
-    """Weights from 0 to 1 read as probabilities and told as log-odds, for bernoulli.
+    """Weights from 0 to 1 that are probabilities, as log-odds, for bernoulli.
 
     $$s_{ij} \\leftarrow \\log\\big(w_{ij} / (1 - w_{ij})\\big)$$
 
@@ -459,14 +526,15 @@ def odds(p) -> Odds:
         >>> p.score(0, jnp.array([1])).tolist()
         [0.0]
     """
-    return Odds(check.answers("p", p, "shape", "score"))
+    return Odds(as_part("p", p))
 
 
 @pytree
-class Bernoulli:
+class Bernoulli(Neighborhood):
     """Each pair its own yes (first half) or no (second half)."""
 
     base: Any
+    per_pair = True
 
     @property
     def shape(self):
@@ -477,22 +545,22 @@ class Bernoulli:
     def T(self):
         return Bernoulli(self.base.T)
 
-    def moved(self, bring, first):
-        return dataclasses.replace(self, base=_moved(self.base, bring, first))
+    def gathered(self, gather, first):
+        return Bernoulli(self.base.gathered(gather, first))
 
     def support(self, i):
-        at = _listed(self.base, i)
+        at = self.base.listed(i)
         score = self.base.score(i, at)
-        there = jnp.ones_like(score)
-        if _within(self.base):
-            there = jnp.where(_is_me(self.base, i, at), 0, there)
+        present = jnp.ones_like(score)
+        if self.base.excludes_self:
+            present = jnp.where(self.base.is_self(i, at), 0, present)
         yes, no = jax.nn.sigmoid(score), jax.nn.sigmoid(-score)
-        return at, jnp.concatenate([yes * there, no * there])
+        return at, jnp.concatenate([yes * present, no * present])
 
     def score(self, i, at):
         score = self.base.score(i, at)
         yes = jax.nn.log_sigmoid(score)
-        no = jnp.where(score > -jnp.inf, yes - score, 0)  # one exponential, not two
+        no = jnp.where(score == -jnp.inf, 0, yes - score)  # one exponential, not two
         return jnp.concatenate([yes, no])
 
     def log_mass(self, i):
@@ -525,51 +593,112 @@ def bernoulli(q) -> Bernoulli:
 
     Source: McInnes et al., UMAP, 2018; Zhai et al., SigLIP, 2023.
     """
-    check.answers("q", q, "shape", "score")
-    check.require(q.shape[1] is not None, "q", "a continuum", "listed candidates")
-    return Bernoulli(q)
+    return Bernoulli(as_part("q", q))
 
 
-# ------------------------------------------------------- the same, told once
+# ------------------------------------------------------- a mass that is estimated
 
 
 @pytree
-class Remembered:
-    """What a p said of everybody, written down: it is not asked again at every step."""
+class Sampled(Around):
+    """The same scores; their log-mass is estimated from a few candidates."""
 
-    weight: Any  # [n, s]
-    said: Any  # [n, s], its scores
-    mass: Any  # [n]
+    base: Any
+    key: Any
+    count: int = static()
+
+    @property
+    def T(self):
+        return dataclasses.replace(self, base=self.base.T)
+
+    def score(self, i, at):
+        return self.base.score(i, at)
+
+    def log_mass(self, i):
+        at = _drawn(self.key, i, self.count, self)
+        others = self.shape[1] - self.excludes_self
+        return lse(self.score(i, at)) + math.log(others / self.count)
+
+
+def sampled(q, key, count: int) -> Sampled:
+    r"""The same scores, their log-mass estimated from a few candidates drawn at random.
+
+    $$\hat Z_i = \frac{m}{k} \sum_{j \in S_i} e^{s_{ij}}, \quad
+      S_i \text{ of } k \text{ candidates, uniform, with replacement}$$
+
+    Every anchor draws its own, and the same again from the same key: fold the step
+    into the key, as a schedule among the arguments of `minimize` can. The estimated
+    mass has no bias; its logarithm is low by about half its relative variance, so a
+    loss is not comparable between counts. To have the positive always among those
+    that are summed, list it first and say `among(q, index)`.
+
+    Args:
+        q: the neighbours, among listed candidates.
+        key: a JAX key.
+        count: k, how many are drawn for each anchor.
+
+    Raises:
+        InvalidInput: a continuum, something that is no key, count < 1.
+
+    Example:
+        >>> import icon, jax
+        >>> z = jax.random.normal(jax.random.key(0), (500, 2))
+        >>> q, few = icon.student_t(z), jax.random.key(1)
+        >>> exact, guess = q.log_mass(3), icon.sampled(q, few, 200).log_mass(3)
+        >>> bool(abs(exact - guess) < 0.2)
+        True
+
+    Source: Damrich et al., From t-SNE to UMAP with contrastive learning, 2023.
+    """
+    q = as_part("q", q)
+    whole = q.listed(0) is EVERYBODY and not q.is_sparse and not q.is_limit
+    check.require(whole, "q", "a limit, or a list", "what sums over all candidates")
+    others = q.shape[1] - q.excludes_self
+    check.require(others > 0, "q", "one point alone", "a candidate to draw")
+    return Sampled(q, check.key("key", key), check.count("count", count, 1))
+
+
+# ------------------------------------------------------- a p worked out once
+
+
+@pytree
+class Tabulated(Neighborhood):
+    """What a p gives all candidates, worked out once for many steps."""
+
+    weight: Any  # [n, m]
+    scores: Any  # [n, m]
+    masses: Any  # [n]
     count: int = static()
 
     @property
     def shape(self):
-        return self.mass.shape[0], self.count
+        return self.masses.shape[0], self.count
 
     def visit(self, i):
-        return EVERYBODY, self.weight[i], self.said[i], self.mass[i]
+        return EVERYBODY, self.weight[i], self.scores[i], self.masses[i]
 
     def support(self, i):
         return EVERYBODY, self.weight[i]
 
     def score(self, i, at):
-        return self.said[i][at]
+        return self.scores[i][at]
 
     def log_mass(self, i):
-        return self.mass[i]
+        return self.masses[i]
 
 
-def remembered(p):
-    """A p that does not learn, asked once; what lists its neighbours stays as it is."""
-    if hasattr(p, "visit") or p.shape[1] is None:
+def tabulated(p):
+    """A p that does not learn as tables [n, m]; one that lists candidates as it is."""
+    p = as_neighborhood("p", p)
+    if p.is_sparse or p.shape[1] is None:
         return p
 
-    def ask(i):
+    def row(i):
         at, weight = p.support(i)
         return (weight, p.score(i, at), p.log_mass(i)) if at is EVERYBODY else None
 
-    said = jax.jit(jax.vmap(ask))(jnp.arange(p.shape[0]))
-    if said is None:
+    tables: Any = jax.jit(jax.vmap(row))(jnp.arange(p.shape[0]))
+    if tables is None:
         return p
-    weight, score, mass = said
-    return Remembered(weight, score, mass, p.shape[1])
+    weight, scores, masses = tables
+    return Tabulated(weight, scores, masses, p.shape[1])

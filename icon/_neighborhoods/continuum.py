@@ -1,4 +1,4 @@
-"""Neighbours in a continuum: clouds that are sampled, densities that are evaluated."""
+"""Which neighbours lie in a continuum? Sampled clouds, evaluated densities."""
 
 import dataclasses
 import functools as ft
@@ -13,33 +13,32 @@ from jaxtyping import Float
 
 from icon._base import checks as check
 from icon._base.numerics import common, widen
-from icon._neighborhoods.points import pytree, static, take
+from icon._base.pytrees import pytree, static, take
+from icon._neighborhoods.protocol import Neighborhood
 
 
 @pytree
-class Normal:
-    """A Gaussian cloud of neighbours around every anchor, met by samples."""
+class Normal(Neighborhood):
+    """A Gaussian cloud of neighbours around every anchor, by samples of it."""
 
     mean: Any  # [n, d]
     std: Any  # [n, d]
     key: Any
     samples: int = static()
-    first: Any = None  # the first anchor's place, in a batch spread over devices
+    first: Any = None  # the first anchor's id, in a batch spread over devices
 
     @property
     def shape(self):
         return self.mean.shape[0], None
 
-    def moved(self, bring, first) -> "Normal":
-        """Its share of a whole; nobody has to be brought."""
-        del bring
+    def gathered(self, gather, first) -> "Normal":
         return dataclasses.replace(self, first=first)
 
     def support(self, i):
         mean, std = common(widen(self.mean[i][None]), widen(self.std[i][None]))
         shape = (self.samples, mean.shape[1])
-        place = i if self.first is None else i + self.first
-        noise = jr.normal(jr.fold_in(self.key, place), shape, mean.dtype)
+        anchor = i if self.first is None else i + self.first
+        noise = jr.normal(jr.fold_in(self.key, anchor), shape, mean.dtype)
         return mean + std * noise, jnp.full(self.samples, 1 / self.samples, mean.dtype)
 
     def score(self, i, at):
@@ -51,7 +50,7 @@ class Normal:
 
 
 @pytree
-class Density:
+class Density(Neighborhood):
     """Neighbours scored by log q(anchor, z); its mass is left as it is."""
 
     params: Any
@@ -62,9 +61,7 @@ class Density:
     def shape(self):
         return jax.tree.leaves(self.anchors)[0].shape[0], None
 
-    def moved(self, bring, first) -> "Density":
-        """Its share of a whole; nobody has to be brought."""
-        del bring, first
+    def gathered(self, gather, first) -> "Density":
         return self
 
     def support(self, i):
@@ -83,7 +80,7 @@ class Density:
 def normal(
     mean: Float[ArrayLike, "n d"], std: Float[ArrayLike, "n d"], key, samples: int = 1
 ) -> Normal:
-    """A Gaussian cloud of neighbours around every anchor, met by samples of it.
+    """A Gaussian cloud of neighbours around every anchor, by samples of it.
 
     $$z = \\mathrm{mean}_i + \\mathrm{std}_i\\,\\varepsilon, \\quad
       s_i(z) = \\log N(z; \\mathrm{mean}_i, \\mathrm{std}_i^2)$$

@@ -2,26 +2,50 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from icon._base import checks as check
 from icon._base.numerics import matvec, sqdist, sqrt, widen
 
 
+class Kernel:
+    """A function of one anchor and all candidates, and what is known of it.
+
+    Instances are hashed by value: what is compiled for one serves an equal one.
+    """
+
+    symmetric: bool = False  # s(a, b) = s(b, a)
+    spreads: bool = True  # any candidate can be scored wherever its point is
+    profile: Callable | None = None  # of the squared distance, where that is all
+    matches: Callable | None = None  # (a, b) -> mask, where s is 0 or -inf
+
+    def __call__(self, a, b, /, *args: Any, **params: Any) -> Float[Array, " m"]:
+        raise NotImplementedError
+
+    def transposed(self, per_anchor: dict) -> tuple["Kernel", dict]:
+        """The kernel with its arguments exchanged, and its parameters per anchor."""
+        lost = "numbers per anchor or candidate"
+        check.require(not per_anchor, "q.T", lost, "none to lose")
+        return (self if self.symmetric else Exchanged(self)), {}
+
+
 @dataclasses.dataclass(frozen=True)
-class Radial:
-    """A kernel that sees only how far: `profile` of the squared distance."""
+class Radial(Kernel):
+    """A function of the squared distance."""
 
     profile: Callable
+    symmetric = True
 
     def __call__(self, a, b, /, **params):
         return self.profile(sqdist(a, b), **params)
 
 
 def _gaussian(d2, scale):
-    narrow = 1 / scale  # one division for all; never scale², which may be no float
+    narrow = 1 / scale  # one division for all; scale² may be no float
     return -(d2 * narrow) * (narrow / 2)
 
 
@@ -34,65 +58,88 @@ def _laplace(d2, scale):
     return -sqrt(d2) / scale
 
 
-gaussian = Radial(_gaussian)
-student_t = Radial(_student_t)
-laplace = Radial(_laplace)
-
-
-def dot(a: Float[Array, " d"], b: Float[Array, "m d"], temperature):
-    """s = a·b / temperature, divided where there are fewer numbers to divide."""
-    return matvec(b, widen(a) / temperature)
-
-
-@dataclasses.dataclass(frozen=True)
-class Alike:
-    """A kernel that sees only whether: s = 0 where it `holds`, else -inf."""
-
-    holds: Callable
-
-    def __call__(self, a, b, /) -> Float[Array, " m"]:
-        there = self.holds(a, b)
-        return jnp.where(there, jnp.zeros((), jnp.result_type(float)), -jnp.inf)
-
-
-def _equal(a: Int[Array, ""], b: Int[Array, " m"]) -> Bool[Array, " m"]:
-    return a == b
-
-
-same = Alike(_equal)
-
-
-def given(a, b: Int[Array, " s"], row: Float[Array, " m"], temperature):
-    """s = row[j] / temperature: scores that were given, not computed."""
-    return widen(row[b]) / temperature
-
-
 def _umap(d2, a, b):
     """The log-odds of 1 / (1 + a d^2b); bounded where two points coincide."""
     return -jnp.log(a) - b * jnp.log(jnp.maximum(d2, 1e-12))
 
 
+gaussian = Radial(_gaussian)
+student_t = Radial(_student_t)
+laplace = Radial(_laplace)
 umap = Radial(_umap)
 
 
 @dataclasses.dataclass(frozen=True)
-class Turned:
-    """A kernel seen from the candidate: s(a, b) of what was compared as s(b, a)."""
+class Dot(Kernel):
+    """s = a·b / temperature, divided on the side that has fewer numbers."""
 
-    kernel: Callable
+    symmetric = True
+
+    def __call__(self, a: Float[Array, " d"], b: Float[Array, "m d"], /, temperature):
+        return matvec(b, widen(a) / temperature)
+
+
+dot = Dot()
+
+
+@dataclasses.dataclass(frozen=True)
+class Same(Kernel):
+    """s = 0 where two ids are equal, else -inf."""
+
+    symmetric = True
+
+    def matches(self, a: Int[Array, ""], b: Int[Array, " m"]) -> Bool[Array, " m"]:
+        return a == b
+
+    def __call__(self, a, b, /):
+        zero = jnp.zeros((), jnp.result_type(float))
+        return jnp.where(self.matches(a, b), zero, -jnp.inf)
+
+
+same = Same()
+
+
+@dataclasses.dataclass(frozen=True)
+class Given(Kernel):
+    """s = row[j] / temperature: scores that are given, a row [m] per anchor."""
+
+    spreads = False
+
+    def __call__(self, a, b: Int[Array, " s"], /, row: Float[Array, " m"], temperature):
+        return widen(row[b]) / temperature
+
+    def transposed(self, per_anchor):
+        return self, dict(row=per_anchor["row"].T)
+
+
+given = Given()
+
+
+@dataclasses.dataclass(frozen=True)
+class Own(Kernel):
+    """A function of the user's: one anchor, all candidates, **params -> scores."""
+
+    function: Callable
 
     def __call__(self, a, b, /, **params):
-        one = lambda b: self.kernel(b, jax.tree.map(lambda x: x[None], a), **params)[0]
-        return jax.vmap(one)(b)
+        return self.function(a, b, **params)
 
 
-def symmetric(kernel: Callable) -> bool:
-    """Whether s(a, b) = s(b, a) is known; of a kernel of one's own it is not."""
-    return kernel is dot or isinstance(kernel, Radial | Alike)
+@dataclasses.dataclass(frozen=True)
+class Exchanged(Kernel):
+    """A kernel with its arguments exchanged: s(a, b) is the base's s(b, a)."""
+
+    base: Kernel
+
+    def __call__(self, a, b, /, **params):
+        one_row: Any = jax.tree.map(lambda x: x[None], a)
+        return jax.vmap(lambda b: self.base(b, one_row, **params)[0])(b)
+
+    def transposed(self, per_anchor):
+        check.require(not per_anchor, "q.T", "numbers per anchor", "none to lose")
+        return self.base, {}
 
 
-def turned(kernel: Callable) -> Callable:
-    """The kernel with its two arguments exchanged."""
-    if symmetric(kernel):
-        return kernel
-    return kernel.kernel if isinstance(kernel, Turned) else Turned(kernel)
+def as_kernel(kernel: Callable) -> Kernel:
+    """A user's function as a kernel; a kernel as it is."""
+    return kernel if isinstance(kernel, Kernel) else Own(kernel)

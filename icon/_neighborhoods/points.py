@@ -1,7 +1,6 @@
-"""Neighbours that are points under a kernel."""
+"""Which neighbours are points under a kernel?"""
 
 import dataclasses
-import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,211 +10,139 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
 from icon._base import checks as check
-from icon._base.config import exactly
-from icon._base.numerics import lse, safe_log, unit
-from icon._neighborhoods import kernels as kernels
+from icon._base.config import is_deterministic
+from icon._base.numerics import safe_log, unit
+from icon._base.pytrees import pytree, static, take
+from icon._neighborhoods import kernels
+from icon._neighborhoods.kernels import Kernel
+from icon._neighborhoods.limits import FINITE, Reduction
+from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, candidate_ids
+from icon._neighborhoods.rows import Mask, Scores
 
 
 Rows, Others = Float[ArrayLike, "n d"], Float[ArrayLike, "m d"]
 Number = Float[ArrayLike, "..."] | float
-EVERYBODY = slice(None)  # `at` is whatever can index the candidates: everybody, or some
-
-
-def static(**options) -> Any:
-    """A field that is no leaf: a function, a flag or a size."""
-    return dataclasses.field(metadata=dict(static=True), **options)
-
-
-@typing.dataclass_transform(frozen_default=True, field_specifiers=(static,))
-def pytree(cls):
-    """A frozen dataclass whose fields are leaves, but for those marked static."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
-
-
-class Around:
-    """A neighbourhood round another, `base`, who is asked what it does not say."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "base":
-            raise AttributeError(name)
-        return getattr(self.base, name)
-
-
-def take(tree, at):
-    return jax.tree.map(lambda x: x[at], tree)
-
-
-def order(m: int, at):
-    """Which of m candidates are at `at`; in the integers that ids are, also in x64."""
-    return jnp.arange(m, dtype=jnp.int32)[at]
-
-
-def is_me(i, m: int, at):
-    return order(m, at) == jnp.asarray(i, jnp.int32)
-
-
-def drawn(key, i, count: int, m: int, within: bool):
-    """Some of m candidates, uniformly and with replacement; within one set, not i."""
-    i = jnp.asarray(i, jnp.int32)
-    key = jax.random.fold_in(key, i)
-    ids = jax.random.randint(key, (count,), 0, m - within, jnp.int32)
-    return jnp.where(ids >= i, ids + 1, ids) if within else ids
-
-
-# ------------------------------------------------------- what scores are summed to
-
-
-@dataclasses.dataclass(frozen=True)
-class Reduction:
-    """The log-mass as a function of (scores, what each candidate weighs).
-
-    Where i's neighbours are is the slope of its log-mass: softmax of logsumexp, the
-    uniform distribution of a mean, the best candidate of a maximum. In the limits a
-    candidate's weight is lost beside its score, so only `finite` adds its logarithm.
-    """
-
-    mass: Callable
-    finite: bool = False
-
-
-def _present(score, weight):
-    """The weights of those who are there, summing to one."""
-    there = jnp.where(score > -jnp.inf, weight, 0)
-    return there / jnp.where(jnp.sum(there) > 0, jnp.sum(there), 1)
-
-
-def _mean(score, weight):
-    share = _present(score, weight)
-    mean = jnp.sum(share * jnp.where(share > 0, score, 0))
-    return jnp.where(jnp.sum(share) > 0, mean, -jnp.inf)
-
-
-def _mean_and_variance(score, weight):
-    mean, share = _mean(score, weight), _present(score, weight)
-    apart = jnp.where(share > 0, score - jnp.where(mean > -jnp.inf, mean, 0), 0)
-    return mean + jnp.sum(share * apart**2) / 2
-
-
-FINITE = Reduction(lambda score, weight: lse(score), finite=True)
-WIDE = {1: Reduction(_mean), 2: Reduction(_mean_and_variance)}
-SHARP = Reduction(lambda s, w: jnp.max(jnp.where(w > 0, s, -jnp.inf)))
-
-
-# ------------------------------------------------------- points
 
 
 @pytree
-class Points:
-    """Anchors and candidates that are points, compared by a kernel."""
+class Points(Neighborhood):
+    """Anchors and candidates that are points, compared by a kernel.
+
+    One set is told by `candidates` None, or, where the two have been told apart, by the
+    ids that its points have on both sides.
+    """
 
     anchors: Any
-    candidates: Any  # None: the anchors, and nobody is their own neighbour
+    candidates: Any  # None: the anchors, and j = i is no candidate
     params: dict[str, Any]
-    own: dict[str, Any]  # parameters of which every anchor has its own
-    weight: Any  # [m], what each candidate weighs; None: the same
-    kernel: Callable = static()
+    per_anchor: dict[str, Any]  # parameters of which every anchor has its own
+    weight: Any  # [m], of each candidate; None: one
+    kernel: Kernel = static()
     reduction: Reduction = static(default=FINITE)
-    me: Any = None  # [n], which candidate each anchor is, where the two sets are one
-    who: Any = None  # [m], which candidate each is
+    anchor_id: Any = None  # [n], which candidate each anchor is, in one set as two
+    candidate_id: Any = None  # [m], which candidate each is
 
     @property
     def shape(self) -> tuple[int, int]:
-        size = lambda tree: jax.tree.leaves(tree)[0].shape[0]
-        return size(self.anchors), size(self._candidates)
+        length = lambda tree: jax.tree.leaves(tree)[0].shape[0]
+        return length(self.anchors), length(self._candidates)
 
     @property
-    def within(self) -> bool:
-        return self.candidates is None or self.me is not None
+    def excludes_self(self) -> bool:
+        return self.candidates is None or self.anchor_id is not None
 
     @property
     def _candidates(self):
         return self.anchors if self.candidates is None else self.candidates
 
     @property
-    def plain(self) -> bool:
-        """Whether scores are all there is: none per anchor, no weight, no limit."""
-        return not self.own and self.weight is None and self.reduction.finite
+    def is_limit(self) -> bool:
+        return self.reduction.is_limit
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether there are no numbers per anchor or candidate beside the points."""
+        return not self.per_anchor and self.weight is None
 
     @property
     def symmetric(self) -> bool:
-        """Whether i scores j as j scores i."""
-        return self.candidates is None and self.plain and kernels.symmetric(self.kernel)
+        bare = self.candidates is None and self.is_bare and not self.is_limit
+        return bare and self.kernel.symmetric
 
     @property
     def T(self) -> "Points":
-        lost = self.own or self.weight is not None
-        check.require(
-            not lost, "q.T", "numbers per anchor or candidate", "none to lose"
-        )
-        there = dict(candidates=self.anchors, me=self.who, who=self.me)
-        sets = {} if self.candidates is None else dict(anchors=self.candidates, **there)
-        return dataclasses.replace(self, kernel=kernels.turned(self.kernel), **sets)
+        lost = "numbers per anchor or candidate"
+        check.require(self.weight is None, "q.T", lost, "none to lose")
+        kernel, per_anchor = self.kernel.transposed(self.per_anchor)
+        q = dataclasses.replace(self, kernel=kernel, per_anchor=per_anchor)
+        if self.candidates is None:
+            return q
+        ids = dict(anchor_id=self.candidate_id, candidate_id=self.anchor_id)
+        sets = dict(anchors=self.candidates, candidates=self.anchors)
+        return dataclasses.replace(q, **sets, **ids)
 
-    def apart(self) -> "Points | None":
-        """The same with anchors and candidates told apart, also if they are one set.
-
-        None in a limit, whose log-mass is no sum over candidates.
-        """
-        return self._two_sets() if self.reduction.finite else None
+    def as_points(self) -> "Points | None":
+        """The same in two sets; None in a limit, whose log-mass is no sum."""
+        return None if self.is_limit else self._two_sets()
 
     def _two_sets(self) -> "Points":
         if self.candidates is not None:
             return self
-        ids = order(self.shape[0], EVERYBODY)
-        return dataclasses.replace(self, candidates=self.anchors, me=ids, who=ids)
+        ids = candidate_ids(self.shape[0], EVERYBODY)
+        sets = dict(candidates=self.anchors, anchor_id=ids, candidate_id=ids)
+        return dataclasses.replace(self, **sets)
 
-    def moved(self, bring: Callable, first) -> "Points":
-        """Its share of a whole: anchors from `first` on, candidates as brought here."""
-        known = self.kernel is not kernels.given
-        check.require(
-            known, "q", "given scores", "points that can be compared anywhere"
-        )
+    def gathered(self, gather: Callable, first) -> "Points":
+        expected = "points that can be compared anywhere"
+        check.require(self.kernel.spreads, "q", "given scores", expected)
         q = self._two_sets()
-        me, who = jax.tree.map(lambda ids: ids + first, (q.me, q.who))
-        brought = dict(candidates=bring(q.candidates), weight=bring(q.weight))
-        return dataclasses.replace(q, **brought, me=me, who=bring(who))
+        ids = jax.tree.map(lambda x: x + first, (q.anchor_id, q.candidate_id))
+        return dataclasses.replace(
+            q,
+            candidates=gather(q.candidates),
+            weight=gather(q.weight),
+            anchor_id=ids[0],
+            candidate_id=gather(ids[1]),
+        )
 
-    def tile(self, i):
-        """What i makes of every candidate: scores, or who is alike."""
-        holds = getattr(self.kernel, "holds", None)
-        if holds is None or self.weight is not None:
-            return self.score(i, EVERYBODY)
-        alike = holds(take(self.anchors, i), self._candidates)
-        return alike & ~self.is_me(i, EVERYBODY) if self.within else alike
+    def row(self, i) -> Scores | Mask:
+        """What i gives every candidate: scores, or a mask where they are 0 or -inf."""
+        if self.kernel.matches is None or self.weight is not None:
+            return Scores(self.score(i, EVERYBODY))
+        mask = self.kernel.matches(take(self.anchors, i), self._candidates)
+        return Mask(mask & ~self.is_self(i, EVERYBODY) if self.excludes_self else mask)
 
-    def is_me(self, i, at):
-        if self.me is None:
-            return is_me(i, self.shape[1], at)
-        return self.who[at] == self.me[i]
+    def is_self(self, i, at):
+        if self.anchor_id is None:
+            return super().is_self(i, at)
+        return self.candidate_id[at] == self.anchor_id[i]
 
     def support(self, i):
         score = self.score(i, EVERYBODY)
-        return EVERYBODY, jax.grad(self._mass)(score)
+        return EVERYBODY, jax.grad(self.mass)(score, EVERYBODY)
 
     def score(self, i, at) -> Float[Array, " s"]:
-        anchor, own = take((self.anchors, self.own), i)
+        anchor, per_anchor = take((self.anchors, self.per_anchor), i)
         candidates = take(self._candidates, at)
-        score = self.kernel(anchor, candidates, **self.params, **own)
-        if self.weight is not None and self.reduction.finite:
+        score = self.kernel(anchor, candidates, **self.params, **per_anchor)
+        if self.weight is not None and not self.is_limit:
             score = score + safe_log(self.weight[at])
-        return jnp.where(self.is_me(i, at), -jnp.inf, score) if self.within else score
+        if not self.excludes_self:
+            return score
+        return jnp.where(self.is_self(i, at), -jnp.inf, score)
 
     def log_mass(self, i) -> Float[Array, ""]:
-        return self._mass(self.score(i, EVERYBODY))
+        return self.mass(self.score(i, EVERYBODY), EVERYBODY)
 
     def read(self, i, at):
         if at is not EVERYBODY:
             return self.score(i, at), self.log_mass(i)
         score = self.score(i, EVERYBODY)
-        return score, self._mass(score)
-
-    def _mass(self, score):
-        return self.mass(score, EVERYBODY)
+        return score, self.mass(score, EVERYBODY)
 
     def mass(self, score, at) -> Float[Array, ""]:
-        """What these scores of these candidates sum to."""
-        one = jnp.ones_like(score) if self.weight is None else self.weight[at]
-        return self.reduction.mass(score, one.astype(score.dtype))
+        weight = jnp.ones_like(score) if self.weight is None else self.weight[at]
+        return self.reduction.mass(score, weight.astype(score.dtype))
 
     def reduced(self, reduction: Reduction) -> "Points":
         return dataclasses.replace(self, reduction=reduction)
@@ -224,8 +151,8 @@ class Points:
         like = jax.tree.leaves(self.anchors)[0]
         like = like if jnp.issubdtype(like.dtype, jnp.floating) else jnp.zeros(())
         weight = check.weights("weight", weight, like, self.shape[1])
-        known = 1 if self.weight is None else self.weight
-        return dataclasses.replace(self, weight=weight * known)
+        before = 1 if self.weight is None else self.weight
+        return dataclasses.replace(self, weight=weight * before)
 
 
 def _vectors(a, b):
@@ -252,8 +179,7 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
             module level: a new lambda is a new compilation.
         anchors: a pytree of arrays with one leading axis of n; anything that a kernel
             of yours understands.
-        candidates: the same with m. None: the anchors themselves, where nobody is
-            their own neighbour.
+        candidates: the same with m. None: the anchors themselves, without j = i.
         **params: numbers or arrays that the kernel takes by name; learnable.
 
     Raises:
@@ -273,13 +199,12 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
     anchors, candidates = jax.tree.map(jnp.asarray, (anchors, candidates))
     params = jax.tree.map(check.array, params)
     check.require(callable(kernel), "kernel", repr(kernel), "a function")
-    q = _build(kernel, anchors, candidates, **params)
-    # the kernel itself: without j = i, one number would be spread over everybody
-    one = lambda q: q.kernel(take(q.anchors, 0), q._candidates, **q.params)
-    said = jax.eval_shape(one, q)
-    got = f"scores of shape {getattr(said, 'shape', type(said).__name__)}"
-    right = getattr(said, "shape", None) == (m,)
-    check.require(right, "kernel", got, f"shape {(m,)}")
+    q = _build(kernels.as_kernel(kernel), anchors, candidates, **params)
+    # of the kernel itself: where j = i is masked, a scalar would broadcast to [m]
+    one_row = lambda q: q.kernel(take(q.anchors, 0), q._candidates, **q.params)
+    shapes = [x.shape for x in jax.tree.leaves(jax.eval_shape(one_row, q))]
+    got = f"scores of shape {' and '.join(map(str, shapes))}"
+    check.require(shapes == [(m,)], "kernel", got, f"shape {(m,)}")
     return q
 
 
@@ -310,7 +235,7 @@ def gaussian(
     scale = check.positive("scale", scale, a, ((), (a.shape[0],)))
     if scale.ndim:
         return dataclasses.replace(
-            _build(kernels.gaussian, a, b), own=dict(scale=scale)
+            _build(kernels.gaussian, a, b), per_anchor=dict(scale=scale)
         )
     return _build(kernels.gaussian, a, b, scale=scale)
 
@@ -411,7 +336,7 @@ def cosine(
     $$s_{ij} = \\cos(a_i, b_j) / \\mathrm{temperature}$$
 
     Args:
-        anchors: floats [n, d]; any length, a row of zeros has cosine 0 with everybody.
+        anchors: floats [n, d]; any length, a row of zeros has cosine 0 with all.
         candidates: floats [m, d]; None: the anchors, without j = i.
         temperature: τ. Logits are cosines divided by it, nothing else.
 
@@ -435,7 +360,7 @@ def cosine(
 def _units(x):
     """Rows of norm 1; row by row where bits must not depend on how many there are."""
     in_one_place = not any(jax.typeof(x).sharding.spec)
-    return jax.lax.map(unit, x) if exactly() and in_one_place else unit(x)
+    return jax.lax.map(unit, x) if is_deterministic() and in_one_place else unit(x)
 
 
 def same(
@@ -498,115 +423,4 @@ def scores(matrix: Float[ArrayLike, "n m"], *, temperature: Number = 1.0) -> Poi
     temperature = check.positive("temperature", temperature, matrix)
     n, m = matrix.shape
     q = _build(kernels.given, jnp.arange(n), jnp.arange(m), temperature=temperature)
-    return dataclasses.replace(q, own=dict(row=matrix))
-
-
-# ------------------------------------------------------- limits of the temperature
-
-
-def wide(q, order: int = 1):
-    """The limit of infinite temperature: the log-mass becomes a mean.
-
-    $$\\log \\tfrac1m \\textstyle\\sum_j e^{\\beta s_j} = \\beta\\,\\mathrm{mean}(s) +
-      \\tfrac{\\beta^2}{2}\\mathrm{var}(s) + \\dots$$
-
-    The first order is the exact limit of the rescaled loss, without a huge sigma and
-    its cancellation; the second keeps the variance. As p, its neighbours are the slope
-    of the log-mass: uniform, or tilted by the scores. Losses on it are unbounded below
-    unless the embedding is constrained: orthonormal map, unit sphere, whitening.
-
-    Args:
-        q: points under a kernel, or a mix of them.
-        order: 1 or 2.
-
-    Raises:
-        InvalidInput: something that has no temperature, or another order.
-
-    Example:
-        >>> import icon, jax.numpy as jnp
-        >>> y, ids = jnp.array([[0.0], [2.0]]), jnp.arange(2)
-        >>> q = icon.wide(icon.gaussian(y, y, scale=0.5**0.5))
-        >>> float(icon.cross_entropy(icon.same(ids, ids), q))  # PCA: -2 tr Cov
-        -2.0
-
-    Source: the I-Con paper's Proposition 1; Hoeffding's lemma bounds the rest.
-    """
-    order = check.count("order", order, 1, 2)
-    return check.answers("q", q, "reduced").reduced(WIDE[order])
-
-
-def sharp(q):
-    """The limit of zero temperature: the log-mass becomes a maximum.
-
-    $$T \\log \\textstyle\\sum_j e^{s_j / T} \\to \\max_j s_j$$
-
-    At ties the gradient is the mean over the tied.
-
-    Args:
-        q: points under a kernel, or a mix of them.
-
-    Raises:
-        InvalidInput: something that has no temperature.
-
-    Example:
-        >>> import icon, jax.numpy as jnp
-        >>> q = icon.sharp(icon.dot(jnp.eye(2), jnp.eye(2)))
-        >>> float(icon.cross_entropy(icon.same([0, 1], [1, 0]), q))  # both are wrong
-        1.0
-
-    Source: Schroff et al., FaceNet, 2015 (the triplet loss is this limit).
-    """
-    return check.answers("q", q, "reduced").reduced(SHARP)
-
-
-@pytree
-class Hard:
-    """The k best candidates of each anchor, alike."""
-
-    base: Any
-    k: int = static()
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def within(self):
-        return getattr(self.base, "within", False)
-
-    def _best(self, i):
-        best, at = jax.lax.top_k(self.base.score(i, EVERYBODY), self.k)
-        there = (best > -jnp.inf).astype(best.dtype)
-        return at, there / jnp.maximum(jnp.sum(there), 1)
-
-    def support(self, i):
-        return self._best(i)
-
-    def score(self, i, at):
-        best, weight = self._best(i)
-        mine = order(self.shape[1], at)[:, None] == best[None]
-        return safe_log(jnp.sum(jnp.where(mine, weight, 0), 1))
-
-    def log_mass(self, i):
-        return safe_log(jnp.sum(self._best(i)[1]))
-
-
-def hard(q, k: int = 1) -> Hard:
-    """The k best candidates of q, each with probability 1/k: a ranking, without slope.
-
-    Args:
-        q: points under a kernel.
-        k: how many; ties go to the earlier candidate.
-
-    Raises:
-        InvalidInput: k below 1 or above the number of candidates.
-
-    Example:
-        >>> import icon, jax.numpy as jnp
-        >>> logits = icon.dot(jnp.eye(2), jnp.eye(2))
-        >>> float(icon.tv(icon.same([0, 0], [0, 1]), icon.hard(logits)))  # error rate
-        0.5
-    """
-    n, m = check.answers("q", q, "shape", "score").shape
-    others = m - getattr(q, "within", False)
-    return Hard(q, check.count("k", k, 1, others))
+    return dataclasses.replace(q, per_anchor=dict(row=matrix))

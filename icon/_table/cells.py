@@ -1,4 +1,4 @@
-"""The periodic table, as data: every method is a choice of p and q."""
+"""Which methods are there? The periodic table as data: choices of p and q."""
 
 import dataclasses
 import functools as ft
@@ -6,48 +6,50 @@ import types
 from collections.abc import Callable
 
 from icon._base import checks as check
-from icon._loss.verbs import both_ways, cross_entropy, kl, tv
-from icon._neighborhoods.clusters import clusters
-from icon._neighborhoods.compose import (
+from icon._loss import both_ways, cross_entropy, kl, tv
+from icon._neighborhoods import (
     among,
     bernoulli,
-    grouped,
-    margin,
-    odds,
-    reweigh,
-    smooth,
-)
-from icon._neighborhoods.continuum import density, normal
-from icon._neighborhoods.graph import entropic, fuzzy, graph, symmetrize, uniform, union
-from icon._neighborhoods.kernels import umap
-from icon._neighborhoods.points import (
+    clusters,
     cosine,
+    density,
     dot,
+    entropic,
+    fuzzy,
     gaussian,
+    graph,
+    grouped,
     hard,
+    margin,
+    normal,
+    odds,
     points,
+    reweigh,
     same,
     scores,
     sharp,
+    smooth,
     student_t,
+    umap,
+    uniform,
     wide,
 )
-from icon._search.knn import knn
+from icon._search import knn, symmetrize, union
 
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """One square of the periodic table: two neighbourhoods and how they meet.
+    """One square of the periodic table: two neighbourhoods and a loss.
 
     $$\\mathrm{cell}(\\mathrm{evidence}, \\mathrm{embedding}) =
       L\\big(p(\\mathrm{evidence}), q(\\mathrm{embedding})\\big)$$
 
     Args:
-        name: what it is called.
+        name: of the method.
         p: evidence -> the neighbours that supervise.
         q: embedding -> the neighbours that are learned.
-        loss: how they meet.
-        learns_from: what p is built from; `icon.recipes.SOURCES` lists what it knows.
+        loss: (p, q) -> a number.
+        learns_from: what p is built from, one of `icon.recipes.SOURCES`.
         row: the family of q in the table.
         column: the family of p in the table.
         status: "known", "predicted" (a grey square of the paper) or "new".
@@ -79,8 +81,7 @@ class Cell:
     def __post_init__(self):
         named = isinstance(self.name, str) and self.name
         check.require(named, "name", repr(self.name), "a name")
-        for part in ("p", "q", "loss"):
-            made = getattr(self, part)
+        for part, made in (("p", self.p), ("q", self.q), ("loss", self.loss)):
             check.require(callable(made), part, repr(made), "a function")
 
     def __call__(self, evidence: tuple, embedding: tuple, **options):
@@ -90,14 +91,14 @@ class Cell:
         return self.loss(self.p(*evidence), self.q(*embedding), **options)
 
 
-# ------------------------------------------------------- how p and q meet
+# ------------------------------------------------------- losses of several rows
 
 
 joint = ft.partial(kl, joint=True)
 
 
 def reverse(p, q, **options):
-    """The learned distribution proposes, the supervisory one scores."""
+    """The cross-entropy with p and q swapped: the average is under q."""
     return cross_entropy(q, p, **options)
 
 
@@ -107,22 +108,22 @@ def both_summed(p, q, *, loss, **options):
 
 
 def by_degree(p, q, **options):
-    """Anchors weigh what they weigh as candidates."""
+    """Anchors have the weights that they have as candidates."""
     return cross_entropy(p, q, weight=q.weight, **options)
 
 
-def sharp_meeting(p, q, **options):
+def sharp_cross_entropy(p, q, **options):
     """E_p of the energy minus the lowest energy."""
     return cross_entropy(p, sharp(q), **options)
 
 
 def hinge(p, q, *, m, **options):
-    """The same, those who are no neighbours given a head start of m."""
-    return sharp_meeting(p, margin(q, p, m), **options)
+    """The same, with m added to the scores of candidates that p does not list."""
+    return sharp_cross_entropy(p, margin(q, p, m), **options)
 
 
 def hinton(p, q, **options):
-    """Distillation's KL, times the square of its temperature."""
+    """KL times the square of the temperature, so that gradients keep their size."""
     return TEACHER_TEMPERATURE**2 * kl(p, q, **options)
 
 
@@ -132,47 +133,46 @@ def hinton(p, q, **options):
 ROOT_HALF = 0.5**0.5  # s = -d²: SNE, and the limits without their factor of a half
 TEACHER_TEMPERATURE = 4.0
 
-far = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
-narrow = ft.partial(hinge, m=0.2)
+squared = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
+narrow_hinge = ft.partial(hinge, m=0.2)
 heavy = ft.partial(student_t, dof=30.0)  # the perplexity of a lower dof has a floor
 
 
 def nearest(x, k=None, perplexity=30.0, *, kernel=gaussian):
-    """Neighbours at one perplexity: all the others, or the k nearest."""
-    listed = knn(x, len(x) - 1 if k is None else k)
-    return entropic(*listed, perplexity=perplexity, kernel=kernel)
+    """All others at one perplexity, or the k nearest."""
+    near = knn(x, len(x) - 1 if k is None else k)
+    return entropic(*near, perplexity=perplexity, kernel=kernel)
 
 
 def mutual(x, k=None, perplexity=30.0, *, kernel=gaussian):
     return symmetrize(nearest(x, k, perplexity, kernel=kernel))
 
 
-def alike(x, k=15):
-    """The k nearest neighbours, all alike."""
+def uniform_knn(x, k=15):
     return uniform(knn(x, k)[0])
 
 
-def mutual_alike(x, k=15):
-    return symmetrize(alike(x, k))
+def mutual_uniform_knn(x, k=15):
+    return symmetrize(uniform_knn(x, k))
 
 
-def certain(x, k=15):
-    """UMAP's graph: who is near whom, each edge with a probability."""
+def fuzzy_union(x, k=15):
+    """UMAP's graph: every edge has a probability of its own."""
     return bernoulli(odds(symmetrize(fuzzy(*knn(x, k)), union)))
 
 
-def one_of(index):
-    """The first that is listed is the neighbour."""
+def first_listed(index):
+    """The first candidate listed for an anchor is its neighbour."""
     return uniform(index[:, :1])
 
 
 def yes_to(contexts, words, index):
-    """Of the words listed for a centre, yes to its context and no to the others."""
+    """Each word listed for a centre has a label: yes if it is its context."""
     return bernoulli(among(odds(same(contexts, words)), index))
 
 
 def yes_to_first(index):
-    """Yes to the first that is listed, no to the others."""
+    """Each candidate listed has a label: yes for the first."""
     return yes_to(index[:, 0], range(len(index)), index)
 
 
@@ -180,7 +180,7 @@ def itself(x, **scale):
     return gaussian(x, x, **scale)
 
 
-def softened(ids):
+def smoothed(ids):
     return smooth(same(ids), 0.6)
 
 
@@ -191,7 +191,7 @@ def harmonic(z, prototypes):
 
 
 def mixtures(z, prototypes):
-    """Several prototypes [C, r, d] per class, their sum taken as the class."""
+    """Classes as mixtures: the sum over r prototypes each [C, r, d]."""
     count, each, d = prototypes.shape
     owner = [c for c in range(count) for _ in range(each)]
     return grouped(gaussian(z, prototypes.reshape(-1, d)), owner, count)
@@ -213,22 +213,23 @@ BEYOND = (TOKENS, TEACHER, LATENT, GRID)
 # fmt: off
 ROWS = (
     # ---- q is Gaussian: softmax of -d² or of a dot product
-    Cell("SNE", nearest, far, kl, "neighborhoods", G, G, KNOWN,
+    Cell("SNE", nearest, squared, kl, "neighborhoods", G, G, KNOWN,
          "Hinton & Roweis 2002"),
-    Cell("symmetric SNE", mutual, far, joint, "neighborhoods", G, G, KNOWN,
+    Cell("symmetric SNE", mutual, squared, joint, "neighborhoods", G, G, KNOWN,
          "Cook et al. 2007; one distribution over pairs"),
     Cell("X-Sample CL", ft.partial(cosine, temperature=0.1),
          ft.partial(cosine, temperature=0.07), kl, "side information", G, G, KNOWN,
          "Sobal et al. 2024"),
-    Cell("Dual t-SNE", ft.partial(nearest, kernel=heavy), far, kl,
+    Cell("Dual t-SNE", ft.partial(nearest, kernel=heavy), squared, kl,
          "neighborhoods", G, T, PREDICTED, "I-Con 2025, grey"),
     Cell("uniformity", same, itself, kl, "items", G, SELF, NEW,
          "Wang & Isola 2020, as a cell"),
-    Cell("SNE graph embedding", graph, far, kl, "graph", G, GRAPH, PREDICTED,
+    Cell("SNE graph embedding", graph, squared, kl, "graph", G, GRAPH, PREDICTED,
          "I-Con 2025, grey"),
-    Cell("SNE, uniform affinities", alike, far, kl, "features", G, KNN, KNOWN,
+    Cell("SNE, uniform affinities", uniform_knn, squared, kl, "features", G, KNN, KNOWN,
          "Böhm et al. 2022"),
-    Cell("LGSimCLR", ft.partial(alike, k=1), ft.partial(cosine, temperature=0.1), kl,
+    Cell("LGSimCLR", ft.partial(uniform_knn, k=1),
+         ft.partial(cosine, temperature=0.1), kl,
          "captions", G, KNN, KNOWN, "El Banani et al. 2023"),
     Cell("SimCLR", same, ft.partial(cosine, temperature=0.1), kl,
          "views", G, POSITIVE, KNOWN, "Oord et al. 2018 (InfoNCE); Chen et al. 2020"),
@@ -247,32 +248,32 @@ ROWS = (
     Cell("classical MDS", lambda x: wide(dot(x, x), 2), lambda y: wide(dot(y, y), 2),
          kl, "centered features", W, G, NEW,
          "Torgerson 1952; not in the paper's table"),
-    Cell("PCA", same, lambda y: wide(far(y, y)), cross_entropy,
+    Cell("PCA", same, lambda y: wide(squared(y, y)), cross_entropy,
          "items", W, SELF, KNOWN, "Pearson 1901"),
     Cell("Laplacian eigenmaps", graph,
-         lambda y, degree: wide(reweigh(far(y, y), degree)), by_degree,
+         lambda y, degree: wide(reweigh(squared(y, y), degree)), by_degree,
          "graph and degrees", W, GRAPH, NEW, "Belkin & Niyogi 2003"),
     Cell("Isomap", lambda gram: wide(scores(gram), 2), lambda y: wide(dot(y, y), 2),
          kl, "geodesics", W, GRAPH, NEW, "Tenenbaum et al. 2000; kernel PCA"),
-    Cell("VICReg*", same, lambda z: wide(far(z)), cross_entropy,
+    Cell("VICReg*", same, lambda z: wide(squared(z)), cross_entropy,
          "views", W, POSITIVE, KNOWN,
          "Bardes et al. 2022, without its covariance term"),
-    Cell("average-margin CLIP", same, lambda u, v: wide(far(u, v)), cross_entropy,
+    Cell("average-margin CLIP", same, lambda u, v: wide(squared(u, v)), cross_entropy,
          "pairs", W, MODAL, PREDICTED, "I-Con 2025, grey; PLS-SVD when linear"),
-    Cell("average-margin SupCon", same, lambda z: wide(far(z)), cross_entropy,
+    Cell("average-margin SupCon", same, lambda z: wide(squared(z)), cross_entropy,
          "labels", W, CLASS, PREDICTED, "I-Con 2025, grey; between-class scatter"),
     Cell("class means", same, lambda z, w: wide(dot(z, w)), cross_entropy,
          "labels and classes", W, LABEL, NEW, "nearest centroids, as a cell"),
     # ---- sigma to zero: the maximum
-    Cell("graph triplet", graph, far, ft.partial(hinge, m=1.0),
+    Cell("graph triplet", graph, squared, ft.partial(hinge, m=1.0),
          "graph", S, GRAPH, NEW, "Weinberger & Saul 2009 (LMNN), as a cell"),
-    Cell("neighborhood recall", alike, lambda z: hard(far(z), 15), tv,
+    Cell("neighborhood recall", uniform_knn, lambda z: hard(squared(z), 15), tv,
          "features", S, KNN, NEW, "a metric that is a cell"),
-    Cell("triplet", one_of, lambda z, index: among(far(z), index), narrow,
-         "triplets", S, POSITIVE, KNOWN, "Schroff et al. 2015"),
-    Cell("triplet CLIP", same, far, ft.partial(both_summed, loss=narrow),
+    Cell("triplet", first_listed, lambda z, index: among(squared(z), index),
+         narrow_hinge, "triplets", S, POSITIVE, KNOWN, "Schroff et al. 2015"),
+    Cell("triplet CLIP", same, squared, ft.partial(both_summed, loss=narrow_hinge),
          "pairs", S, MODAL, PREDICTED, "I-Con 2025, grey; VSE++, Faghri et al. 2018"),
-    Cell("triplet SupCon", same, far, narrow,
+    Cell("triplet SupCon", same, squared, narrow_hinge,
          "labels", S, CLASS, PREDICTED, "I-Con 2025, grey"),
     Cell("error rate", same, lambda z, w: hard(dot(z, w)), tv,
          "labels and classes", S, LABEL, PREDICTED, "I-Con 2025, grey"),
@@ -287,9 +288,9 @@ ROWS = (
          "items", T, SELF, NEW, "uniformity that outliers cannot buy"),
     Cell("t-SNE graph embedding", graph, student_t, joint, "graph", T, GRAPH, KNOWN,
          "Kruiger et al. 2017 (tsNET)"),
-    Cell("t-SNE, uniform affinities", mutual_alike, student_t, joint,
+    Cell("t-SNE, uniform affinities", mutual_uniform_knn, student_t, joint,
          "features", T, KNN, KNOWN, "Böhm et al. 2022"),
-    Cell("InfoNC-t-SNE", one_of, lambda z, index: among(student_t(z), index), kl,
+    Cell("InfoNC-t-SNE", first_listed, lambda z, index: among(student_t(z), index), kl,
          "edges and strangers", T, KNN, KNOWN, "Damrich et al. 2023"),
     Cell("t-SimCNE", same, student_t, kl,
          "views", T, POSITIVE, KNOWN, "Böhm et al. 2023"),
@@ -315,7 +316,7 @@ ROWS = (
          "graph over degrees", C, GRAPH, KNOWN, "Shi & Malik 2000"),
     Cell("DCD", graph, clusters, joint, "graph", C, KNN, KNOWN,
          "Yang, Corander & Oja 2016"),
-    Cell("InfoNCE clustering", softened, lambda phi: smooth(clusters(phi), 0.6), kl,
+    Cell("InfoNCE clustering", smoothed, lambda phi: smooth(clusters(phi), 0.6), kl,
          "views of neighbors", C, POSITIVE, KNOWN, "Alshammari et al. 2025; PMI"),
     Cell("co-clustering", same, clusters, both_ways(kl),
          "pairs", C, MODAL, NEW, "a codebook shared by two modalities"),
@@ -324,11 +325,13 @@ ROWS = (
     Cell("information gain", same, clusters, kl,
          "labels and classes", C, LABEL, NEW, "Quinlan 1986, as a cell"),
     # ---- beyond the grid
-    Cell("NCA", same, lambda z, labels, classes: grouped(far(z), labels, len(classes)),
-         kl, "labels of all", SUMS, CLASS, KNOWN, "Goldberger et al. 2004"),
+    Cell("NCA", same,
+         lambda z, labels, classes: grouped(squared(z), labels, len(classes)), kl,
+         "labels of all", SUMS, CLASS, KNOWN, "Goldberger et al. 2004"),
     Cell("RSLVQ", same, mixtures, kl,
          "labels and mixtures", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003"),
-    Cell("UMAP", certain, lambda z: bernoulli(points(umap, z, a=1.577, b=0.895)), kl,
+    Cell("UMAP", fuzzy_union,
+         lambda z: bernoulli(points(umap, z, a=1.577, b=0.895)), kl,
          "features", YES, KNN, KNOWN, "McInnes et al. 2018; every pair, no sampling"),
     Cell("UMAP, negative sampling", yes_to_first,
          lambda z, index: bernoulli(among(points(umap, z, a=1.577, b=0.895), index)),
@@ -343,7 +346,7 @@ ROWS = (
     Cell("distillation", ft.partial(scores, temperature=TEACHER_TEMPERATURE),
          ft.partial(scores, temperature=TEACHER_TEMPERATURE), hinton,
          "a teacher", G, TEACHER, KNOWN, "Hinton et al. 2015"),
-    Cell("SOM", scores, far, sharp_meeting,
+    Cell("SOM", scores, squared, sharp_cross_entropy,
          "a grid of units", S, GRID, KNOWN, "Kohonen 1982; Heskes 1999"),
     Cell("VAE", normal, density, kl, "a posterior", DENSITY, LATENT, KNOWN,
          "Kingma & Welling 2014"),

@@ -1,8 +1,10 @@
-"""How is a function said on one line? By its name, its options or its own source."""
+"""How is a function written on one line? By its name, its options or its source."""
 
 import functools
 import linecache
+import types
 from collections.abc import Callable
+from typing import Any
 
 
 def formula(made: Callable) -> str:
@@ -18,28 +20,32 @@ def formula(made: Callable) -> str:
         'round(ndigits=2)'
     """
     if isinstance(made, functools.partial):
-        options = [f"{k}={_say(v)}" for k, v in made.keywords.items()]
-        return f"{formula(made.func)}({', '.join([*map(_say, made.args), *options])})"
-    name = getattr(made, "__name__", type(made).__name__)
-    return _body(made) if name == "<lambda>" else name
+        options = [f"{k}={_written(v)}" for k, v in made.keywords.items()]
+        arguments = ", ".join([*map(_written, made.args), *options])
+        return f"{formula(made.func)}({arguments})"
+    if isinstance(made, types.FunctionType) and made.__name__ == "<lambda>":
+        return _body(made)
+    try:
+        return made.__name__
+    except AttributeError:  # an object that can be called
+        return type(made).__name__
 
 
-def _say(value) -> str:
+def _written(value) -> str:
     if callable(value):
         return formula(value)
     return f"{value:.3g}" if isinstance(value, float) else repr(value)
 
 
-def _body(made) -> str:
+def _body(made: types.FunctionType) -> str:
     """The source of a lambda's expression, from the positions of its code."""
-    spots = [p for p in made.__code__.co_positions() if None not in p and p[3]]
-    if not spots:
+    spans = [p for p in made.__code__.co_positions() if None not in p and p[3]]
+    if not spans:
         return "a function"
-    first, last = min((p[0], p[2]) for p in spots), max((p[1], p[3]) for p in spots)
-    lines = [
-        linecache.getline(made.__code__.co_filename, n)
-        for n in range(first[0], last[0] + 1)
-    ]
+    first: Any = min((line, column) for line, _, column, _ in spans)
+    last: Any = max((line, column) for _, line, _, column in spans)
+    file, numbers = made.__code__.co_filename, range(first[0], last[0] + 1)
+    lines = [linecache.getline(file, number) for number in numbers]
     lines[-1] = lines[-1][: last[1]]
     lines[0] = lines[0][first[1] :]
     return " ".join(" ".join(lines).split()) or "a function"

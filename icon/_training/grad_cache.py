@@ -7,8 +7,8 @@ import jax
 from jax import lax
 
 from icon._base import checks as check
-from icon._engines.strips import answered
-from icon._engines.walk import folded, unfolded
+from icon._base.blocks import blocks_of, rows_of
+from icon._engines.placement import over_mesh
 
 
 def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
@@ -57,8 +57,8 @@ def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
 
     def whole(params, batch, *rest):
         n = check.rows("batch", batch)
-        blocks = folded(batch, n, min(block, n))
+        blocks = blocks_of(batch, n, min(block, n))
         one = jax.checkpoint(ft.partial(encode, params), prevent_cse=False)  # pyright: ignore
-        return loss(unfolded(lax.map(one, blocks), n), *rest)
+        return loss(rows_of(lax.map(one, blocks), n), *rest)
 
-    return ft.partial(answered, whole)
+    return lambda *args: over_mesh(whole, *args)(*args)

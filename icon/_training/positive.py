@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from icon._base import checks as check
-from icon._neighborhoods.points import pytree, static
+from icon._base.pytrees import pytree, static
 
 
 @pytree

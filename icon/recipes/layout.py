@@ -1,6 +1,4 @@
-"""How is a layout in few dimensions found? Where it starts, how hard it is pulled,
-when it is done.
-"""
+"""How is a layout in few dimensions found? Its start, its descent, its end."""
 
 import dataclasses
 import functools as ft
@@ -14,21 +12,20 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from icon._base import checks as check
-from icon._engines.fft import interpolated
-from icon._loss.verbs import cross_entropy, terms
-from icon._neighborhoods.graph import Graph, to_sparse
-from icon._neighborhoods.points import student_t
+from icon._engines import interpolated
+from icon._loss import cross_entropy, terms
+from icon._neighborhoods import Graph, student_t, to_sparse
 from icon._training.minimize import gains, minimize
 
 
-SMALL = 1e-4  # the standard deviation of a start: attraction sorts it, not the start
-EVERY = 50  # steps between two looks at the loss
+SMALL = 1e-4  # the standard deviation of a start, so that attraction decides the order
+EVERY = 50  # steps between two calls of the callbacks
 OVER = 100  # steps over which a loss has to improve
 
 Start = Float[np.ndarray, "n c"]
 
 
-# ------------------------------------------------------- where it starts
+# ------------------------------------------------------- starts
 
 
 def principal(x: Float[np.ndarray, "n d"], components: int, rng) -> Start:
@@ -46,9 +43,9 @@ def principal(x: Float[np.ndarray, "n d"], components: int, rng) -> Start:
 
     Example:
         >>> import numpy as np
-        >>> from icon.recipes import layout as _layout
+        >>> from icon.recipes import layout
         >>> x = np.array([[0.0, 5.0], [1.0, 5.0], [5.0, 5.0]])
-        >>> z = _layout.principal(x, 2, np.random.default_rng(0))
+        >>> z = layout.principal(x, 2, np.random.default_rng(0))
         >>> bool(np.isclose(z[:, 0].std(), 1e-4)), bool((abs(z[:, 1]) < 1e-5).all())
         (True, True)
 
@@ -57,10 +54,10 @@ def principal(x: Float[np.ndarray, "n d"], components: int, rng) -> Start:
     """
     x = x.astype(np.float64) - x.mean(0, dtype=np.float64)
     top = _directions(x, min(components, *x.shape))
-    z = _upright(x @ top)
+    z = _oriented(x @ top)
     size = z.std(0)
-    there = size > 1e-9 * size.max(initial=0)
-    return scaled(_filled(z[:, there], components, rng))
+    present = size > 1e-9 * size.max(initial=0)
+    return scaled(_filled(z[:, present], components, rng))
 
 
 def _directions(x, count: int):
@@ -69,29 +66,29 @@ def _directions(x, count: int):
 
     n, d = x.shape
     if min(n, d) > 2000:
-        return _a_few_directions(x, count)
+        return _sparse_directions(x, count)
     gram = x.T @ x if d <= n else x @ x.T
     size, v = eigh(gram, subset_by_index=[len(gram) - count, len(gram) - 1])
     v = v[:, ::-1] if d <= n else x.T @ v[:, ::-1]
     return v / np.maximum(np.linalg.norm(v, axis=0), np.finfo(float).tiny)
 
 
-def _a_few_directions(x, count: int):
-    """The same where no Gram matrix is small."""
+def _sparse_directions(x, count: int):
+    """The same by Lanczos' method, where both Gram matrices are large."""
     from scipy.sparse.linalg import svds
 
     found: Any = svds(x, count, v0=np.ones(min(x.shape)))
     return found[2][::-1].T
 
 
-def _upright(z):
-    """Which way a component points is arbitrary: its largest entry is positive."""
+def _oriented(z):
+    """The same components, signed so that the largest entry of each is positive."""
     largest = np.take_along_axis(z, abs(z).argmax(0)[None], 0)
     return z * np.where(largest < 0, -1, 1)
 
 
 def _filled(z, components: int, rng) -> Start:
-    """The columns there are, and noise of a hundredth of the first for the others."""
+    """z and, for the columns it lacks, noise of a hundredth of its first one."""
     size = z[:, :1].std() if z.size else 1.0
     missing = components - z.shape[1]
     return np.hstack([z, 0.01 * size * rng.normal(size=(len(z), missing))])
@@ -115,13 +112,13 @@ def spectral(p: Graph, components: int, rng) -> Start | None:
 
     Returns:
         None where there are none: a graph of several components, of too few points, or
-        one that ARPACK gives up.
+        one on which ARPACK does not converge.
 
     Example:
         >>> import icon, numpy as np
-        >>> from icon.recipes import layout as _layout
+        >>> from icon.recipes import layout
         >>> chain = icon.graph(np.diag(np.ones(9), 1) + np.diag(np.ones(9), -1))
-        >>> z = _layout.spectral(chain, 1, np.random.default_rng(0))[:, 0]
+        >>> z = layout.spectral(chain, 1, np.random.default_rng(0))[:, 0]
         >>> bool(np.all(np.diff(z) > 0) or np.all(np.diff(z) < 0))
         True
 
@@ -137,12 +134,12 @@ def spectral(p: Graph, components: int, rng) -> Start | None:
         return None
     seed = int(rng.integers(2**31))
     try:
-        with warnings.catch_warnings():  # it tells of what is asked for again below
+        with warnings.catch_warnings():  # what it warns of is checked below
             warnings.simplefilter("ignore")
             z = spectral_embedding(matrix, n_components=components, random_state=seed)
     except (ArpackError, RuntimeError, np.linalg.LinAlgError):
         return None
-    return scaled(_upright(z)) if np.isfinite(z).all() and z[:, 0].std() else None
+    return scaled(_oriented(z)) if np.isfinite(z).all() and z[:, 0].std() else None
 
 
 def scattered(n: int, components: int, rng) -> Start:
@@ -151,9 +148,9 @@ def scattered(n: int, components: int, rng) -> Start:
 
 
 def given(init, shape: tuple[int, int], rng) -> Start:
-    """A start that is given; where all points are one, moved apart a little.
+    """A given start [n, c]; if all points coincide, with a little noise added.
 
-    Points that coincide push nobody away: the gradient is 0, and nothing would move.
+    Where all points coincide the gradient is 0 and nothing would move.
     """
     with np.errstate(over="ignore"):
         z = np.array(check.floats("init", init), np.float32)
@@ -166,12 +163,12 @@ def given(init, shape: tuple[int, int], rng) -> Start:
     return z
 
 
-# ------------------------------------------------------- how hard it is pulled
+# ------------------------------------------------------- the descent
 
 
 @dataclasses.dataclass(frozen=True)
 class Tail:
-    """Points under Student's t, by value: what is compiled for one serves the next."""
+    """Points under Student's t. Equal ones share one compiled program."""
 
     dof: float = 1.0
 
@@ -181,7 +178,7 @@ class Tail:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Attraction, exaggerated, and repulsion: their sum is the cross-entropy."""
+    """Exaggerated attraction plus repulsion: at exaggeration 1, the cross-entropy."""
 
     q: Callable = Tail()
     joint: bool = True
@@ -194,7 +191,7 @@ class Layout:
 
 @dataclasses.dataclass(frozen=True)
 class Phases:
-    """A number that changes once: a schedule of the step, by value."""
+    """A schedule of the step that changes once. Equal ones share one program."""
 
     early: int
     first: float
@@ -215,39 +212,40 @@ class Plan:
 
     steps: int = 750
     early: int = 250
-    strong: float = 12.0  # the early exaggeration
+    early_exaggeration: float = 12.0
     exaggeration: float = 1.0
     rate: float | None = None  # None: n / exaggeration
 
-    def pull(self) -> Phases:
-        return Phases(self.early, self.strong, self.exaggeration)
+    def exaggerations(self) -> Phases:
+        return Phases(self.early, self.early_exaggeration, self.exaggeration)
 
     def rates(self, n: int) -> Phases:
-        by = lambda exaggeration: self.rate or n / exaggeration
-        return Phases(self.early, by(self.strong), by(self.exaggeration))
+        rate = lambda exaggeration: self.rate or n / exaggeration
+        early, late = rate(self.early_exaggeration), rate(self.exaggeration)
+        return Phases(self.early, early, late)
 
 
 PLAN = Plan()
 
 
 @ft.lru_cache(64)
-def _mover(rates: Phases):
-    """One optimizer for equal rates: it is compiled in, and found by what it is."""
+def _optimizer(rates: Phases):
+    """One optimizer for equal rates: programs are found by its identity."""
     return gains(rates)
 
 
 def lay_out(
     loss: Callable,
     z: Float[ArrayLike, "n c"],
-    p,
+    p: Graph,
     plan: Plan = PLAN,
     callbacks: Sequence[Callable] = (),
 ):
-    """Pull a start to its layout, and say how it went.
+    """Descend from a start to a layout.
 
     Args:
-        loss: (z, p, exaggeration) -> a number; hashed by value, or it is compiled anew.
-        z: where it starts.
+        loss: (z, p, exaggeration) -> a number; compiled once for all that are equal.
+        z: the start [n, c].
         p: the neighbours that supervise.
         plan: how many steps, and how far each goes.
         callbacks: (step, loss, z) -> True to stop; every 50 steps. During the early
@@ -261,11 +259,11 @@ def lay_out(
 
     Example:
         >>> import icon, jax, numpy as np
-        >>> from icon.recipes import layout as _layout
+        >>> from icon.recipes import layout
         >>> x = jax.random.normal(jax.random.key(0), (20, 3))
         >>> p = icon.entropic(*icon.knn(x, 9), perplexity=3)
-        >>> start = _layout.scattered(20, 2, np.random.default_rng(0))
-        >>> z, history = _layout.lay_out(_layout.Layout(), start, p)
+        >>> start = layout.scattered(20, 2, np.random.default_rng(0))
+        >>> z, history = layout.lay_out(layout.Layout(), start, p)
         >>> bool(history.loss[-1] < history.loss[6])
         True
 
@@ -276,9 +274,9 @@ def lay_out(
     return minimize(
         loss,
         z,
-        _mover(plan.rates(len(z))),
+        _optimizer(plan.rates(len(z))),
         plan.steps,
-        args=(p, plan.pull()),
+        args=(p.prepared(), plan.exaggerations()),
         callbacks=callbacks,
         every=EVERY,
     )
@@ -286,19 +284,19 @@ def lay_out(
 
 def wide(loss: Layout) -> Callable:
     """A callback that warns once when a layout has outgrown the largest grid."""
-    told = []
+    warned = []
 
-    def look(step, _, z):
-        if not told and not interpolated(loss.q(jnp.asarray(z))).fits():
-            told.append(step)
-            said = f"at step {step} the layout spans more than the largest grid"
+    def watch(step, _, z):
+        if not warned and not interpolated(loss.q(jnp.asarray(z))).fits():
+            warned.append(step)
+            span = f"at step {step} the layout spans more than the largest grid"
             slow = "every pair is summed from here on, exactly and slowly"
-            warnings.warn(f"{said}: {slow}", stacklevel=2)
+            warnings.warn(f"{span}: {slow}", stacklevel=2)
 
-    return look
+    return watch
 
 
-# ------------------------------------------------------- when it is done
+# ------------------------------------------------------- the end
 
 
 def settled(plan: Plan, tol: float = 0.0) -> Callable:
@@ -306,26 +304,26 @@ def settled(plan: Plan, tol: float = 0.0) -> Callable:
 
     $$L_{t - 100} - L_t \\le \\mathrm{tol} \\cdot |L_t|$$
 
-    after the early exaggeration. It sees no unit and no number of points; at 0, a run
-    is only stopped after 100 steps that did not improve it at all.
+    after the early exaggeration. It depends on no unit and no number of points; at 0, a
+    run is only stopped after 100 steps that did not improve it at all.
 
     Args:
         plan: when the exaggeration ends.
         tol: the least improvement over 100 steps, relative to the loss.
 
     Example:
-        >>> from icon.recipes import layout as _layout
-        >>> stop = _layout.settled(_layout.Plan(early=50), 0.01)
+        >>> from icon.recipes import layout
+        >>> stop = layout.settled(layout.Plan(early=50), 0.01)
         >>> [stop(step, loss, None) for step, loss in ((50, 9), (100, 3), (150, 3))]
         [False, False, False]
         >>> stop(200, 2.99, None)
         True
     """
-    told: dict[int, float] = {}
+    losses: dict[int, float] = {}
 
     def stop(step, loss, _):
-        told[step] = loss
-        before = told.get(step - OVER)
+        losses[step] = loss
+        before = losses.get(step - OVER)
         if before is None or step - OVER <= plan.early:
             return False
         return before - loss <= tol * abs(loss)
@@ -333,12 +331,12 @@ def settled(plan: Plan, tol: float = 0.0) -> Callable:
     return stop
 
 
-# ------------------------------------------------------- points that come later
+# ------------------------------------------------------- new points
 
 
 @dataclasses.dataclass(frozen=True)
 class Placing:
-    """Every new point for itself, among old ones that do not move."""
+    """The sum of the cross-entropies of new points, among old ones that stay."""
 
     q: Callable = Tail()
 
@@ -348,18 +346,18 @@ class Placing:
 
 
 FEW, MANY = 256, 4096  # new points that are placed at once
-PLACED = 250  # steps; after 100, one in a hundred points is still on its way
-RATE = 0.3  # of a point's own loss, whose curvature is at most 2
+PLACED = 250  # steps; after 100, one in a hundred points has not converged
+RATE = 0.3  # on a point's own loss, whose curvature is at most 2
 
 
 def blocks(n: int) -> list[np.ndarray]:
     """n rows in blocks of one of five sizes, the last row repeated where they end.
 
-    So few programs are compiled, and it matters little who else is in a block.
+    So at most five programs are compiled, whatever n is.
 
     Example:
-        >>> from icon.recipes import layout as _layout
-        >>> [len(block) for block in _layout.blocks(5000)], len(_layout.blocks(3)[0])
+        >>> from icon.recipes import layout
+        >>> [len(block) for block in layout.blocks(5000)], len(layout.blocks(3)[0])
         ([4096, 4096], 256)
     """
     size = min(MANY, max(FEW, 1 << (n - 1).bit_length()))
@@ -367,14 +365,14 @@ def blocks(n: int) -> list[np.ndarray]:
 
 
 def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
-    r"""Where new points belong in a layout that stays as it is.
+    r"""The best places of new points in a layout that stays as it is.
 
     $$\min_{z_i} \mathrm{KL}(p_i \| q_i), \quad q_{ij} \propto k(\|z_i - y_j\|)$$
 
-    from the mean of p_i. Each new point sees the old ones alone.
+    from the mean of p_i. A new point does not depend on the other new ones.
 
     Args:
-        q: (new, old) -> points under a kernel; hashed by value.
+        q: (new, old) -> points under a kernel; compiled once for all that are equal.
         old: the layout [m, c].
         p: the old neighbours of every new point [n, m].
 
@@ -383,10 +381,10 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
 
     Example:
         >>> import icon, numpy as np
-        >>> from icon.recipes import layout as _layout
+        >>> from icon.recipes import layout
         >>> old = np.float32([[0, 0], [0, 1], [9, 9], [9, 8]])
         >>> p = icon.entropic([[0, 1]], [[1.0, 1.0]], perplexity=2, candidates=4)
-        >>> round(float(_layout.place(_layout.Tail(), old, p)[0, 1]), 3)
+        >>> round(float(layout.place(layout.Tail(), old, p)[0, 1]), 3)
         0.5
 
     Source: Policar, Strazar & Zupan, Embedding to reference t-SNE space addresses batch
@@ -394,7 +392,12 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     """
     old = jnp.asarray(old, jnp.float32)
     mean = to_sparse(p) @ np.asarray(old, np.float64)
-    move = _mover(Phases(0, RATE, RATE))
-    start, alone = jnp.asarray(mean, jnp.float32), Placing(q)
-    z, _ = minimize(alone, start, move, PLACED, args=(p, old), every=PLACED)
+    z, _ = minimize(
+        Placing(q),
+        jnp.asarray(mean, jnp.float32),
+        _optimizer(Phases(0, RATE, RATE)),
+        PLACED,
+        args=(p.prepared(), old),
+        every=PLACED,
+    )
     return np.array(z)

@@ -1,7 +1,7 @@
-"""What learns? A function of the row of the table and of the kind of evidence."""
+"""What learns? By the row of the table and by what p is built from."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,9 +11,9 @@ import numpy as np
 import optax
 
 from icon._base.numerics import unit
-from icon._table import cells as cells
-from icon.recipes import layout as layout
-from icon.recipes.tasks import FREELY, WIDTH
+from icon._table import cells
+from icon.recipes import layout
+from icon.recipes.tasks import WIDTH, Learned
 
 
 def adam(rate: float) -> Callable[[int], optax.GradientTransformation]:
@@ -29,17 +29,38 @@ def adam(rate: float) -> Callable[[int], optax.GradientTransformation]:
 
 
 class Learner(NamedTuple):
-    """What learns: where it starts, what it makes of rows, what is kept of them."""
+    """What learns: its start, its embedding of rows, what of them is scored."""
 
     start: Callable  # (key, rows) -> params
     apply: Callable  # (params, rows) -> embedding
     represent: Callable  # (params, rows) -> what is scored
     maps: bool  # it learns on some rows, and is scored on others
-    optimizer: Callable  # steps -> how it descends
-    finish: Callable = lambda z: z  # what makes an embedding of a network's output
+    optimizer: Callable  # steps -> an optax transformation
+    finish: Callable = lambda z: z  # the last step from a network's output to z
     width: int = 2
     retract: Callable = lambda params: params  # back to where params may be
-    or_else: tuple = ()  # learners of the same thing, tried in turn with this one
+    alternatives: tuple = ()  # learners of the same parameters, tried in turn
+
+
+class Model(NamedTuple):
+    """A learner with its parameters, a set for each view of the rows."""
+
+    learner: Learner
+    params: dict[str, Any]
+
+    def __call__(self, x, view: str = "z"):
+        return self.learner.apply(self.params[view], x)
+
+    def finish(self, x):
+        return self.learner.finish(x)
+
+    @property
+    def extra(self):
+        """The further parameters that are learned."""
+        return self.params["extra"]
+
+
+# ------------------------------------------------------- maps
 
 
 def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
@@ -53,8 +74,8 @@ def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
     def start(key, x):
         trunk, head = models()
         one, two = jr.split(key)
-        below, z = trunk.init(one, x[:1]), jnp.zeros((1, WIDTH))
-        return below, head.init(two, z) if width != WIDTH else ()
+        params, z = trunk.init(one, x[:1]), jnp.zeros((1, WIDTH))
+        return params, head.init(two, z) if width != WIDTH else ()
 
     def represent(params, x):
         return models()[0].apply(params[0], x)
@@ -67,7 +88,7 @@ def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
 
 
 def _stiefel(params):
-    """The orthonormal columns nearest in direction, no sign turned."""
+    """The orthonormal columns nearest in direction, each of the same sign."""
     q, r = jnp.linalg.qr(params)
     return q * jnp.sign(jnp.diagonal(r))[None]
 
@@ -83,23 +104,26 @@ LINEAR = Learner(
     _orthonormal,
     True,
     adam(0.05),
-    finish=unit,  # prototypes that stand beside it are on the sphere
+    finish=unit,  # its prototypes are on the sphere
     retract=_stiefel,  # else the columns grow with every step, and steps stop counting
 )
 
 
-def retracted(who: Learner, sides) -> optax.GradientTransformation:
+def retracted(learner: Learner, names: Iterable[str]) -> optax.GradientTransformation:
     """After the step, back to where the learner's parameters may be."""
 
     def update(updates, state, params: Any = None):
         moved: Any = optax.apply_updates(params, updates)
-        back = {side: who.retract(moved[side]) for side in sides}
-        apart = {
-            side: jax.tree.map(jnp.subtract, back[side], params[side]) for side in sides
+        back = {name: learner.retract(moved[name]) for name in names}
+        steps = {
+            name: jax.tree.map(jnp.subtract, back[name], params[name]) for name in names
         }
-        return {**updates, **apart}, state
+        return {**updates, **steps}, state
 
     return optax.GradientTransformation(lambda params: optax.EmptyState(), update)
+
+
+# ------------------------------------------------------- embeddings point by point
 
 
 def principal(x):
@@ -117,8 +141,11 @@ FREE = Learner(
 )
 
 
-# the odds of a pair that is far apart at the start have a slope that can be followed
+# far apart at the start, the odds of a pair have a gradient that can be followed
 WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x))
+
+
+# ------------------------------------------------------- memberships of clusters
 
 
 def _seeds(clusters: int):
@@ -132,21 +159,21 @@ def _seeds(clusters: int):
 
         seed, x = int(jr.randint(key, (), 0, 2**31 - 1)), np.asarray(x)
         centers, _ = kmeans_plusplus(x, clusters, random_state=seed)
-        apart = ((x[:, None] - centers[None]) ** 2).sum(-1)
-        apart = apart - apart.min(1, keepdims=True)
-        return jnp.asarray(-np.minimum(apart / apart.mean().clip(1e-12), 1) * 8)
+        squared = ((x[:, None] - centers[None]) ** 2).sum(-1)
+        squared = squared - squared.min(1, keepdims=True)
+        return jnp.asarray(-np.minimum(squared / squared.mean().clip(1e-12), 1) * 8)
 
     return start
 
 
-def _softmax_by_nature(z):
-    """softmax whose gradient is the natural one: it does not fade where it is hard."""
+def _natural_softmax(z):
+    """softmax with its natural gradient, which does not vanish where it is hard."""
     still = jax.lax.stop_gradient(z)
     return jax.nn.softmax(still) + (z - still)
 
 
 def annealed(steps: int, memory: float = 0.8, sharpest: float = 10.0):
-    """Memberships follow a fading memory of the slope, more and more sharply.
+    """Logits follow a fading memory of the gradient, more and more sharply.
 
     Where the loss is linear in each membership, as in k-means, a step without memory
     and at full sharpness is Lloyd's.
@@ -168,28 +195,32 @@ def annealed(steps: int, memory: float = 0.8, sharpest: float = 10.0):
 def memberships(clusters: int) -> Learner:
     """Free memberships: by Adam, or annealed where the loss is all but linear."""
     soft = lambda params, x: jax.nn.softmax(params)
-    natural = lambda params, x: _softmax_by_nature(params)
-    one = Learner(_seeds(clusters), soft, soft, False, adam(0.5), width=clusters)
-    return one._replace(or_else=(one._replace(apply=natural, optimizer=annealed),))
+    natural = lambda params, x: _natural_softmax(params)
+    by_adam = Learner(_seeds(clusters), soft, soft, False, adam(0.5), width=clusters)
+    by_annealing = by_adam._replace(apply=natural, optimizer=annealed)
+    return by_adam._replace(alternatives=(by_annealing,))
 
 
-def learner(row: str, source: str, clusters: int) -> Learner:
+# ------------------------------------------------------- which of them
+
+
+def learner_of(row: str, learned: Learned, clusters: int) -> Learner:
     """What learns, by the row of the table and by what p is built from.
 
-    | row           | all points       | items          | batches                    |
-    |---------------|------------------|----------------|----------------------------|
-    | σ → ∞         | orthonormal map  | the same       | the same                   |
-    | Clusters      | free memberships | a network      | a network with a softmax   |
-    | σ → 0         | free embedding   | orthonormal map| the same, of length 1      |
-    | Gaussian      | free embedding   | orthonormal map| a network to the sphere    |
-    | Student-t, …  | free embedding   | orthonormal map| a network to the plane     |
+    | row           | points           | items           | batches                   |
+    |---------------|------------------|-----------------|---------------------------|
+    | σ → ∞         | orthonormal map  | orthonormal map | orthonormal map           |
+    | Clusters      | free memberships | softmax of a network | softmax of a network |
+    | σ → 0         | free embedding   | orthonormal map | a network to the sphere   |
+    | Gaussian      | free embedding   | orthonormal map | a network to 128 numbers  |
+    | Student-t, …  | free embedding   | orthonormal map | a network to the plane    |
     """
     if row == cells.W:
         return LINEAR
-    free = source in FREELY
+    free = learned is Learned.POINTS
     if row == cells.C:
         return memberships(clusters) if free else encoder(clusters, jax.nn.softmax)
-    if source == "items":
+    if learned is Learned.LINEAR_MAP:
         return LINEAR
     if free:
         return WIDE_FREE if row == cells.YES else FREE

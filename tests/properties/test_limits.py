@@ -43,7 +43,7 @@ WIDE = {
 def rescaled(p, sets, scale):
     """2σ² (CE - log m), whose limit is the row."""
     q = icon.points(icon.gaussian(*sets).kernel, *sets, scale=scale)
-    others = q.shape[1] - q.within
+    others = q.shape[1] - q.excludes_self
     return 2 * scale**2 * (icon.cross_entropy(p, q) - jnp.log(float(others)))
 
 
@@ -121,7 +121,7 @@ def test_a_hinge_is_approached_by_the_square_of_the_temperature():
     p = icon.same(np.zeros(4001, int), np.array([0, 1]))
     for t in (0.1, 0.2, 0.4):
         q = icon.scores(np.stack([-ahead, 0 * ahead], 1), temperature=t)
-        hinge = icon.cross_entropy(p, icon.sharp(icon.scores(q.own["row"])))
+        hinge = icon.cross_entropy(p, icon.sharp(icon.scores(q.per_anchor["row"])))
         gap = float(t * icon.cross_entropy(p, q) - hinge)
         assert gap == pytest.approx(t**2 * np.pi**2 / 6 / 20, rel=1e-3)
 

@@ -1,0 +1,273 @@
+"""How much does each listed neighbour weigh, by how far it is?"""
+
+import functools as ft
+import math
+import warnings
+from collections.abc import Callable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int
+
+from icon._base import checks as check
+from icon._base.numerics import lse, widen
+from icon._neighborhoods.graph import Graph
+from icon._neighborhoods.points import gaussian
+from icon._neighborhoods.protocol import EVERYBODY
+
+
+Listed = Int[ArrayLike, "n k"] | Sequence[Sequence[int]]
+Distances = Float[ArrayLike, "n k"]
+
+
+# ------------------------------------------------------- a list and its distances
+
+
+def _checked_list(index, candidates):
+    """Listed ids [n, k], how many candidates there are, and whether j = i is none."""
+    index = check.ids("index", index, rank=2)
+    n, excludes_self = index.shape[0], candidates is None
+    count = n if excludes_self else check.count("candidates", candidates, 1)
+    check.ids("index", index, below=count, rank=2)
+    if check.concrete(index):
+        rows = np.sort(np.asarray(index), 1)
+        _require_no_row((rows[:, 1:] == rows[:, :-1]).any(1), "lists an id twice")
+        is_self = excludes_self & (rows == np.arange(n)[:, None])
+        _require_no_row(is_self.any(1), "lists itself; drop it, or pass candidates=")
+    return index, count, excludes_self
+
+
+def _require_no_row(bad, what: str):
+    row = int(np.argmax(bad))
+    good = "ids of others, each once"
+    check.require(not bad.any(), "index", f"a row {row} that {what}", good)
+
+
+def _checked_distances(distance, index):
+    distance = check.floats("distance", distance)
+    got = f"shapes {distance.shape} and {index.shape}"
+    check.require(distance.shape == index.shape, "distance", got, "one per listed id")
+    return check.at_least("distance", widen(distance), 0)
+
+
+def _from_rows(index, logit, count, excludes_self) -> Graph:
+    """Rows of one length, sorted by id so that a score can be looked up."""
+    n, k = index.shape
+    order = jnp.argsort(index, 1)
+    sort = lambda x: jnp.take_along_axis(x, order, 1).reshape(-1)
+    start = jnp.arange(n + 1, dtype=jnp.int32) * k
+    return Graph(sort(index), sort(logit), start, k, count, excludes_self)
+
+
+def _bisect(rising: Callable, target, low, high, steps: int):
+    """Where a rising function reaches the target, between two bounds."""
+
+    def halve(_, bounds):
+        low, high = bounds
+        middle = (low + high) / 2
+        above = rising(middle) > target
+        return jnp.where(above, low, middle), jnp.where(above, middle, high)
+
+    low, high = lax.fori_loop(0, steps, halve, (low, high))
+    return (low + high) / 2
+
+
+# ------------------------------------------------------- all of one weight
+
+
+def uniform(index: Listed, *, candidates: int | None = None) -> Graph:
+    """The listed neighbours, each with the same probability.
+
+    $$p_{ij} = 1/k \\text{ for the } k \\text{ listed } j$$
+
+    Args:
+        index: integers [n, k], as knn gives them.
+        candidates: how many there are; None: the anchors themselves, without j = i.
+
+    Raises:
+        InvalidInput: ids out of range, listed twice, or an anchor that lists itself.
+
+    Example:
+        >>> import icon
+        >>> icon.dense(icon.uniform([[1, 2], [0, 2], [0, 1]]))[0].tolist()
+        [0.0, 0.5, 0.5]
+
+    Source: Böhm, Berens & Kobak, Attraction-repulsion spectrum, 2022.
+    """
+    listed, count, excludes_self = _checked_list(index, candidates)
+    zero = jnp.zeros(listed.shape, jnp.result_type(float))
+    return _from_rows(listed, zero - math.log(listed.shape[1]), count, excludes_self)
+
+
+# ------------------------------------------------------- perplexity
+
+
+def entropic(
+    index: Listed,
+    distance: Distances,
+    *,
+    perplexity: Float[ArrayLike, "*h"] | float | Sequence[float] = 30.0,
+    kernel: Callable = gaussian,
+    candidates: int | None = None,
+) -> Graph:
+    """The listed neighbours under a kernel whose width gives every anchor one entropy.
+
+    $$p_{ij} \\propto k(d_{ij} / \\sigma_i), \\quad
+      \\exp H(p_i) = \\mathrm{perplexity}$$
+
+    Several perplexities give the mean of their distributions,
+    $p_{ij} = \\tfrac{1}{h} \\sum_{l=1}^{h} p_{ij}^{(l)}$, each at a width of its own.
+
+    Args:
+        index: integers [n, k], as knn gives them.
+        distance: floats [n, k], from 0, not squared.
+        perplexity: the effective number of neighbours, from 1 to k; or several [h].
+        kernel: what makes points from (anchors, candidates): gaussian, laplace, or
+            functools.partial(student_t, dof=…), whose perplexity has a floor.
+        candidates: how many there are; None: the anchors themselves, without j = i.
+
+    Raises:
+        InvalidInput: a perplexity above k or below the kernel's floor (the text names
+            what is feasible), negative distances, ids out of range.
+
+    Warns: once per perplexity, with the number of anchors that have more tied nearest
+    neighbours than that; those get the nearest feasible distribution, all tied alike.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> x = jnp.arange(10.0)[:, None]
+        >>> p = icon.dense(icon.entropic(*icon.knn(x, 9), perplexity=4))
+        >>> entropy = -jnp.sum(jnp.where(p > 0, p * jnp.log(p), 0), 1)
+        >>> bool(jnp.allclose(jnp.exp(entropy), 4, rtol=1e-5))
+        True
+
+    Source: Hinton & Roweis, Stochastic neighbor embedding, 2002; several perplexities:
+    Kobak & Berens, The art of using t-SNE for single-cell transcriptomics, 2019, after
+    De Bodt et al., Perplexity-free t-SNE and twice Student tt-SNE, 2018.
+    """
+    listed, count, excludes_self = _checked_list(index, candidates)
+    distance = _checked_distances(distance, listed)
+    levels, k = _levels(perplexity, distance), listed.shape[1]
+    known = check.concrete(distance, levels)
+    for level in levels.tolist() if known else ():
+        good = f"1 to {k}, the neighbours listed"
+        check.require(1 <= level <= k, "perplexity", level, good)
+    log_p, entropy = _calibrate(distance, jnp.log(levels), kernel)
+    if known:
+        settle = ft.partial(_settled, np.asarray(distance))
+        log_p = jnp.stack([*map(settle, levels.tolist(), log_p, entropy)])
+    h = len(log_p)
+    mean = log_p[0] if h == 1 else jax.nn.logsumexp(log_p, 0) - math.log(h)
+    return _from_rows(listed, mean, count, excludes_self)
+
+
+def _levels(perplexity, like):
+    """One perplexity or several, as a vector."""
+    several = isinstance(perplexity, list | tuple)
+    h = len(perplexity) if several else (*np.shape(perplexity), 1)[0]
+    shapes = (), (max(1, h),)
+    return jnp.atleast_1d(check.positive("perplexity", perplexity, like, shapes))
+
+
+@ft.partial(jax.jit, static_argnames=("kernel",))
+def _calibrate(distance, target, kernel):
+    """log p [h, n, k] of every row at h entropies, and the entropies reached."""
+    mean = jnp.mean(distance, 1, keepdims=True)
+    distance = distance / jnp.where(mean > 0, mean, 1)
+    rows = jax.vmap(ft.partial(_at_entropy, kernel), (0, None))
+    return jax.vmap(rows, (None, 0))(distance, target)
+
+
+def _at_entropy(kernel, distance, target):
+    """log p of one row at the scale that gives it this entropy, and the entropy.
+
+    Scales are in units of the row's mean distance. e^60 is above all that are needed,
+    and so is e^-20 of the nearest below, where the squares of the others are still
+    floats: a tail is not cut off.
+    """
+    entropy = lambda log_scale: _log_p(kernel, distance, log_scale)[1]
+    nearest = jnp.min(jnp.where(distance > 0, distance, 1))
+    bounds = jnp.log(nearest) - 20, jnp.full((), 60, distance.dtype)
+    steps = jnp.finfo(distance.dtype).nmant + 8  # 2^-8 of the bounds is below 1
+    return _log_p(kernel, distance, _bisect(entropy, target, *bounds, steps))
+
+
+def _log_p(kernel, distance, log_scale):
+    """log p of one row at a scale, and its entropy, which rises with the scale."""
+    candidates = (distance / jnp.exp(log_scale))[:, None]
+    origin = jnp.zeros((1, 1), candidates.dtype)
+    score = kernel(origin, candidates).score(0, EVERYBODY)
+    log_p = score - lse(score)
+    p = jnp.exp(log_p)
+    return log_p, -jnp.sum(jnp.where(p > 0, p * jnp.where(p > 0, log_p, 0), 0))
+
+
+def _settled(distance, perplexity, log_p, entropy):
+    """log p with ties spread evenly; other rows above the perplexity are refused."""
+    log_p, reached = np.asarray(log_p), np.exp(np.asarray(entropy, np.float64))
+    above = reached > perplexity * (1 + 1e-4)
+    nearest = distance <= distance.min(1, keepdims=True)
+    tied = above & (nearest.sum(1) > perplexity)
+    floor = reached[above & ~tied].max(initial=0)
+    feasible = f"{floor:.4g} to {distance.shape[1]}"
+    good = f"{feasible}, what this kernel can reach on these rows"
+    check.require(floor == 0, "perplexity", perplexity, good)
+    if tied.any():
+        got = f"{tied.sum()} of {len(tied)} anchors have more than {perplexity:.4g}"
+        text = f"{got} nearest neighbours that tie: all alike"
+        warnings.warn(text, stacklevel=3)  # to the caller of entropic
+        alike = np.where(nearest, -np.log(nearest.sum(1, keepdims=True)), -np.inf)
+        log_p = np.where(tied[:, None], alike, log_p).astype(log_p.dtype)
+    return jnp.asarray(log_p)
+
+
+# ------------------------------------------------------- memberships
+
+
+def fuzzy(
+    index: Listed, distance: Distances, *, candidates: int | None = None
+) -> Graph:
+    """UMAP's membership strengths, 1 for the nearest neighbour of every anchor.
+
+    $$v_{ij} = \\exp(-\\max(0, d_{ij} - \\rho_i) / \\sigma_i), \\quad
+      \\textstyle\\sum_j v_{ij} = \\log_2(k + 1)$$
+
+    Masses are kept as they are, so that `symmetrize(…, combine=union)` and `odds` read
+    each strength as a probability; k + 1 because UMAP counts the anchor itself.
+
+    Args:
+        index: integers [n, k], as knn gives them.
+        distance: floats [n, k], from 0, not squared.
+        candidates: how many there are; None: the anchors themselves, without j = i.
+
+    Raises:
+        InvalidInput: negative distances, ids out of range.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> strength = icon.fuzzy(*icon.knn(jnp.array([[0.0], [1.0], [3.0], [4.0]]), 2))
+        >>> float(jnp.exp(strength.score(0, jnp.array([1]))[0]))
+        1.0
+
+    Source: McInnes, Healy & Melville, UMAP, 2018.
+    """
+    listed, count, excludes_self = _checked_list(index, candidates)
+    distance = _checked_distances(distance, listed)
+    total = math.log2(listed.shape[1] + 1)
+    logit = jax.vmap(_log_strength, (0, None))(distance, total)
+    return _from_rows(listed, logit, count, excludes_self)
+
+
+def _log_strength(distance, target):
+    """log v of one row at the scale that gives its strengths this sum."""
+    nearest = jnp.min(jnp.where(distance > 0, distance, jnp.inf))
+    rho = jnp.where(jnp.isfinite(nearest), nearest, 0)
+    beyond = jnp.maximum(distance - rho, 0)
+    total = lambda log_scale: jnp.sum(jnp.exp(-beyond / jnp.exp(log_scale)))
+    mean = jnp.mean(distance)
+    unit = jnp.log(jnp.where(mean > 0, mean, 1))  # all in one place: any will do
+    log_scale = _bisect(total, target, unit - 40, unit + 40, 60)
+    return -beyond / jnp.exp(jnp.maximum(log_scale, unit + math.log(1e-3)))

@@ -1,0 +1,163 @@
+"""What does a log-mass become where the temperature is infinite, or zero?"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from icon._base import checks as check
+from icon._base.numerics import lse, safe_log
+from icon._base.pytrees import pytree, static
+from icon._neighborhoods.protocol import (
+    EVERYBODY,
+    Neighborhood,
+    as_part,
+    candidate_ids,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reduction:
+    """The log-mass, as a function of the scores and the weights of the candidates.
+
+    The probabilities are its gradient: softmax of logsumexp, uniform of a mean, the
+    best candidate of a maximum. In the limits the logarithm of a weight vanishes
+    beside a score, so that only a finite temperature adds it to the score.
+    """
+
+    mass: Callable
+    is_limit: bool = True
+
+
+def _present(score, weight):
+    """The weights of the candidates that have a score, summing to one."""
+    weight = jnp.where(score == -jnp.inf, 0, weight)
+    return weight / jnp.where(jnp.sum(weight) == 0, 1, jnp.sum(weight))
+
+
+def _mean(score, weight):
+    share = _present(score, weight)
+    mean = jnp.sum(share * jnp.where(share == 0, 0, score))
+    return jnp.where(jnp.sum(share) == 0, -jnp.inf, mean)
+
+
+def _mean_and_variance(score, weight):
+    mean, share = _mean(score, weight), _present(score, weight)
+    deviation = jnp.where(share == 0, 0, score - jnp.where(mean == -jnp.inf, 0, mean))
+    return mean + jnp.sum(share * deviation**2) / 2
+
+
+FINITE = Reduction(lambda score, weight: lse(score), is_limit=False)
+WIDE = {1: Reduction(_mean), 2: Reduction(_mean_and_variance)}
+SHARP = Reduction(lambda s, w: jnp.max(jnp.where(w == 0, -jnp.inf, s)))
+
+
+def wide(q, order: int = 1):
+    """The limit of infinite temperature: the log-mass becomes a mean.
+
+    $$\\log \\tfrac1m \\textstyle\\sum_j e^{\\beta s_j} = \\beta\\,\\mathrm{mean}(s) +
+      \\tfrac{\\beta^2}{2}\\mathrm{var}(s) + \\dots$$
+
+    The first order is the exact limit of the rescaled loss, without a huge sigma and
+    its cancellation; the second keeps the variance. As p, its probabilities are the
+    gradient of the log-mass: uniform, or tilted by the scores. Losses on it are
+    unbounded below unless the embedding is constrained: orthonormal map, unit sphere,
+    whitening.
+
+    Args:
+        q: points under a kernel, or a mix of them.
+        order: 1 or 2.
+
+    Raises:
+        InvalidInput: something that has no temperature, or another order.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> y, ids = jnp.array([[0.0], [2.0]]), jnp.arange(2)
+        >>> q = icon.wide(icon.gaussian(y, y, scale=0.5**0.5))
+        >>> float(icon.cross_entropy(icon.same(ids, ids), q))  # PCA: -2 tr Cov
+        -2.0
+
+    Source: the I-Con paper's Proposition 1; Hoeffding's lemma bounds the rest.
+    """
+    order = check.count("order", order, 1, 2)
+    return as_part("q", q).reduced(WIDE[order])
+
+
+def sharp(q):
+    """The limit of zero temperature: the log-mass becomes a maximum.
+
+    $$T \\log \\textstyle\\sum_j e^{s_j / T} \\to \\max_j s_j$$
+
+    At ties the gradient is the mean over the tied.
+
+    Args:
+        q: points under a kernel, or a mix of them.
+
+    Raises:
+        InvalidInput: something that has no temperature.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> q = icon.sharp(icon.dot(jnp.eye(2), jnp.eye(2)))
+        >>> float(icon.cross_entropy(icon.same([0, 1], [1, 0]), q))  # both are wrong
+        1.0
+
+    Source: Schroff et al., FaceNet, 2015 (the triplet loss is this limit).
+    """
+    return as_part("q", q).reduced(SHARP)
+
+
+@pytree
+class Hard(Neighborhood):
+    """The k best candidates of each anchor, alike."""
+
+    base: Any
+    k: int = static()
+
+    @property
+    def shape(self):
+        return self.base.shape
+
+    @property
+    def excludes_self(self):
+        return self.base.excludes_self
+
+    def is_self(self, i, at):
+        return self.base.is_self(i, at)
+
+    def support(self, i):
+        best, at = jax.lax.top_k(self.base.score(i, EVERYBODY), self.k)
+        valid = (best > -jnp.inf).astype(best.dtype)
+        return at, valid / jnp.maximum(jnp.sum(valid), 1)
+
+    def score(self, i, at):
+        best, weight = self.support(i)
+        chosen = candidate_ids(self.shape[1], at)[:, None] == best[None]
+        return safe_log(jnp.sum(jnp.where(chosen, weight, 0), 1))
+
+    def log_mass(self, i):
+        return safe_log(jnp.sum(self.support(i)[1]))
+
+
+def hard(q, k: int = 1) -> Hard:
+    """The k best candidates of q, each with probability 1/k; no gradient.
+
+    Args:
+        q: points under a kernel.
+        k: how many; ties go to the earlier candidate.
+
+    Raises:
+        InvalidInput: k below 1 or above the number of candidates.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> logits = icon.dot(jnp.eye(2), jnp.eye(2))
+        >>> float(icon.tv(icon.same([0, 0], [0, 1]), icon.hard(logits)))  # error rate
+        0.5
+    """
+    q = as_part("q", q)
+    others = q.shape[1] - q.excludes_self
+    return Hard(q, check.count("k", k, 1, others))

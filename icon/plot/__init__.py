@@ -1,0 +1,9 @@
+"""What does it look like?"""
+
+from icon.plot.poster import table
+from icon.plot.results import COLUMNS, ROWS, STATUS
+from icon.plot.scatter import embedding, history
+from icon.plot.webpage import page
+
+
+__all__ = ["COLUMNS", "ROWS", "STATUS", "embedding", "history", "page", "table"]

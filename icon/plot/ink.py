@@ -1,0 +1,80 @@
+"""How are text and boxes drawn, on axes in inches?"""
+
+import math
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+
+INK, SOFT, RULE = "#1c2733", "#66727f", "#e3e0d8"
+CARD = {  # fill, border
+    "known": ("#e6eefa", "#7fa3d6"),
+    "predicted": ("#e4e4e2", "#a3a3a0"),
+    "new": ("#ffffff", "#e8963c"),
+}
+LEAST = 0.6  # smaller than this share of its size, text is cut instead
+
+At = tuple[float, float]
+Box = tuple[float, float, float, float]  # left, top, width, height
+Style = dict[str, Any]
+
+BOLD: Style = dict(weight="bold")
+QUIET: Style = dict(color=SOFT)
+ITALIC: Style = dict(color=SOFT, style="italic")
+RIGHT: Style = dict(ha="right", va="baseline", weight="bold")
+CENTER: Style = dict(ha="center", va="center")
+
+
+def write(
+    ax: "Axes",
+    at: At,
+    words: str,
+    size: float,
+    width: float = math.inf,
+    lines: int = 1,
+    **style: Any,
+) -> None:
+    """Text at a point that fits a width: broken into lines, shrunk, or cut."""
+    style = dict[str, Any](color=INK, va="top", parse_math=False) | style
+    text = ax.text(*at, words, fontsize=size, linespacing=1.15, **style)
+    wide = width_of(text)
+    if wide > width and lines > 1:
+        text.set_text(_wrapped(words, int(len(words) * width / wide), lines))
+        wide = width_of(text)
+    if wide > width / LEAST:
+        text.set_text(_wrapped(words, int(len(words) * width / wide / LEAST), lines))
+        wide = width_of(text)
+    if wide > width:
+        text.set_fontsize(size * width / wide)
+
+
+def width_of(text: "Text") -> float:
+    """In inches."""
+    figure: Any = text.figure
+    renderer = figure.canvas.get_renderer()
+    return text.get_window_extent(renderer).width / figure.dpi
+
+
+def _wrapped(words: str, length: int, lines: int) -> str:
+    """At most so many lines, the last one cut with an ellipsis."""
+    length = max(length, 8)
+    return "\n".join(textwrap.wrap(words, length, max_lines=lines, placeholder="…"))
+
+
+def rounded(ax: "Axes", box: Box, **style: Any) -> None:
+    """A box with round corners."""
+    from matplotlib.patches import FancyBboxPatch
+
+    x, y, w, h = box
+    boxstyle = "round,pad=0,rounding_size=0.1"
+    ax.add_patch(FancyBboxPatch((x, y), w, h, boxstyle=boxstyle, **style))
+
+
+def card(ax: "Axes", box: Box, status: str) -> None:
+    """The ground of a method, in the colors of its status."""
+    fill, edge = CARD[status]
+    rounded(ax, box, facecolor=fill, edgecolor=edge, lw=2.2)

@@ -1,0 +1,196 @@
+"""What is a row of results? Checked once, for the poster and for the page."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt
+
+from icon._base import checks as check
+from icon.plot.colors import classes, matched, palette
+
+
+COLUMNS = (
+    "Gaussian",
+    "Student-t",
+    "Identity",
+    "Graph",
+    "kNN",
+    "Positive pairs",
+    "Cross-modal pairs",
+    "Classes",
+    "Data-label pairs",
+)
+ROWS = ("Gaussian", "σ → ∞", "σ → 0", "Student-t", "Clusters")
+STATUS = {
+    "known": "known: published before the table",
+    "predicted": "predicted: a grey square of the paper",
+    "new": "new: a white square of the paper, filled",
+}
+
+TITLE = "every method minimises   Eᵢ KL( p(·|i) ‖ q(·|i) )"
+P, Q, BEYOND = "p: what supervises →", "q: what learns ↓", "beyond the grid"
+READING = (
+    "Each picture is one method, its points colored by class. The bar is its score, "
+    "the tick on it that of the raw data. Rings mark clusters, colored by the class "
+    "they match."
+)
+
+GRID = 65535  # the largest coordinate of a picture
+_MOST = 3000  # points of one picture: more are ink, not information
+_TEXTS = ("name", "column", "row", "status", "p", "q", "loss", "reference")
+_NEEDED = ("name", "column", "row", "status", "z")
+
+Score = tuple[str, float]
+Square = tuple[str, str]  # column, row
+Ring = tuple[int, int, int]  # x, y, color
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One row of results, checked, its points on a grid of 16 bits."""
+
+    text: dict[str, str]
+    xy: UInt[np.ndarray, "m 2"]
+    color: UInt[np.ndarray, " m"]
+    palette: list[str]
+    rings: list[Ring]
+    scores: dict[str, float]
+    n: int
+    numbers: dict[str, str]
+
+    @property
+    def main(self) -> Score | None:
+        """The score that is shown large."""
+        return next(iter(self.scores.items()), None)
+
+    @property
+    def raw(self) -> Score | None:
+        """What the raw data has: of the main score, or else of the first there is."""
+        raws = {k: v for k, v in self.scores.items() if k.startswith("raw")}
+        own = f"raw {self.main[0]}" if self.main else ""
+        return (own, raws[own]) if own in raws else next(iter(raws.items()), None)
+
+    @property
+    def bar(self) -> list[float | None]:
+        """The main score and the raw data's, where they are from 0 to 1."""
+        values = [math.nan if f is None else f[1] for f in (self.main, self.raw)]
+        return [value if 0 <= value <= 1 else None for value in values]
+
+    @property
+    def small_print(self) -> list[str]:
+        """How the score was measured, and what the raw data has."""
+        raw = self.raw and f"{self.raw[0]} {score_text(self.raw[1])}"
+        return [line for line in (self.text["protocol"], raw) if line]
+
+
+def score_text(value: float) -> str:
+    return f"{value:.3f}" if math.isfinite(value) else "none"
+
+
+def pictures(results: Sequence[Mapping[str, Any]]) -> list[Picture]:
+    """Every row of results, checked."""
+    count = len(results)
+    check.require(count, "results", "nothing", "at least one row of the table")
+    return [picture(f"results[{i}]", row) for i, row in enumerate(results)]
+
+
+def picture(argument: str, row: Mapping[str, Any]) -> Picture:
+    """One row of results, checked; errors name it as `argument`."""
+    _complete(argument, row)
+    z = _points(f"{argument}['z']", row["z"])
+    n, clusters = len(z), row.get("clusters")
+    _, color = classes(f"{argument}['labels']", row.get("labels"), n)
+    if clusters is not None:
+        color = matched(color, classes(f"{argument}['clusters']", clusters, n)[1])
+    count = 1 + int(color.max(initial=0))
+    kept = np.flatnonzero(np.isfinite(z).all(1))
+    kept = kept[:: math.ceil(len(kept) / _MOST) or 1]
+    xy, color = on_grid(z[kept]), (color[kept] % 256).astype(np.uint8)
+    return Picture(
+        text={key: str(row.get(key) or "") for key in (*_TEXTS, "protocol", "note")},
+        xy=xy,
+        color=color,
+        palette=palette(count),
+        rings=[] if clusters is None else _rings(xy, color),
+        scores=_scores(row.get("scores") or {}),
+        n=n,
+        numbers=_numbers(row, n),
+    )
+
+
+def _complete(argument: str, row: Mapping[str, Any]) -> None:
+    """Refuse what is no dict, lacks a key, or has an unknown status."""
+    expected = f"a dict with {', '.join(_NEEDED)}"
+    mapping = isinstance(row, Mapping)
+    check.require(mapping, argument, type(row).__name__, expected)
+    missing = [key for key in _NEEDED if key not in row]
+    check.require(not missing, argument, f"no {', '.join(missing)}", expected)
+    check.one_of(f"{argument}['status']", row["status"], STATUS)
+
+
+def _points(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
+    """Points of the plane, or none; those that are not finite are left out later."""
+    x = np.asarray(z)
+    # V: bfloat16, which NumPy knows only by size. O: JSON's null, for NaN.
+    real = x.dtype.kind in "biufVO"
+    check.require(real, argument, f"dtype {x.dtype}", "real numbers")
+    x = x.astype(float).reshape(0, 2) if not x.size else x.astype(float)
+    plane = x.ndim == 2 and x.shape[1] == 2
+    check.require(plane, argument, f"shape {x.shape}", "points [m, 2]")
+    return x
+
+
+def on_grid(z: Float[np.ndarray, "m 2"]) -> UInt[np.ndarray, "m 2"]:
+    """Points in a square box, x to the right and y up; a few far ones on its edge."""
+    if not len(z):
+        return np.zeros((0, 2), np.uint16)
+    low, inner, outer, high = np.percentile(z, [0, 0.5, 99.5, 100], axis=0)
+    # One stray point must not shrink all the others to a dot.
+    room = 0.75 * (outer - inner).max() or 0.52 * (high - low).max()
+    half = max(min(room, 0.52 * (high - low).max()), np.finfo(float).tiny)
+    whole = half >= 0.52 * (high - low).max()
+    middle = (low + high) / 2 if whole else (inner + outer) / 2
+    unit = np.clip((z - middle) / (2 * half) + 0.5, 0, 1)
+    return np.rint(unit * GRID).astype(np.uint16)
+
+
+def _rings(xy: UInt[np.ndarray, "m 2"], color: UInt[np.ndarray, " m"]) -> list[Ring]:
+    """The middle of each cluster, with its color."""
+    middles = [(np.median(xy[color == c], axis=0), int(c)) for c in np.unique(color)]
+    return [(int(x), int(y), c) for (x, y), c in middles]
+
+
+def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by name; null, as JSON has it, is not a number."""
+    return {str(k): math.nan if v is None else float(v) for k, v in scores.items()}
+
+
+def _numbers(row: Mapping[str, Any], n: int) -> dict[str, str]:
+    """The numbers of a run that there are, as text."""
+    texts = {
+        "loss value": _number(row.get("loss_value")),
+        "seconds": _number(row.get("seconds")),
+        "n": str(row.get("n", n)),
+        "seed": str(row.get("seed", "")),
+    }
+    return {key: text for key, text in texts.items() if text}
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.4g}"
+
+
+def by_square(pictures: Sequence[Picture]) -> dict[Square, list[Picture]]:
+    """The squares that are taken, in the order in which they first occur."""
+    squares: dict[Square, list[Picture]] = {}
+    for one in pictures:
+        squares.setdefault((one.text["column"], one.text["row"]), []).append(one)
+    return squares
+
+
+def beyond_grid(squares: dict[Square, list[Picture]]) -> list[Square]:
+    """Those of a column or a row that the grid has not."""
+    return [at for at in squares if at[0] not in COLUMNS or at[1] not in ROWS]

@@ -1,0 +1,124 @@
+"""What do points of the plane, and a loss, look like?"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int, Real
+
+from icon._base import checks as check
+from icon._base.extras import required
+from icon.plot.colors import TAB10, classes, palette
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def embedding(
+    z: Real[ArrayLike, "n 2"],
+    labels: Int[ArrayLike, " n"] | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    title: str = "",
+    size: float | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """Points of the plane, colored by their labels.
+
+        point i at z_i, in the color of labels_i
+
+    Args:
+        z: the points, one row each.
+        labels: an integer for each point; none: all in one color.
+        names: of the classes, in increasing order of their numbers.
+        title: above the picture.
+        size: of a point, as an area in points²; smaller for more points by default.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        InvalidInput: other than two columns of finite numbers, or labels or names
+            of another length.
+        ImportError: matplotlib is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> ax = Figure().subplots()
+        >>> embedding(np.eye(2), np.array([0, 1]), ax=ax).get_aspect()
+        1.0
+
+    Source: Cleveland and McGill 1984, "The many faces of a scatterplot".
+    """
+    points = _plane(z)
+    values, group = classes("labels", labels, len(points))
+    texts = [str(value) for value in values] if names is None else list(names)
+    expected = f"one for each of {len(values)} classes"
+    check.require(len(texts) == len(values), "names", len(texts), expected)
+    ax = _axes(ax)
+    colors = palette(len(values))
+    area = size or min(30.0, max(2.0, 2e4 / len(points)))
+    ax.scatter(*points.T, s=area, c=np.array(colors)[group], linewidths=0)
+    ax.set_aspect("equal", "datalim")
+    ax.set(xticks=[], yticks=[], title=title)
+    if labels is not None and len(values) <= 20:
+        _legend(ax, colors, texts)
+    return ax
+
+
+def history(losses: Real[ArrayLike, " steps"], *, ax: "Axes | None" = None) -> "Axes":
+    """The loss against the step.
+
+        losses_t at t; a step whose loss is not a number is a gap
+
+    Args:
+        losses: one number a step.
+        ax: where to draw; a new figure by default.
+
+    Raises:
+        InvalidInput: other than a vector of real numbers, not empty.
+        ImportError: matplotlib is missing.
+
+    Example:
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> history(np.array([3.0, 2.0, 1.5]), ax=Figure().subplots()).get_xlabel()
+        'step'
+
+    Source: none; a line.
+    """
+    y = np.asarray(losses)
+    vector = y.ndim == 1 and y.size
+    check.require(vector, "losses", f"shape {y.shape}", "a vector, not empty")
+    # V: bfloat16 and its like, which NumPy knows only by size.
+    real = y.dtype.kind in "biufV"
+    check.require(real, "losses", f"dtype {y.dtype}", "real numbers")
+    ax = _axes(ax)
+    ax.plot(np.arange(len(y)), y.astype(float), color=TAB10[0], linewidth=1.6)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.25)
+    ax.set(xlabel="step", ylabel="loss")
+    return ax
+
+
+def _plane(z) -> Float[np.ndarray, "n 2"]:
+    points = check.matrix("z", z)
+    expected = "points [n, 2]; of more columns, draw a t-SNE or a PCA"
+    check.require(points.shape[1] == 2, "z", f"shape {points.shape}", expected)
+    return points
+
+
+def _axes(ax: "Axes | None") -> "Axes":
+    required("matplotlib", "plot")
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.subplots(layout="constrained")[1]
+
+
+def _legend(ax: "Axes", colors: Sequence[str], names: Sequence[str]) -> None:
+    for color, name in zip(colors, names, strict=True):
+        ax.scatter([], [], c=[color], label=name, linewidths=0)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

@@ -1,0 +1,187 @@
+"""How is the table shown as one HTML file?"""
+
+import base64
+import html
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from icon._base.files import replace
+from icon.plot.results import (
+    BEYOND,
+    COLUMNS,
+    READING,
+    ROWS,
+    STATUS,
+    TITLE,
+    P,
+    Picture,
+    Q,
+    Square,
+    beyond_grid,
+    by_square,
+    pictures,
+    score_text,
+)
+
+
+Draw = Callable[[Square], str]  # the tiles of a square, as HTML
+
+
+def page(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
+    """The periodic table as one HTML file that needs nothing else.
+
+        square (column, row): every method with p from the column and q from the row
+
+    Pointing at a picture, or reaching it with Tab or the arrow keys, opens a card
+    with its formula, its numbers and its scores; Enter keeps it open, Escape closes
+    it. No network and no library: it opens from a disk. Points are drawn by a few
+    lines of script from 16-bit coordinates, at most 3000 of them a picture. Written
+    as `table` writes, from the same results.
+
+    Args:
+        results: as for `table`.
+        path: of the file, replaced if there is one.
+
+    Raises:
+        InvalidInput: as `table`.
+
+    Example:
+        >>> import numpy as np, pathlib, tempfile
+        >>> place = dict(column="Gaussian", row="Student-t", status="known")
+        >>> file = pathlib.Path(tempfile.mkdtemp()) / "table.html"
+        >>> page([dict(name="t-SNE", z=np.eye(2), **place)], file)
+        >>> "t-SNE" in file.read_text(encoding="utf-8")
+        True
+
+    Source: Alshammari et al. 2025, "I-Con: a unifying framework for representation
+    learning", Figure 1.
+    """
+    shown = pictures(results)
+    squares = by_square(shown)
+    index = {id(picture): i for i, picture in enumerate(shown)}
+    draw = lambda at: _tiles([(x, index[id(x)]) for x in squares.get(at, [])])
+    points = json.dumps([_compact(x) for x in shown], separators=(",", ":"))
+    parts = dict(
+        style=_file("webpage.css"),
+        script=_file("webpage.js"),
+        title=html.escape(TITLE),
+        reading=html.escape(f"{len(shown)} methods. {READING}"),
+        key="".join(map(_key, STATUS)),
+        axes=html.escape(f"{P}  {Q}"),
+        table=_grid(draw),
+        beyond=_beyond(draw, beyond_grid(squares)),
+        points=points,
+    )
+    replace(path, _file("webpage.html").format(**parts).encode("utf-8"))
+
+
+def _file(name: str) -> str:
+    """A file that lies beside this one."""
+    return resources.files("icon.plot").joinpath(name).read_text(encoding="utf-8")
+
+
+def _compact(picture: Picture) -> dict[str, Any]:
+    """Points as base64 of 16-bit pairs, classes as base64 of bytes."""
+    text = lambda x: base64.b64encode(x.tobytes()).decode("ascii")
+    return dict(
+        xy=text(picture.xy.astype("<u2")),
+        c=text(picture.color),
+        colors=picture.palette,
+        rings=picture.rings,
+    )
+
+
+# ------------------------------------------------------- squares
+
+
+def _key(status: str) -> str:
+    return f'<li><i class="{status}"></i>{html.escape(STATUS[status])}</li>'
+
+
+def _grid(draw: Draw) -> str:
+    heads = [f"<b role=columnheader>{html.escape(name)}</b>" for name in COLUMNS]
+    lines = [f"<div role=row><i role=columnheader></i>{''.join(heads)}</div>"]
+    for row in ROWS:
+        cells = [_cell(draw((column, row))) for column in COLUMNS]
+        head = f"<b role=rowheader><span>{html.escape(row)}</span></b>"
+        lines.append(f"<div role=row>{head}{''.join(cells)}</div>")
+    return "\n".join(lines)
+
+
+def _cell(tiles: str) -> str:
+    if not tiles:
+        return '<div role=cell class="empty" aria-label="empty"></div>'
+    return f'<div role=cell class="square">{tiles}</div>'
+
+
+def _beyond(draw: Draw, extra: list[Square]) -> str:
+    if not extra:
+        return ""
+    squares = [
+        f"<section><h3>{html.escape(column)} × {html.escape(row)}</h3>"
+        f'<div class="square">{draw((column, row))}</div></section>'
+        for column, row in extra
+    ]
+    return f'<h2>{BEYOND}</h2><div class="beyond">{"".join(squares)}</div>'
+
+
+# ------------------------------------------------------- one method
+
+
+def _tiles(inside: list[tuple[Picture, int]]) -> str:
+    """One method has the whole square, two a half each, more a quarter each."""
+    count = len(inside)
+    shapes = ["whole"] if count == 1 else ["half"] * (2 if count == 2 else count % 2)
+    shapes += ["quarter"] * (count - len(shapes))
+    return "".join(
+        _tile(*at, shape) for at, shape in zip(inside, shapes, strict=True)
+    )
+
+
+def _tile(picture: Picture, i: int, shape: str) -> str:
+    """A small picture, and the card that it opens."""
+    name, status = html.escape(picture.text["name"]), picture.text["status"]
+    key, value = picture.main or ("", None)
+    main = "" if value is None else f"{html.escape(key)} <b>{score_text(value)}</b>"
+    small = "".join(f"<span>{html.escape(line)}</span>" for line in picture.small_print)
+    note = html.escape(picture.text["note"] or "no points")
+    points = "<canvas></canvas>" if len(picture.xy) else f"<em>{note}</em>"
+    return (
+        f'<div class="tile {shape} {status}">'
+        f'<button type="button" data-i="{i}" aria-describedby="more-{i}">'
+        f"<strong>{name}</strong>{points}"
+        f'<span class="score">{main}{_bar(picture)}</span>'
+        f"<small>{small}</small></button>"
+        f'<div class="more" id="more-{i}" hidden>{_card(picture)}</div></div>'
+    )
+
+
+def _bar(picture: Picture) -> str:
+    """The score as a length from 0 to 1, the raw data's as a tick."""
+    score, raw = picture.bar
+    if score is None:
+        return ""
+    tick = "" if raw is None else f'<i style="left:{100 * raw:.1f}%"></i>'
+    return f'<u><s style="width:{100 * score:.1f}%"></s>{tick}</u>'
+
+
+def _card(picture: Picture) -> str:
+    """All that is known of a method, as a list of terms."""
+    text = picture.text
+    square = f"{text['column']} × {text['row']}, {text['status']}"
+    terms = {key: text[key] for key in ("p", "q", "loss", "reference")}
+    scores = {key: score_text(value) for key, value in picture.scores.items()}
+    terms |= scores | {"protocol": text["protocol"]} | picture.numbers
+    terms["note"] = text["note"]
+    lines = [_term(key, value) for key, value in terms.items() if value]
+    head = f"<h4>{html.escape(text['name'])}</h4><p>{html.escape(square)}</p>"
+    return f"{head}<dl>{''.join(lines)}</dl>"
+
+
+def _term(key: str, value: str) -> str:
+    code = key in ("p", "q", "loss")
+    text = f"<code>{html.escape(value)}</code>" if code else html.escape(value)
+    return f"<dt>{html.escape(key)}</dt><dd>{text}</dd>"

@@ -1,0 +1,54 @@
+"""Are the neighbours those that are nearest, or those that are given?"""
+
+import numpy as np
+import pytest
+from few_rows import FAR, N, X
+
+import icon
+from icon._base.checks import InvalidInput
+from icon.estimators import neighbors
+from icon.estimators.neighbors import given_neighbors, nearest
+
+
+def test_few_rows_are_searched_exactly():
+    index, distance = nearest(np.float32(X), 7, "euclidean", 0)
+    order = np.argsort(FAR + np.diag([np.inf] * N), 1)[:, :7]
+    np.testing.assert_array_equal(index, order)
+    np.testing.assert_allclose(distance, np.take_along_axis(FAR, order, 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "metric, approximate", [("euclidean", True), ("precomputed", False), (max, False)]
+)
+def test_many_rows_are_searched_approximately(metric, approximate, monkeypatch):
+    asked = []
+    monkeypatch.setattr(neighbors, "EXACT", N - 1)
+    monkeypatch.setattr(neighbors, "near", lambda *_, **options: asked.append(options))
+    monkeypatch.setattr(neighbors, "knn", lambda *_, **options: None)
+    nearest(X, 7, metric, seed=3)
+    assert asked == ([dict(metric=metric, seed=3)] if approximate else [])
+
+
+def test_given_neighbors_keep_their_order_in_a_unit_of_their_own():
+    index, distance = map(np.asarray, icon.knn(np.float32(X), 5))
+    for pair in ((index, distance * 1e30), [index.tolist(), distance.tolist()]):
+        found, far = given_neighbors(pair, N)
+        np.testing.assert_array_equal(found, index)
+        np.testing.assert_allclose(far / far.max(), distance / distance.max(), 1e-6)
+        assert far.dtype == np.float32 and 0.5 <= far.max() <= 1
+
+
+@pytest.mark.parametrize(
+    "pair, got",
+    [
+        (3, "no pair"),
+        ((FAR,), "no pair"),
+        ((FAR, FAR[:3]), "(60, 60) and (3, 60)"),
+        ((FAR[:3], FAR[:3]), "(3, 60) and (3, 60)"),
+        ((FAR[0], FAR[0]), "(60,) and (60,)"),
+    ],
+)
+def test_what_is_no_pair_of_rows_is_refused(pair, got):
+    with pytest.raises(InvalidInput, match="^neighbors: ") as refusal:
+        given_neighbors(pair, N)
+    assert got in str(refusal.value)

@@ -1,0 +1,242 @@
+"""Does a layout start small, follow the gradient of t-SNE, and end in time?"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+import icon
+from icon._neighborhoods import to_sparse
+from icon.recipes import layout
+from icon.recipes.layout import _directions, _sparse_directions
+
+
+N = 60
+X = np.float32(np.random.default_rng(0).normal(size=(N, 5)) * [9, 4, 2, 1, 1])
+QUICK = layout.Plan(steps=100, early=50)
+
+
+def rng():
+    return np.random.default_rng(3)
+
+
+def graph(x=X, perplexity=8):
+    return icon.symmetrize(icon.entropic(*icon.knn(x, 24), perplexity=perplexity))
+
+
+def distances(a, b):
+    """From the points of one layout to those of another, in spans of the latter."""
+    return np.linalg.norm(a - b, axis=1) / np.ptp(b, 0).max()
+
+
+# ------------------------------------------------------- starts
+
+
+@pytest.mark.parametrize("shape", ["tall", "wide"])
+def test_principal_components_are_those_of_scikit_learn(shape):
+    x = X if shape == "tall" else X.T
+    found = layout.principal(x, 3, rng())
+    expected = PCA(3, svd_solver="full").fit_transform(np.float64(x))
+    expected = expected / expected[:, 0].std() * 1e-4
+    signs = np.sign((found * expected).sum(0))
+    np.testing.assert_allclose(found, expected * signs, atol=1e-9)
+    assert found.dtype == np.float32 and np.isclose(found[:, 0].std(), 1e-4)
+    assert (found[abs(found).argmax(0), range(3)] > 0).all()
+
+
+def test_directions_of_large_matrices_are_the_same():
+    x = np.float64(X - X.mean(0))
+    one, two = _directions(x, 2), _sparse_directions(x, 2)
+    np.testing.assert_allclose(abs((one * two).sum(0)), 1, atol=1e-9)
+
+
+def test_components_that_are_missing_are_noise():
+    line = layout.principal(X[:, :1], 2, rng())
+    assert 1e-7 < line[:, 1].std() < 1e-5
+    point = layout.principal(np.ones((9, 4)), 2, rng())
+    assert np.isclose(point[:, 0].std(), 1e-4) and point[:, 1].std() > 0
+    assert np.array_equal(line, layout.principal(X[:, :1], 2, rng()))
+
+
+def test_the_spectral_start_goes_round_a_ring():
+    turn = np.roll(np.eye(N), 1, 1)
+    z = layout.spectral(icon.graph(turn + turn.T), 2, rng())
+    steps = np.linalg.norm(z - np.roll(z, 1, 0), axis=1)
+    assert steps.max() < 0.2 * np.ptp(z, 0).max() and np.isclose(z[:, 0].std(), 1e-4)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        pytest.param(np.kron(np.eye(2), np.ones((20, 20))), id="two components"),
+        pytest.param(np.ones((3, 3)), id="as many points as eigenvectors"),
+    ],
+)
+def test_a_graph_without_such_eigenvectors_has_none(matrix):
+    graph = icon.graph(matrix - np.diag(np.diag(matrix)))
+    assert layout.spectral(graph, 2, rng()) is None
+
+
+def test_a_given_start_is_kept_and_points_that_coincide_get_noise():
+    z = rng().normal(size=(N, 2))
+    before = z.copy()
+    assert np.array_equal(layout.given(z, (N, 2), rng()), np.float32(z))
+    same = layout.given(np.full((N, 2), 7.0), (N, 2), rng())
+    assert len(np.unique(same, axis=0)) == N and abs(same - 7).max() < 1e-2
+    assert np.array_equal(z, before)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, 2)), np.full((N, 2), np.nan), "a"])
+def test_another_start_is_refused(bad):
+    with pytest.raises(icon.InvalidInput, match="^init: "):
+        layout.given(bad, (N, 2), rng())
+
+
+def test_a_graph_and_its_matrix_are_one():
+    p = graph()
+    matrix = to_sparse(p).toarray()
+    rows = matrix / matrix.sum(1, keepdims=True)
+    np.testing.assert_allclose(rows, icon.dense(p), atol=1e-6)
+
+
+# ------------------------------------------------------- the descent
+
+
+def test_the_gradient_is_that_of_the_paper():
+    z, p = rng().normal(size=(N, 2)), graph()
+    found = jax.grad(layout.Layout())(jnp.asarray(z, jnp.float32), p, 1.0)
+    difference = z[:, None] - z[None]
+    kernel = 1 / (1 + (difference**2).sum(-1))
+    np.fill_diagonal(kernel, 0)
+    joint = to_sparse(p).toarray()
+    force = (joint / joint.sum() - kernel / kernel.sum()) * kernel
+    exact = 4 * (force[..., None] * difference).sum(1)  # openTSNE leaves out the 4
+    np.testing.assert_allclose(found, exact, atol=1e-6)
+
+
+def test_exaggeration_multiplies_the_attraction():
+    z, p = jnp.asarray(rng().normal(size=(N, 2)), jnp.float32), graph()
+    attraction, repulsion = icon.terms(p, icon.student_t(z, dof=2.0), joint=True)
+    loss = layout.Layout(layout.Tail(2.0))
+    np.testing.assert_allclose(loss(z, p, 12.0), 12 * attraction + repulsion, rtol=1e-6)
+
+
+def test_the_rate_is_n_over_the_exaggeration():
+    plan = layout.Plan(early=250, early_exaggeration=12.0, exaggeration=2.0)
+    rates, exaggerations = plan.rates(600), plan.exaggerations()
+    steps = jnp.asarray([0, 249, 250, 700])
+    assert rates(steps).tolist() == [50, 50, 300, 300]
+    assert exaggerations(steps).tolist() == [12, 12, 2, 2]
+    assert exaggerations(0).dtype == jnp.float32
+    assert dataclasses.replace(plan, rate=7.0).rates(600)(steps).tolist() == [7] * 4
+
+
+TRACES = []
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted(layout.Layout):
+    """A layout's loss that counts how often it is traced."""
+
+    def __call__(self, z, p, exaggeration):
+        TRACES.append(self.q)
+        return super().__call__(z, p, exaggeration)
+
+
+def test_one_program_for_one_size_and_one_tail():
+    """Equal settings are one program, whichever objects hold them."""
+
+    def traced(n, dof):
+        before = len(TRACES)
+        start = layout.scattered(n, 2, rng())
+        loss = Counted(layout.Tail(dof))
+        layout.lay_out(loss, start, graph(X[:n]), layout.Plan(100, 50))
+        return len(TRACES) > before
+
+    settings = (40, 0.7), (40, 0.7), (40, 0.8), (41, 0.7), (40, 0.7)
+    assert [traced(*each) for each in settings] == [True, False, True, True, False]
+
+
+def test_the_loss_falls_and_the_same_start_has_the_same_end():
+    start, p = layout.principal(X, 2, rng()), graph()
+    z, history = layout.lay_out(layout.Layout(), start, p, QUICK)
+    again, _ = layout.lay_out(layout.Layout(), start, p, QUICK)
+    assert len(history.loss) == 2 and np.array_equal(z, again)
+    first = icon.kl(p, icon.student_t(jnp.asarray(start)), joint=True)
+    assert icon.kl(p, icon.student_t(z), joint=True) < 0.5 * first
+
+
+# ------------------------------------------------------- the end
+
+
+def stopped(losses, tol=0.0):
+    """At which of these losses, 50 steps apart, a descent is stopped."""
+    stop = layout.settled(QUICK, tol)
+    answers = [stop(50 * (k + 1), loss, None) for k, loss in enumerate(losses)]
+    return answers.index(True) if True in answers else None
+
+
+def test_a_run_that_improves_is_not_stopped():
+    assert stopped([9, 3, 2.9, 2.8, 2.79999, 2.79998, 2.79997]) is None
+    assert stopped([9, 3, 2, 2, 2]) == 4  # 2 at step 150, and still at 250
+    assert stopped([9, 9, 9]) is None  # the exaggerated loss is another
+    improving = [3 * 0.995**k for k in range(10)]
+    assert stopped(improving, tol=0.001) is None and stopped(improving, tol=0.02) == 3
+
+
+def test_stopping_depends_on_no_unit():
+    falling = np.float64([9, 3, 2.5, 2.4, 2.39, 2.389])
+    assert stopped(falling, tol=0.01) == stopped(1e-9 * falling, tol=0.01) == 5
+
+
+# ------------------------------------------------------- new points
+
+
+OLD = np.float32(10 * np.random.default_rng(1).normal(size=(N, 2)))
+NEWS = np.float32(np.random.default_rng(2).normal(size=(N + 1, 5)) * [9, 4, 2, 1, 1])
+
+
+def nearest_old(new):
+    index, distance = icon.knn(new, 15, X)
+    return icon.entropic(index, distance, perplexity=5, candidates=N)
+
+
+@pytest.fixture(scope="module")
+def placed():
+    p = nearest_old(NEWS)
+    return p, layout.place(layout.Tail(), OLD, p)
+
+
+def test_new_points_do_not_depend_on_each_other(placed):
+    """Nor are they one set with the old ones where there are as many."""
+    fewer = layout.place(layout.Tail(), OLD, nearest_old(NEWS[:N]))
+    assert distances(fewer, placed[1][:N]).max() < 1e-3
+
+
+def test_new_points_end_where_their_loss_is_flat(placed):
+    p, end = placed
+    gradient = jax.grad(layout.Placing())
+    norms = lambda z: np.linalg.norm(gradient(jnp.float32(z), p, OLD), axis=1)
+    before, after = norms(to_sparse(p) @ OLD), norms(end)
+    assert np.median(after) < 1e-3 < 1e-2 < np.median(before)
+    assert after.max() < 0.05
+
+
+def test_blocks_hold_every_row_once_and_their_sizes_are_few():
+    for n in (1, 255, 256, 257, 4096, 4097, 9000):
+        ids = np.concatenate(layout.blocks(n))
+        assert np.array_equal(ids[:n], np.arange(n)) and (ids[n:] == n - 1).all()
+    sizes = {len(layout.blocks(n)[0]) for n in range(1, 9000, 7)}
+    assert sizes == {256, 512, 1024, 2048, 4096}
+
+
+def test_a_layout_that_outgrows_the_grid_warns_once():
+    watch = layout.wide(layout.Layout())
+    small = np.random.default_rng(0).normal(size=(4100, 2)).astype(np.float32)
+    watch(50, 1.0, small)
+    with pytest.warns(UserWarning, match="at step 100 .* every pair is summed"):
+        watch(100, 1.0, small * 1000)
+    watch(150, 1.0, small * 1000)

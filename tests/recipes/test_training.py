@@ -1,0 +1,121 @@
+"""Is a cell trained by its column and its row, without a leak?"""
+
+import ast
+import inspect
+
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+import pytest
+
+import icon
+from icon import recipes
+from icon.recipes import layout, models, tasks
+from icon.recipes.training import _averaged, setup_of
+
+
+TINY = recipes.QUICK._replace(points=120, steps=25, batches=4, annealing=25)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return recipes.material(icon.data.digits(), budget=TINY)
+
+
+def test_no_recipe_asks_for_a_name():
+    training = inspect.getmodule(recipes.train)
+    scoring, trial = map(inspect.getmodule, (recipes.score, recipes.check))
+    for module in (layout, models, tasks, training, scoring, trial):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Compare):
+                assert ".name" not in ast.unparse(node), ast.unparse(node)
+
+
+def test_a_cell_without_a_column_gets_what_its_p_accepts(digits):
+    features = icon.Cell("f", icon.gaussian, icon.student_t)
+    ids = icon.Cell("i", icon.same, icon.cosine)
+    assert recipes.source_of(features, digits) == "features"
+    assert recipes.source_of(ids, digits) == "labels"
+    by_column = icon.Cell("c", icon.same, icon.cosine, column="Positive pairs")
+    assert recipes.source_of(by_column, digits) == "views"
+
+
+@pytest.mark.parametrize(
+    ("field", "cell"),
+    [
+        ("column", icon.Cell("x", icon.same, icon.cosine, column="Friends")),
+        ("learns_from", icon.Cell("x", icon.same, icon.cosine, learns_from="luck")),
+        ("row", icon.Cell("x", icon.same, icon.cosine, row="Flat", column="Classes")),
+    ],
+)
+def test_an_unknown_column_source_or_row_is_refused_by_name(field, cell, digits):
+    with pytest.raises(icon.InvalidInput, match=f"^{field}: expected one of ") as error:
+        recipes.train(cell, digits)
+    assert error.value.argument == field
+
+
+def test_a_map_never_learns_from_the_rows_it_is_scored_on(digits):
+    other = np.array(digits.x)
+    other[digits.test] = other[digits.test][::-1] * 0.5
+    one = recipes.train(icon.TABLE["PCA"], digits).params
+    two = recipes.train(icon.TABLE["PCA"], digits._replace(x=other)).params
+    assert np.array_equal(one["z"], two["z"])
+    assert not set(digits.train) & set(digits.test)
+
+
+def test_the_same_seed_gives_the_same_bits(digits):
+    for name in ("t-SNE", "SupCon", "k-means"):
+        one, two = (recipes.train(icon.TABLE[name], digits) for _ in range(2))
+        assert np.array_equal(one.embedding, two.embedding), name
+        assert np.array_equal(one.loss, two.loss) and one.loss[-1] < one.loss[0], name
+
+
+def test_the_best_of_several_starts_of_a_clustering_is_kept(digits):
+    """The first of three starts is the one start of a smaller budget."""
+    budgets = (TINY._replace(restarts=k) for k in (1, 3))
+    one, three = (
+        recipes.train(icon.TABLE["k-means"], digits._replace(budget=budget))
+        for budget in budgets
+    )
+    assert three.loss[-1] <= one.loss[-1]
+    assert one.embedding.shape == (120, 10)
+
+
+def test_a_ranking_is_descended_by_its_neighbor_in_the_table(digits):
+    trained = recipes.train(icon.TABLE["neighborhood recall"], digits)
+    expected = "its gradient is zero: descends SNE, uniform affinities"
+    assert trained.note == expected
+    recall = icon.evaluate.neighborhood_recall(digits.flat, trained.embedding, k=15)
+    assert trained.value == pytest.approx(1 - recall, abs=1e-6)
+
+
+def test_a_cell_of_zero_gradient_without_such_a_neighbor_is_refused(digits):
+    ranking = icon.Cell(
+        "ranking",
+        lambda index: icon.uniform(index[:, :1]),
+        lambda z, index: icon.hard(icon.gaussian(z)),
+        icon.tv,
+        learns_from="triplets",
+    )
+    with pytest.raises(icon.InvalidInput, match="^cell: expected a gradient"):
+        recipes.train(ranking, digits)
+
+
+def test_a_moving_average_follows_slowly():
+    params = {"fast": jnp.array([1.0, 2.0]), "slow": jnp.array([0.0, 4.0])}
+    optimizer = optax.chain(optax.sgd(0.5), _averaged({"slow": "fast"}))
+    gradient = {"fast": jnp.array([2.0, -2.0]), "slow": jnp.array([9.0, 9.0])}
+    updates, _ = optimizer.update(gradient, optimizer.init(params), params)
+    after = optax.apply_updates(params, updates)
+    np.testing.assert_allclose(after["fast"], [0.0, 3.0])
+    np.testing.assert_allclose(after["slow"], [0.0, 0.99 * 4 + 0.01 * 3], rtol=1e-6)
+
+
+def test_momentum_keys_follow_slowly(digits):
+    cell = icon.TABLE["MoCo v3"]
+    start = setup_of(cell, digits).start(*jr.split(jr.key(digits.seed)))
+    end = recipes.train(cell, digits).params
+    kernel = lambda params, view: params[view][0]["params"]["layers"]["Dense_0"]["kernel"]
+    moved = lambda view: np.linalg.norm(kernel(end, view) - kernel(start, view))
+    assert 0 < moved("slow") < 0.05 * moved("z")
