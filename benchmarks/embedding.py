@@ -203,7 +203,7 @@ def by_icon(given, plan, between=lambda: None):
         began[0] = time.perf_counter()
 
     step, exaggeration = schedules(len(given.x), plan)
-    how = dict(args=(given.p, exaggeration), every=CHUNK, callbacks=[tell])
+    how = dict(args=(given.p.prepared(), exaggeration), every=CHUNK, callbacks=[tell])
     steps = plan.early + plan.late
     z, _ = icon.minimize(FAMILIES["t-SNE"], given.start, step, steps, **how)
     return z, seconds
@@ -337,7 +337,7 @@ def families(plan, sizes=(10_000, 70_000), rounds=6):
         times, before = {name: [] for name in FAMILIES}, span(layout(n, plan))
         for _, name in itertools.product(range(1 + rounds), FAMILIES):
             p, (z, state) = given.rows if name == "SNE" else given.p, at[name]
-            how = dict(args=(p, jnp.asarray(1.0)), state=state, every=25)
+            how = dict(args=(p.prepared(), jnp.asarray(1.0)), state=state, every=25)
             go = ft.partial(icon.minimize, FAMILIES[name], z, step, 25)
             took, (z, history) = timed(go, **how)
             at[name] = z, history.state

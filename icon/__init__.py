@@ -54,9 +54,15 @@ from icon._neighborhoods import (
 )
 from icon._search import knn, near, propagate, symmetrize, union
 from icon._table import TABLE, Cell
-from icon._training.grad_cache import grad_cache
-from icon._training.minimize import DivergenceError, PeerLost, fit, gains, minimize
-from icon._training.positive import positive
+from icon._training import (
+    DivergenceError,
+    PeerLost,
+    fit,
+    gains,
+    grad_cache,
+    minimize,
+    positive,
+)
 
 
 __version__ = "0.1.0"

@@ -1,5 +1,6 @@
 """How hostile is the ground that every test stands on?"""
 
+import gc
 import os
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +15,10 @@ from icon.cli import LITTLE
 if version("jaxlib").startswith("0.10."):
     flags = [os.environ.get("XLA_FLAGS", ""), *LITTLE]
     os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+
+# a trace is many small objects that live on: to look through them again and again takes
+# a fifth of the time
+gc.set_threshold(50_000, 20, 50)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

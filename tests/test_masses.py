@@ -13,8 +13,8 @@ import pytest
 
 import icon
 from icon._engines import grid
-from icon._neighborhoods.both_ends import both_ends
 from icon._engines.fft import OnGrid
+from icon._neighborhoods.both_ends import both_ends
 
 
 def rational(a, b, wide):
@@ -432,8 +432,8 @@ def test_as_many_candidates_as_anchors_are_still_two_sets():
     one = icon.interpolated(icon.student_t(x))
     listed = icon.uniform(icon.knn(x, 5)[0])
     two = icon.interpolated(icon.student_t(x, x))
-    assert listed.prepared().mean_expected(two) is None
-    assert listed.prepared().mean_expected(one) is not None
+    assert listed.prepared().expected(two, None, False) is None
+    assert listed.prepared().expected(one, None, False) is not None
 
 
 def test_weights_given_are_used():
@@ -453,20 +453,20 @@ def test_what_a_graph_offers_is_what_its_anchors_say():
     ready = p.prepared()
     A, B, N, _ = map(np.asarray, icon.per_anchor(p, icon.student_t(z)))
     there = np.isfinite(N)
-    np.testing.assert_allclose(ready.own_numbers()[0][there], A[there], rtol=2e-5)
-    np.testing.assert_allclose(ready.own_numbers()[1], N, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ready.self_report()[0][there], A[there], rtol=2e-5)
+    np.testing.assert_allclose(ready.self_report()[1], N, rtol=1e-5, atol=1e-6)
     mean, share = np.mean(B[there]), np.exp(N)[there]
-    assert ready.mean_expected(q) == pytest.approx(mean, rel=1e-5)
+    assert ready.expected(q, None, False) == pytest.approx(mean, rel=1e-5)
     joint = np.sum(share * B[there]) / np.sum(share)
-    assert ready.joint_expected(q) == pytest.approx(joint, rel=1e-5)
-    assert ready.mean_expected(icon.student_t(z)) is None
+    assert ready.expected(q, None, True) == pytest.approx(joint, rel=1e-5)
+    assert ready.expected(icon.student_t(z), None, False) is None
 
 
 def test_a_graph_is_prepared_once_and_learned_graphs_are_not():
     p = hub()
     ready, again = p.prepared(), p.prepared()
     assert ready is again is again.prepared()
-    assert p.prepared().shape == p.shape and p.prepared().width == p.width
+    assert p.prepared().shape == p.shape and p.prepared().base.width == p.width
     z = layout(60)
     slope = jax.grad(
         lambda p: icon.kl(p, icon.interpolated(icon.student_t(z))), allow_int=True
@@ -483,7 +483,7 @@ def test_a_hub_costs_its_edges_and_not_its_length_for_everybody():
     star = sp.coo_array((np.ones(n - 1, "f"), (index[0], index[1])), shape=(n, n))
     p = icon.graph((star + star.T).tocsr())
     assert p.width == n - 1
-    edges = both_ends(p, (star + star.T).tocsr()).joint
+    edges = both_ends(p, (star + star.T).tocsr()).joint_edges
     assert edges.index.size < 16 * 2 * n + 16 * 1024
 
     def loss(z, p):

@@ -1,5 +1,6 @@
 """Does importing icon cost nothing, change nothing, and show what it has?"""
 
+import ast
 import os
 import subprocess
 import sys
@@ -73,3 +74,139 @@ def test_another_name_is_no_name():
 def test_its_types_are_shipped():
     assert (ROOT / "py.typed").exists()
     assert 'packages = ["icon"]' in (ROOT.parent / "pyproject.toml").read_text()
+
+
+# ------------------------------------------------------- the rooms
+
+
+BELOW = {  # which rooms a room may import from
+    "_base": set(),
+    "_neighborhoods": {"_base"},
+    "_search": {"_base", "_neighborhoods"},
+    "_engines": {"_base", "_neighborhoods"},
+    "_loss": {"_base", "_neighborhoods", "_engines"},
+    "_training": {"_base", "_engines"},
+    "_table": {"_base", "_neighborhoods", "_search", "_loss"},
+    "data": {"_base"},
+    "encoders": {"_base"},
+    "evaluate": {"_base"},
+    "plot": {"_base"},
+}
+BELOW["recipes"] = {*BELOW, "_base"} - {"plot"}
+BELOW["estimators"] = {*BELOW["recipes"], "recipes"}
+BELOW["cli"] = {*BELOW["estimators"], "estimators", "plot", "icon"}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(path):
+    """The room of a file: its first folder, or itself."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    """What a file imports from icon, also inside functions: (module, names)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("icon"):
+            yield node.module, [alias.name for alias in node.names]
+
+
+def rooms_imported(path):
+    """The rooms that a file imports from; "icon" for the public names."""
+    for module, names in imported(path):
+        if module == "icon":
+            yield from (name if name in BELOW else "icon" for name in names)
+        else:
+            yield module.split(".")[1]
+
+
+def test_the_file_list_shows_the_architecture():
+    there = {path.name for path in ROOT.iterdir()} - {"__pycache__"}
+    assert len(there) <= 16
+    assert {room(path) for path in FILES} - {"__init__"} == set(BELOW)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_sees_only_the_rooms_below_it(path):
+    if room(path) != "__init__":
+        assert set(rooms_imported(path)) <= {*BELOW[room(path)], room(path)}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_is_entered_by_its_front(path):
+    for module, names in imported(path):
+        parts = module.split(".")
+        if len(parts) > 1 and parts[1] not in (room(path), "_base"):
+            assert len(parts) == 2, f"from {module} import {names}"
+        if len(parts) > 1 and parts[1] != room(path):
+            assert not [name for name in names if name.startswith("_")]
+
+
+def files_of(module, names):
+    """The files that an import names: modules, or the names of one."""
+    base = ROOT.joinpath(*module.split(".")[1:])
+    if base.with_suffix(".py").exists():
+        return [base.with_suffix(".py")]
+    inside = [base / f"{name}.py" for name in names if (base / f"{name}.py").exists()]
+    return inside or [base / "__init__.py"]
+
+
+def test_no_imports_go_in_a_circle():
+    after = {
+        path: {
+            file
+            for module, names in imported(path)
+            if module != "icon"
+            for file in files_of(module, names)
+        }
+        for path in FILES
+    }
+    left = dict(after)
+    while left:
+        free = [path for path, needs in left.items() if not needs & left.keys()]
+        assert free, f"a circle among {[str(p.relative_to(ROOT)) for p in left]}"
+        for path in free:
+            del left[path]
+
+
+# ------------------------------------------------------- nothing probes
+
+
+DOOR = "_neighborhoods/protocol.py"  # where users' objects are adapted, once
+
+
+def is_probe(node):
+    """hasattr, getattr with a default, or a __getattr__ that forwards."""
+    if isinstance(node, ast.FunctionDef):
+        return node.name == "__getattr__"
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        defaulted = node.func.id == "getattr" and len(node.args) == 3
+        return node.func.id == "hasattr" or defaulted
+    return False
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_object_is_probed_for_what_the_protocol_does_not_declare(path):
+    probes = [n for n in ast.walk(ast.parse(path.read_text())) if is_probe(n)]
+    here = str(path.relative_to(ROOT))
+    if here == "__init__.py":  # the module's own, for what is loaded when used
+        probes = [n for n in probes if not isinstance(n, ast.FunctionDef)]
+    assert here == DOOR or not [ast.unparse(node) for node in probes]
+
+
+def test_from_kl_to_a_kernel_in_seven_frames_and_five_files():
+    code = """
+import traceback
+import icon, jax.numpy as jnp
+calls = []
+def kernel(a, b, temperature):
+    frames = [f.filename for f in traceback.extract_stack() if "/icon/" in f.filename]
+    calls.append(frames)
+    return b @ a / temperature
+q = icon.points(kernel, jnp.eye(4), temperature=1.0)
+calls.clear()
+icon.kl(icon.same([0, 0, 1, 1]), q)
+print(max(map(len, calls)), max(len(set(frames)) for frames in calls))
+"""
+    said, _ = alone(code)
+    frames, files = map(int, said[0].split())
+    assert frames <= 7 and files <= 5

@@ -53,20 +53,20 @@ def _first(bad) -> str:
     return position(tuple(np.argwhere(np.asarray(bad))[0].tolist()))
 
 
-def _array(argument: str, x, kind: str) -> jax.Array:
-    require(not hasattr(x, "tocsr"), argument, "a sparse matrix", f"a dense {kind}")
-    require(
-        not np.ma.is_masked(x), argument, "a masked array", f"{kind}, without a mask"
-    )
+def _array(argument: str, x, expected: str) -> jax.Array:
+    sparse = type(x).__module__.startswith("scipy.sparse")
+    require(not sparse, argument, "a sparse matrix", f"a dense {expected}")
+    masked = np.ma.is_masked(x)
+    require(not masked, argument, "a masked array", f"{expected}, without a mask")
     try:
         x = x if isinstance(x, jax.Array) else np.asarray(x)
     except ValueError as error:
-        raise InvalidInput(argument, str(error), kind) from None
-    random = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    require(not random, argument, f"dtype {x.dtype}", kind)
+        raise InvalidInput(argument, str(error), expected) from None
+    is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    require(not is_key, argument, f"dtype {x.dtype}", expected)
     dtype = np.dtype(x.dtype)
     known = dtype.kind in "biuf" or jnp.issubdtype(dtype, jnp.floating)
-    require(known, argument, f"dtype {dtype}", kind)
+    require(known, argument, f"dtype {dtype}", expected)
     return x if dtype.isnative else x.astype(dtype.newbyteorder("="))  # pyright: ignore
 
 
@@ -176,14 +176,6 @@ def rows(argument: str, tree) -> int:
     return lengths[0]
 
 
-def answers(argument: str, q, *methods: str):
-    """Something that answers these questions."""
-    for method in methods:
-        missing = f"{type(q).__name__}, without `{method}`"
-        require(hasattr(q, method), argument, missing, "a neighbourhood that has it")
-    return q
-
-
 def log_weights(argument: str, x) -> jax.Array:
     """A matrix of log-weights: finite, or -inf where there is nothing."""
     x = _array(argument, x, "floats of rank 2")
@@ -207,13 +199,12 @@ def simplex(argument: str, x, rows_sum_to_one: bool = True) -> jax.Array:
 
 def key(argument: str, x) -> jax.Array:
     """One JAX key, as jax.random.key gives it."""
-    shape, dtype = np.shape(x), getattr(x, "dtype", type(x).__name__)
-    new = jnp.issubdtype(dtype, jax.dtypes.prng_key) if hasattr(x, "dtype") else False
-    old = dtype == jnp.uint32 and shape == (2,)
-    got = f"dtype {dtype}, shape {shape}"
-    require(
-        (new and shape == ()) or old, argument, got, "one key: jax.random.key(seed)"
-    )
+    one = "one key: jax.random.key(seed)"
+    arrays = jax.Array | np.ndarray
+    require(isinstance(x, arrays), argument, f"a {type(x).__name__}", one)
+    typed = jnp.issubdtype(x.dtype, jax.dtypes.prng_key) and x.shape == ()
+    raw = x.dtype == jnp.uint32 and x.shape == (2,)
+    require(typed or raw, argument, f"dtype {x.dtype}, shape {x.shape}", one)
     return x
 
 
@@ -295,7 +286,7 @@ def one_of(argument: str, x, names: Collection[str], more: str = "") -> str:
 def floating(argument: str, x, ranks: Collection[int]) -> jax.Array:
     """Floating-point numbers of one of these ranks, whatever their values."""
     expected = f"floats of rank {' or '.join(map(str, ranks))}"
-    x = jnp.asarray(_array(argument, x, expected))
+    x = _array(argument, x, expected)
     good = x.ndim in ranks and jnp.issubdtype(x.dtype, jnp.floating)
     require(good, argument, f"dtype {x.dtype}, shape {x.shape}", expected)
-    return x
+    return jnp.asarray(x)

@@ -3,27 +3,27 @@
 import jax
 
 
-_exactly = jax.make_user_context(default_value=False)
+_deterministic = jax.make_user_context(default_value=False)
 
 
 def deterministic(on: bool = True):
     r"""Within it, losses have the same bits on any number of devices.
 
-    Every device owns its anchors. What they report comes in tiles of one size, whatever
-    the number of devices; everybody is told all of it; then each works out the whole
-    slope of its own anchors and candidates. Sums over devices are taken in one order.
-    It takes about twice as long, gathers what a ring would pass round, and is asked
-    for p and q that are points without weights, in one place or inside of a
-    `shard_map` with `axis_name=`.
+    Every device owns its anchors. What they report comes in strips of one length,
+    whatever the number of devices, and is gathered; then each device works out the
+    whole gradient of its own anchors and candidates. Sums over devices are taken in
+    one order. It takes about twice as long, gathers what a ring would pass round, and
+    is for p and q that are points without weights, in one place or inside a `shard_map`
+    with `axis_name=`.
 
     $$\nabla_{b_j} = \sum_i \left(g^B_i\,p_{ij} + g^M_i\,q_{ij}\right)
       \partial s_{ij} / \partial b_j, \quad i \text{ in one order}$$
 
     Args:
-        on: False switches it off again, inside of another.
+        on: False switches it off again, inside another.
 
     Raises:
-        InvalidInput: by the verbs, for other kinds of p and q, and for arrays that an
+        InvalidInput: by the verbs, for any other p and q, and for arrays that an
             explicit mesh spreads.
 
     Example:
@@ -34,9 +34,9 @@ def deterministic(on: bool = True):
         >>> bool(jnp.isclose(loss, icon.kl(p, q)))
         True
     """
-    return _exactly(bool(on))
+    return _deterministic(bool(on))
 
 
 def is_deterministic() -> bool:
     """Whether bits must not depend on the number of devices."""
-    return _exactly.value
+    return _deterministic.value

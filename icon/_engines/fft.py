@@ -1,10 +1,10 @@
-"""Points that answer for all anchors at once: on a grid, or exactly."""
+"""How do points answer for all anchors at once? On a grid, or pair by pair, exactly."""
 
 import dataclasses
 import functools as ft
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +12,11 @@ import numpy as np
 from jax import lax
 
 from icon._base import checks as check
-from icon._base.numerics import instantiated, widen
+from icon._base.numerics import custom_gradient, instantiated, widen
 from icon._base.pytrees import pytree, static
-from icon._engines import edges as along
 from icon._engines import grid, pairs
-from icon._neighborhoods.points import Points
-from icon._neighborhoods.protocol import Neighborhood
+from icon._engines.edges import attraction
+from icon._neighborhoods import Neighborhood, Points
 
 
 FEW = 4000  # anchors up to which pairs are as fast as a grid
@@ -29,71 +28,80 @@ SPACING, ORDER = 0.45, 5
 
 @dataclasses.dataclass(frozen=True)
 class OnALine:
-    """A kernel of points that sees only how far, read along one axis."""
+    """A kernel of the distance alone, evaluated at points of one axis."""
 
     kernel: Callable
     d: int
 
     def __call__(self, d2, **params):
-        r = jnp.sqrt(d2 + 4 * jnp.finfo(d2.dtype).tiny).reshape(-1)  # its slope is one
-        away = jnp.stack([r, *[jnp.zeros_like(r)] * (self.d - 1)], -1)
+        # the derivative of sqrt(d2) is finite at 0
+        r = jnp.sqrt(d2 + 4 * jnp.finfo(d2.dtype).tiny).reshape(-1)
+        candidates = jnp.stack([r, *[jnp.zeros_like(r)] * (self.d - 1)], -1)
         origin = jnp.zeros(self.d, d2.dtype)
-        return self.kernel(origin, away, **params).reshape(d2.shape)
+        return self.kernel(origin, candidates, **params).reshape(d2.shape)
 
 
 def profile_of(q: Points) -> Callable:
-    """What the kernel is of the squared distance.
+    """The kernel as a function of the squared distance.
 
-    Read in one dimension where it can be: sums over an axis of 1 cost nothing.
+    Evaluated in one dimension where it can be: sums over an axis of 1 cost nothing.
     """
     if q.kernel.profile is not None:
         return q.kernel.profile
     lines = [OnALine(q.kernel, d) for d in (1, q.anchors.shape[1])]
-    told = [line for line in lines if _sees_only_how_far(q, line)]
-    check.require(told, "q", "a kernel of more than the distance", "one of |a - b|")
-    return told[0]
+    radial = [line for line in lines if _is_radial(q, line)]
+    check.require(radial, "q", "a kernel of more than the distance", "one of |a - b|")
+    return radial[0]
 
 
-def _known(params):
-    """Numbers that can be looked at: themselves, or ones in place of what is traced."""
-    one = lambda x: x if check.concrete(x) else np.ones(jnp.shape(x), x.dtype)
-    return jax.tree.map(one, params)
-
-
-def _sees_only_how_far(q, profile) -> bool:
-    """Whether a kernel is this function of the distance, at some random places."""
+def _is_radial(q, profile) -> bool:
+    """Whether the kernel is this function of the distance, at some random points."""
     rng, d = np.random.default_rng(0), q.anchors.shape[1]
     a, b = rng.normal(size=(2, 8, d)).astype(q.anchors.dtype)
     try:
         with jax.ensure_compile_time_eval():
-            off, span = _off(q.kernel, profile, _known(q.params), a, b)
-            return bool(off <= 1e-3 * span)
+            params = _concrete(q.params)
+            deviation, spread = _deviation(q.kernel, profile, params, a, b)
+            return bool(deviation <= 1e-3 * spread)
     except (TypeError, ValueError, IndexError):
         return False  # it wants points of as many dimensions as there are
 
 
+def _concrete(params):
+    """The parameters, with ones in place of what is traced."""
+    one = lambda x: x if check.concrete(x) else np.ones(jnp.shape(x), x.dtype)
+    return jax.tree.map(one, params)
+
+
 @ft.partial(jax.jit, static_argnames=("kernel", "profile"))
-def _off(kernel, profile, params, a, b):
+def _deviation(kernel, profile, params, a, b):
     """How far a kernel is from a function of the distance, and how much it varies."""
-    told = jax.vmap(lambda x: kernel(x, b, **params))(a)
-    meant = profile(jnp.sum((a[:, None] - b[None]) ** 2, -1), **params)
-    apart = jnp.where(told == meant, 0, jnp.abs(told - meant))  # both may be -inf
-    there = told > -jnp.inf
-    top = jnp.max(told, where=there, initial=-jnp.inf)
-    return jnp.max(apart), top - jnp.min(told, where=there, initial=jnp.inf)
+    score = jax.vmap(lambda x: kernel(x, b, **params))(a)
+    radial = profile(jnp.sum((a[:, None] - b[None]) ** 2, -1), **params)
+    deviation = jnp.where(score == radial, 0, jnp.abs(score - radial))  # -inf is equal
+    finite = score > -jnp.inf
+    top = jnp.max(score, where=finite, initial=-jnp.inf)
+    return jnp.max(deviation), top - jnp.min(score, where=finite, initial=jnp.inf)
 
 
 @ft.partial(jax.jit, static_argnames=("profile", "dtype"))
 def width(profile: Callable, params, dtype):
-    """How wide a kernel is: 1 - d²/width² near its top; nan where it has a cusp."""
-    slope = lambda d2: pairs.slope_of(lambda d2: profile(d2, **params), d2)
-    top = slope(jnp.zeros((), dtype))
-    wide = lax.rsqrt(jnp.where(top < 0, -top, jnp.nan))
-    beside = slope((0.01 * wide) ** 2)
-    return jnp.where(jnp.abs(top - beside) < 0.1 * jnp.abs(top), wide, jnp.nan)
+    """The w of a kernel that is 1 - d²/w² near its top; nan where it has a cusp."""
+    derivative = lambda d2: pairs.derivative(lambda d2: profile(d2, **params), d2)
+    top = derivative(jnp.zeros((), dtype))
+    w = lax.rsqrt(jnp.where(top < 0, -top, jnp.nan))
+    beside = derivative((0.01 * w) ** 2)
+    return jnp.where(jnp.abs(top - beside) < 0.1 * jnp.abs(top), w, jnp.nan)
 
 
 # ------------------------------------------------------- two ways to sum
+
+
+class Spectra(NamedTuple):
+    """The transforms of a kernel, and the parameters that they hold for."""
+
+    of_size: dict[int, Any]
+    params: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,28 +110,28 @@ class ByPairs:
 
     profile: Callable
 
-    def ready(self, q) -> Any:
-        """What can be worked out before the points are known."""
+    def spectra(self, q) -> Spectra | None:
+        """What can be worked out before the points are."""
         return None
 
-    def field(self, params, ready, x, y, charge):
+    def field(self, params, spectra, x, y, charge):
         return pairs.field(self.kernel(params), x, y, charge)
 
     def kernel(self, params):
         """The kernel itself, divided by its top."""
-        line = lambda d2: self.profile(d2, **params)
-        return lambda d2: jnp.exp(line(d2) - self.top(params, d2.dtype))
+        score = ft.partial(self.profile, **params)
+        return lambda d2: jnp.exp(score(d2) - self.top(params, d2.dtype))
 
     def top(self, params, dtype):
-        """What is taken off every score."""
+        """What is subtracted from every score."""
         return jnp.zeros((), dtype)
 
     def fits(self, params, *points) -> bool:
-        """Whether there is room for everybody."""
+        """Whether there is room for all points."""
         return True
 
     def floor(self, mass):
-        """Below, a sum is not to be trusted."""
+        """Sums below it have lost their digits."""
         return 1e3 * jnp.finfo(mass.dtype).tiny
 
 
@@ -134,37 +142,42 @@ class OnGrid(ByPairs):
     spacing: float = SPACING
     order: int = ORDER
 
-    def ready(self, q) -> Any:
-        """The spectra of the kernel, worked out once where its numbers are known."""
+    def spectra(self, q) -> Spectra | None:
+        """The spectra of the kernel, once for each value of its parameters."""
         if not check.concrete(q.params) or any(map(np.ndim, q.params.values())):
             return None
-        d, kind = q.anchors.shape[1], np.dtype(q.anchors.dtype).name
         params = tuple((k, np.asarray(v).item()) for k, v in q.params.items())
-        return _spectra(self, params, d, kind), q.params
+        d, dtype = q.anchors.shape[1], np.dtype(q.anchors.dtype).name
+        return Spectra(_spectra(self, params, d, dtype), q.params)
 
     def top(self, params, dtype):
         return self.profile(jnp.zeros((), dtype), **params)
 
     def fits(self, params, *points) -> bool:
-        """Whether the largest grid has room for everybody."""
+        """Whether the largest grid has room for all points."""
         x = np.concatenate([np.asarray(x) for x in points if x is not None])
         spacing = self.spacing * float(width(self.profile, params, x.dtype))
         nodes = np.ptp(x, 0).max() / spacing + self.order + 2
         return bool(nodes <= max(grid.RUNGS[x.shape[1]]))
 
-    def mesh(self, params, ready, dtype) -> grid.Mesh:
-        wide = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
-        spacing, known = self.spacing * wide, ready and ready[0]
-        return grid.Mesh(self.kernel(params), spacing, self.order, known)
+    def mesh(self, params, spectra: Spectra | None, dtype) -> grid.Mesh:
+        w = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
+        mesh = grid.Mesh(self.kernel(params), self.spacing * w, self.order)
+        if spectra is None:
+            return mesh
+        # changed since: no sum of the grid is used, and every pair is summed exactly
+        same = [jnp.all(params[name] == x) for name, x in spectra.params.items()]
+        valid = ft.reduce(jnp.logical_and, same, jnp.ones((), bool))
+        return mesh._replace(spectra=spectra.of_size, valid=valid)
 
-    def field(self, params, ready, x, y, charge):
-        m, sizes = self.mesh(params, ready, x.dtype), grid.RUNGS[x.shape[1]]
-        center = grid.middle(*((x,) if y is None else (x, y)))
-        targets = grid.place(x, center, m)
+    def field(self, params, spectra, x, y, charge):
+        mesh, sizes = self.mesh(params, spectra, x.dtype), grid.RUNGS[x.shape[1]]
+        center = grid.midpoint(*((x,) if y is None else (x, y)))
+        targets = grid.position(x, center, mesh)
         if y is None:
-            return grid.field(m, sizes, targets, charge)
-        sources = grid.place(y, center, m)
-        return grid.field(m, sizes, sources, charge, targets)
+            return grid.field(mesh, sizes, targets, charge)
+        sources = grid.position(y, center, mesh)
+        return grid.field(mesh, sizes, sources, charge, targets)
 
     def floor(self, mass):
         """What the transform resolves, and the splines of a kernel whose top is 1."""
@@ -172,124 +185,145 @@ class OnGrid(ByPairs):
 
 
 @ft.lru_cache(16)
-def _spectra(engine: OnGrid, params, d: int, kind: str):
+def _spectra(engine: OnGrid, params, d: int, dtype: str):
     with jax.ensure_compile_time_eval():
-        known = {name: jnp.asarray(value, kind) for name, value in params}
-        m = engine.mesh(known, None, kind)
-        return grid.spectra(m, grid.RUNGS[d], d, kind)
+        params = {name: jnp.asarray(value, dtype) for name, value in params}
+        mesh = engine.mesh(params, None, dtype)
+        return grid.spectra(mesh, grid.RUNGS[d], d, dtype)
 
 
 # ------------------------------------------------------- log-masses, and their gradient
 
 
-def _masses(engine, x, y, params, ready):
-    """log Σ_j k(x_i - y_j) of all anchors; the sums, their slopes, who is faint."""
-    one = jnp.ones(len(x if y is None else y), x.dtype)
-    mass, slope = engine.field(params, ready, x, y, one)
+class Cloud(NamedTuple):
+    """Points under a kernel of the distance, and what was worked out of the kernel."""
+
+    x: Any  # [n, d], the anchors
+    y: Any  # [m, d], the candidates; None: x, without j = i
+    params: Any
+    spectra: Spectra | None
+
+    @property
+    def sources(self):
+        return self.x if self.y is None else self.y
+
+
+def _field(engine: ByPairs, cloud: Cloud, charge):
+    """Σ_j c_j k(x_i - y_j) and its gradient in x_i, of a kernel whose top is 1."""
+    return engine.field(cloud.params, cloud.spectra, cloud.x, cloud.y, charge)
+
+
+def _values(tree):
+    return jax.tree.map(lambda leaf: leaf.value, tree)
+
+
+def _if_learned(cloud: Cloud) -> Cloud | None:
+    """The points, if their kernel has a parameter that a gradient is asked for."""
+    learned = any(leaf.perturbed for leaf in jax.tree.leaves(cloud.params))
+    return _values(cloud) if learned else None
+
+
+def _by_params(answer: Callable, engine, cloud: Cloud | None, g):
+    """Few numbers, many anchors: forward mode, through the kernel's spectrum."""
+    if cloud is None:
+        return None
+
+    def weighted(params):
+        M = answer(engine, cloud._replace(params=params, spectra=None))[0]
+        return jnp.sum(g * jnp.where(M > -jnp.inf, M, 0))
+
+    return jax.jacfwd(weighted)(cloud.params)
+
+
+def _masses(engine, cloud: Cloud):
+    """M_i of every anchor; the sums and their gradients, and which are too faint."""
+    x, y, params, _ = cloud
+    mass, gradient = _field(engine, cloud, jnp.ones(len(cloud.sources), x.dtype))
     faint = ~((mass > engine.floor(mass)) & (mass < jnp.inf))
-    known = jnp.log(jnp.where(faint, 1, mass)) + engine.top(params, x.dtype)
+    M = jnp.log(jnp.where(faint, 1, mass)) + engine.top(params, x.dtype)
     profile = ft.partial(engine.profile, **params)
-    return pairs.log_masses(profile, x, y, faint, known), mass, slope, faint
+    return pairs.log_masses(profile, x, y, faint, M), mass, gradient, faint
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def log_masses(engine, x, y, params, ready):
-    """M_i = log Σ_j exp s_ij of every anchor; y = None leaves out j = i.
-
-    Its gradient is two fields: what i feels of the others, and what they feel of i.
-    """
-    return _masses(engine, x, y, params, ready)[0]
+# With Z_i = Σ_j k(x_i - y_j), a kernel that is even, and a cotangent g:
+#     ∂/∂x_i Σ_l g_l log Z_l = g_i / Z_i Σ_j ∇k(x_i - y_j)      a field of charges 1
+#     ∂/∂y_j Σ_l g_l log Z_l = Σ_i g_i / Z_i ∇k(y_j - x_i)      of charges g_i / Z_i
+# The first is kept from the forward pass. Within one set a point has both.
 
 
-def _value(tree):
-    return jax.tree.map(lambda leaf: leaf.value, tree, is_leaf=_is_told)
+@custom_gradient
+def log_masses(engine: ByPairs, cloud: Cloud):
+    """M_i = log Σ_j exp s_ij of every anchor."""
+    return _masses(engine, cloud)[0]
 
 
-def _is_told(leaf):
-    return hasattr(leaf, "perturbed")
-
-
-def _perturbed(tree) -> bool:
-    return any(leaf.perturbed for leaf in jax.tree.leaves(tree, is_leaf=_is_told))
-
-
-def _log_masses_fwd(engine, x, y, params, ready):
-    learned = _perturbed(params)
-    x, y, params, ready = map(_value, (x, y, params, ready))
-    M, mass, slope, faint = _masses(engine, x, y, params, ready)
-    return M, (x, y, params, ready, mass, slope, faint, params if learned else None)
+def _log_masses_fwd(engine, primals):
+    cloud = _values(primals)
+    M, *sums = _masses(engine, cloud)
+    return M, (cloud, *sums, _if_learned(primals))
 
 
 def _log_masses_bwd(engine, saved, g):
-    x, y, params, ready, mass, slope, faint, learned = saved
+    cloud, mass, gradient, faint, learned = saved
     g = instantiated(g)
     charge = jnp.where(faint, 0, g / jnp.where(faint, 1, mass))
-    profile = ft.partial(engine.profile, **params)
-    by_x, by_y = pairs.forces(profile, x, y, faint, g)
-    by_x = by_x + charge[:, None] * slope
-    if y is None:
-        by_x = by_x + by_y + engine.field(params, ready, x, None, charge)[1]
-    else:
-        by_y = by_y + engine.field(params, ready, y, x, charge)[1]
-    by_params = _by_params(_masses, engine, x, y, learned, g)
-    return by_x, None if y is None else by_y, by_params, None
-
-
-def _by_params(answer, engine, x, y, learned, g):
-    """Few numbers, many anchors: forward through the kernel's spectrum."""
-    if learned is None:
-        return None
-
-    def said(params):
-        M = answer(engine, x, y, params, None)[0]
-        return jnp.sum(g * jnp.where(M > -jnp.inf, M, 0))
-
-    return jax.jacfwd(said)(learned)
+    profile = ft.partial(engine.profile, **cloud.params)
+    by_x, by_y = pairs.gradients(profile, cloud.x, cloud.y, faint, g)
+    back = cloud if cloud.y is None else cloud._replace(x=cloud.y, y=cloud.x)
+    by_x = by_x + charge[:, None] * gradient
+    by_y = by_y + _field(engine, back, charge)[1]
+    if cloud.y is None:
+        by_x, by_y = by_x + by_y, None
+    by_params = _by_params(_masses, engine, learned, g)
+    return (Cloud(by_x, by_y, by_params, None),)
 
 
 log_masses.defvjp(_log_masses_fwd, _log_masses_bwd, symbolic_zeros=True)
 
 
-@ft.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def joint_log_mass(engine, x, y, params, ready):
-    """log Σ_ij exp s_ij, one number. Within one set both fields are the same one."""
-    return _joint(engine, x, y, params, ready)[0]
-
-
-def _joint(engine, x, y, params, ready):
-    """The logarithm, and the gradient in x and y."""
-    n, m = len(x), len(x if y is None else y)
-    mass, slope = engine.field(params, ready, x, y, jnp.ones(m, x.dtype))
+def _joint(engine, cloud: Cloud):
+    """The logarithm of the sum over all pairs, and its gradient in x and in y."""
+    x, y, params, _ = cloud
+    mass, gradient = _field(engine, cloud, jnp.ones(len(cloud.sources), x.dtype))
     total = jnp.sum(mass)
-    profile = ft.partial(engine.profile, **params)
 
-    def met():
+    def of_the_field():
         M = jnp.log(total) + engine.top(params, x.dtype)
         if y is None:
-            return M, 2 * slope / total, None
-        back = engine.field(params, ready, y, x, jnp.ones(n, x.dtype))[1]
-        return M, slope / total, back / total
+            return M, 2 * gradient / total, None
+        back = _field(engine, cloud._replace(x=y, y=x), jnp.ones(len(x), x.dtype))[1]
+        return M, gradient / total, back / total
 
-    def far():
+    def in_logarithms():
+        profile = ft.partial(engine.profile, **params)
         M, by_x, by_y = pairs.joint(profile, x, y)
-        return M, by_x + by_y if y is None else by_x, None if y is None else by_y
+        return (M, by_x + by_y, None) if y is None else (M, by_x, by_y)
 
-    sound = (total > n * engine.floor(mass)) & (total < jnp.inf)
-    return lax.cond(sound, met, far)
+    resolved = (total > len(x) * engine.floor(mass)) & (total < jnp.inf)
+    return lax.cond(resolved, of_the_field, in_logarithms)
 
 
-def _joint_fwd(engine, x, y, params, ready):
-    learned = _perturbed(params)
-    x, y, params, ready = map(_value, (x, y, params, ready))
-    M, by_x, by_y = _joint(engine, x, y, params, ready)
-    return M, (by_x, by_y, x, y, params if learned else None)
+# With Z = Σ_ij k(x_i - y_j):
+#     ∂/∂x_i log Z = Σ_j ∇k(x_i - y_j) / Z      ∂/∂y_j log Z = Σ_i ∇k(y_j - x_i) / Z
+# Within one set both are the same field, which counts twice.
+
+
+@custom_gradient
+def joint_log_mass(engine: ByPairs, cloud: Cloud):
+    """log Σ_ij exp s_ij, one number."""
+    return _joint(engine, cloud)[0]
+
+
+def _joint_fwd(engine, primals):
+    M, by_x, by_y = _joint(engine, _values(primals))
+    return M, (by_x, by_y, _if_learned(primals))
 
 
 def _joint_bwd(engine, saved, g):
-    by_x, by_y, x, y, learned = saved
+    by_x, by_y, learned = saved
     g = instantiated(g)
-    by_params = _by_params(_joint, engine, x, y, learned, g)
-    return g * by_x, None if by_y is None else g * by_y, by_params, None
+    by_params = _by_params(_joint, engine, learned, g)
+    return (Cloud(g * by_x, None if by_y is None else g * by_y, by_params, None),)
 
 
 joint_log_mass.defvjp(_joint_fwd, _joint_bwd, symbolic_zeros=True)
@@ -303,7 +337,7 @@ class Interpolated(Neighborhood):
     """Points under a radial kernel that answer for all anchors at once."""
 
     base: Points
-    ready: Any
+    spectra: Spectra | None
     engine: ByPairs = static()
 
     wants_edges = True
@@ -319,6 +353,10 @@ class Interpolated(Neighborhood):
     @property
     def symmetric(self):
         return self.base.symmetric
+
+    @property
+    def T(self):
+        return dataclasses.replace(self, base=self.base.T)
 
     def is_self(self, i, at):
         return self.base.is_self(i, at)
@@ -338,9 +376,11 @@ class Interpolated(Neighborhood):
     def mass(self, score, at):
         return self.base.mass(score, at)
 
-    @property
-    def T(self):
-        return dataclasses.replace(self, base=self.base.T)
+    def reduced(self, reduction):
+        return self.base.reduced(reduction)
+
+    def reweighed(self, weight):
+        return self.base.reweighed(weight)
 
     def along(self, edges):
         """Σ_e w_e s_e along the edges of one set; None for two."""
@@ -348,27 +388,23 @@ class Interpolated(Neighborhood):
         if not q.excludes_self:
             return None
         edges = edges._replace(weight=edges.weight.astype(q.anchors.dtype))
-        return along.pull(self.engine.profile, q.anchors, q.params, edges)
+        return attraction(self.engine.profile, q.anchors, q.params, edges)
+
+    def log_masses(self):
+        return log_masses(self.engine, self._cloud)
+
+    def joint_log_mass(self):
+        return joint_log_mass(self.engine, self._cloud)
+
+    @property
+    def _cloud(self) -> Cloud:
+        q = self.base
+        return Cloud(q.anchors, q.candidates, q.params, self.spectra)
 
     def fits(self) -> bool:
         """Whether the grid has room; where it has not, every pair is summed, slowly."""
         q = self.base
         return self.engine.fits(q.params, q.anchors, q.candidates)
-
-    def log_masses(self):
-        return self._sure(log_masses(self.engine, *self._parts()))
-
-    def joint_log_mass(self):
-        return self._sure(joint_log_mass(self.engine, *self._parts()))
-
-    def _sure(self, mass):
-        """nan where a number was changed after its spectrum was worked out."""
-        known = self.ready[1] if self.ready else {}
-        same = [jnp.all(self.base.params[name] == known[name]) for name in known]
-        return jnp.where(ft.reduce(jnp.logical_and, same, True), mass, jnp.nan)
-
-    def _parts(self):
-        return self.base.anchors, self.base.candidates, self.base.params, self.ready
 
 
 def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER):
@@ -379,10 +415,11 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
       \sum_j \Big(\frac{g_i}{Z_i} + \frac{g_j}{Z_j}\Big) \nabla k(x_i - x_j)$$
 
     Any smooth kernel of the distance, yours too, in one to three dimensions: charges
-    are spread to a grid with B-splines, transformed, met with the kernel's spectrum,
-    and read back; forces are the derivative of the same splines. Up to 4,000 points,
-    and above three dimensions, every pair is summed exactly instead; so it is for a
-    kernel with a cusp, with a warning, and where the points span more than the grid.
+    are spread to a grid with B-splines, transformed, multiplied by the kernel's
+    spectrum, and gathered back; forces are the derivative of the same splines. Up to
+    4,000 points, and above three dimensions, every pair is summed exactly instead; so
+    it is for a kernel with a cusp, with a warning, where the points span more than the
+    grid, and after a parameter of the result was replaced.
 
     The width of a kernel is that of 1 - d²/width² near its top: 1 for Student's t with
     one degree of freedom, √2 · scale for a Gaussian. Relative error of the force of all
@@ -398,8 +435,8 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
     | 0.25    | 5.6e-4      | 8.8e-4        | 2.7e-4      | 1.5e-4   |
 
     Args:
-        q: points under a kernel that sees only how far: student_t, gaussian, or
-            points(kernel, …). Its numbers may be learned.
+        q: points under a kernel of the distance alone: student_t, gaussian, or
+            points(kernel, …). Its parameters may be learned.
         spacing: of the grid, in widths of the kernel; a number forces the grid.
             None: 0.45.
         order: of the B-splines, from 3 to 8.
@@ -418,39 +455,38 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
     Source: Linderman et al., Fast interpolation-based t-SNE, 2019; Essmann et al., A
     smooth particle mesh Ewald method, 1995.
     """
-    _plain(q)
+    _refuse_all_but_plain(q)
     wider = lambda x: None if x is None else widen(x)
-    wide = dict(anchors=wider(q.anchors), candidates=wider(q.candidates))
-    q = dataclasses.replace(q, **wide)
+    sets = dict(anchors=wider(q.anchors), candidates=wider(q.candidates))
+    q = dataclasses.replace(q, **sets)
     profile, d = profile_of(q), q.anchors.shape[1]
     if spacing is None and (d > 3 or q.shape[0] * q.shape[1] <= FEW**2):
         return Interpolated(q, None, ByPairs(profile))
     check.require(d <= 3, "spacing", spacing, f"None: {d} dimensions have no grid")
-    if not _smooth(q, profile):
-        cusp = "a kernel that is smooth at 0 and falls from there"
-        check.require(spacing is None, "q", "a kernel with a cusp", cusp)
+    if not _is_smooth(q, profile):
+        smooth = "a kernel that is smooth at 0 and falls from there"
+        check.require(spacing is None, "q", "a kernel with a cusp", smooth)
         why = "a kernel with a cusp is beyond a grid: every pair is summed exactly"
         warnings.warn(why, stacklevel=2)
         return Interpolated(q, None, ByPairs(profile))
     spacing = SPACING if spacing is None else float(spacing)
     check.require(0 < spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
     engine = OnGrid(profile, spacing, check.count("order", order, 3, 8))
-    return Interpolated(q, engine.ready(q), engine)
+    return Interpolated(q, engine.spectra(q), engine)
 
 
-def _plain(q):
+def _refuse_all_but_plain(q) -> None:
     """Refuse what a field of equal charges cannot say."""
     points = isinstance(q, Points) and q.anchor_id is None
-    kind = type(q).__name__
-    check.require(points, "q", f"a {kind}", "points under a kernel, as they are")
-    flat = isinstance(q.anchors, jax.Array) and q.anchors.ndim == 2
-    check.require(flat, "q", "anchors that are no matrix", "points [n, d]")
-    got = "numbers per anchor or per candidate, or a limit"
+    got = f"a {type(q).__name__}"
+    check.require(points, "q", got, "points under a kernel, as they are")
+    matrix = isinstance(q.anchors, jax.Array) and q.anchors.ndim == 2
+    check.require(matrix, "q", "anchors that are no matrix", "points [n, d]")
     bare = q.is_bare and not q.is_limit
+    got = "numbers per anchor or per candidate, or a limit"
     check.require(bare, "q", got, "one kernel for all pairs, summed")
 
 
-def _smooth(q, profile) -> bool:
+def _is_smooth(q, profile) -> bool:
     with jax.ensure_compile_time_eval():
-        wide = width(profile, _known(q.params), np.dtype(q.anchors.dtype))
-        return bool(wide > 0)
+        return bool(width(profile, _concrete(q.params), np.dtype(q.anchors.dtype)) > 0)

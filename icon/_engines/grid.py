@@ -1,8 +1,8 @@
-"""What does everybody sum to, met on a grid? Spread, transform, multiply, gather back.
+"""What do all points sum to, on a grid? Spread, transform, multiply, gather: n log n.
 
-For points in one to three dimensions and a smooth kernel of the distance: n log n. The
-grid's spacing is fixed, in units of the kernel's width; how many nodes it has follows
-the span of the points.
+For points in one to three dimensions and a smooth kernel of the distance. The spacing
+of the grid is fixed, in units of the kernel's width; how many nodes it has follows the
+span of the points.
 """
 
 import functools as ft
@@ -27,12 +27,13 @@ RUNGS = {  # nodes along one axis: six programs at most, the last for 1,000 widt
 
 
 class Mesh(NamedTuple):
-    """A kernel of the squared distance, to be met on grids of one spacing."""
+    """A kernel of the squared distance, sampled on grids of one spacing."""
 
     kernel: Callable
     spacing: Any  # between two nodes
-    order: int
-    known: Any = None  # size -> what `spectrum` says, where it was worked out before
+    order: int  # of the splines
+    spectra: Any = None  # {nodes: what `spectrum` returns}; None: computed when needed
+    valid: Any = True  # whether the spectra are those of this kernel
 
 
 # ------------------------------------------------------- splines, as polynomials
@@ -40,9 +41,9 @@ class Mesh(NamedTuple):
 
 @ft.lru_cache
 def splines(order: int) -> np.ndarray:
-    """[order, order]: the weight of each node around a point, by powers of its place.
+    """[order, order]: the weight of each node around a point, by powers of its offset.
 
-    The place runs from 0 to 1 past the last node; the farthest node comes first.
+    The offset runs from 0 to 1 past the last node; the farthest node comes first.
 
     Source: Essmann et al., A smooth particle mesh Ewald method, 1995.
     """
@@ -54,55 +55,63 @@ def splines(order: int) -> np.ndarray:
     return _coefficients(w[::-1], order)
 
 
+@ft.lru_cache
+def autocorrelation(order: int) -> np.ndarray:
+    """[order, 2·order - 1]: Σ_a w_a w_(a+k) of a point's own weights, for every k.
+
+    It is what a point reads of its own charge, by the distance k between the node it
+    is spread to and the node it is read from.
+    """
+    w = [Polynomial(c) for c in splines(order)]
+    pairs = [(abs(a - b), w[a] * w[b]) for a in range(order) for b in range(order)]
+    sums = [sum(p for hop, p in pairs if hop == k) for k in range(order)]
+    return _coefficients(sums, 2 * order - 1)
+
+
 def _coefficients(polynomials, count: int) -> np.ndarray:
     return np.stack([np.pad(p.coef, (0, count - len(p.coef))) for p in polynomials])
 
 
-@ft.lru_cache
-def echoes(order: int) -> np.ndarray:
-    """[order, 2·order - 1]: how much of a point's charge meets itself, by the hops
-    between the node it was spread to and the node it is read from.
-    """
-    w = [Polynomial(c) for c in splines(order)]
-    pairs = [(abs(a - b), w[a] * w[b]) for a in range(order) for b in range(order)]
-    met = [sum(p for hop, p in pairs if hop == k) for k in range(order)]
-    return _coefficients(met, 2 * order - 1)
-
-
 def _evaluated(coefficients: np.ndarray, t: Float[Array, " n"]):
-    """Polynomials at places along one axis: a list of vectors, which XLA fuses best."""
-    return [_horner(row, t) for row in coefficients.tolist()]
+    """Polynomials at offsets on one axis: a list of vectors, which XLA fuses best."""
+
+    def horner(row):
+        step = lambda total, c: total * t + c
+        return ft.reduce(step, row[-2::-1], jnp.full_like(t, row[-1]))
+
+    return [horner(row) for row in coefficients.tolist()]
 
 
-def _horner(row, t):
-    return ft.reduce(
-        lambda sum_, c: sum_ * t + c, row[-2::-1], jnp.full_like(t, row[-1])
-    )
+def _with_derivatives(coefficients, offset):
+    """Polynomials along each axis, and their derivatives."""
+    derivatives = coefficients[:, 1:] * np.arange(1, coefficients.shape[1])
+    return [[_evaluated(c, t) for t in offset] for c in (coefficients, derivatives)]
 
 
 # ------------------------------------------------------- the kernel on the grid
 
 
-def _undone(size: int, order: int, d: int):
-    """What both splines do to a wave, divided out."""
+def _deconvolution(size: int, order: int, d: int):
+    """1 over the transform of the splines of both ends, [2·size, …, size + 1]."""
     whole = np.sinc(np.fft.fftfreq(2 * size)) ** (-2.0 * order)
     half = np.sinc(np.arange(size + 1) / (2 * size)) ** (-2.0 * order)
     return ft.reduce(np.multiply.outer, [whole] * (d - 1) + [half])
 
 
-def spectrum(m: Mesh, size: int, d: int, dtype):
-    """The kernel on the grid, transformed, the splines of both ends divided out.
+def spectrum(mesh: Mesh, size: int, d: int, dtype):
+    """The transform of the kernel on the grid, without the splines of both ends.
 
-    And what comes back of it at the few nodes that one point spreads to.
+    And its inverse transform at the few nodes that one point is spread to.
     """
-    away = jnp.asarray(np.fft.fftfreq(2 * size, 1 / (2 * size)), dtype) * m.spacing
-    square = sum(jnp.meshgrid(*[away**2] * d, indexing="ij", sparse=True))
-    waves = jnp.fft.rfftn(m.kernel(square)).real
-    waves = waves * jnp.asarray(_undone(size, m.order, d), dtype)
-    return waves, _near(waves, m.order, jnp)
+    hops = jnp.asarray(np.fft.fftfreq(2 * size, 1 / (2 * size)), dtype)
+    axis = (hops * mesh.spacing) ** 2
+    d2 = sum(jnp.meshgrid(*[axis] * d, indexing="ij", sparse=True))
+    waves = jnp.fft.rfftn(mesh.kernel(d2)).real
+    waves = waves * jnp.asarray(_deconvolution(size, mesh.order, d), dtype)
+    return waves, _near_origin(waves, mesh.order, jnp)
 
 
-def _near(waves, order: int, xp=np):
+def _near_origin(waves, order: int, xp=np):
     """The inverse transform at the first few nodes only; waves are even."""
     size = waves.shape[-1] - 1
     hops = np.arange(order)[:, None]
@@ -114,68 +123,77 @@ def _near(waves, order: int, xp=np):
     return waves
 
 
-def spectra(m: Mesh, sizes, d: int, dtype):
-    """The same for several sizes at once, on the host: one look at the kernel.
+def spectra(mesh: Mesh, sizes, d: int, dtype):
+    """The spectrum of every size, on the host: the kernel is evaluated once.
 
     It is even, so that cosines will do, a quarter of the transform in the plane.
     """
     from scipy import fft
 
-    away = np.arange(max(sizes) + 1, dtype=np.float64) * np.float64(m.spacing)
-    square = sum(np.meshgrid(*[away**2] * d, indexing="ij", sparse=True))
-    kernel = np.asarray(jax.jit(m.kernel)(jnp.asarray(square, dtype)))
+    axis = (np.arange(max(sizes) + 1, dtype=np.float64) * np.float64(mesh.spacing)) ** 2
+    d2 = sum(np.meshgrid(*[axis] * d, indexing="ij", sparse=True))
+    kernel = np.asarray(jax.jit(mesh.kernel)(jnp.asarray(d2, dtype)))
 
-    def one(size):
+    def of_size(size):
         quarter: Any = fft.dctn(kernel[(slice(size + 1),) * d].astype(np.float64), 1)
         hops = np.abs(np.fft.fftfreq(2 * size, 1 / (2 * size)).astype(int))
         waves = quarter[np.ix_(*[hops] * (d - 1), np.arange(size + 1))]
-        waves = waves * _undone(size, m.order, d)
-        return jnp.asarray(waves, dtype), jnp.asarray(_near(waves, m.order), dtype)
+        waves = waves * _deconvolution(size, mesh.order, d)
+        near = _near_origin(waves, mesh.order)
+        return jnp.asarray(waves, dtype), jnp.asarray(near, dtype)
 
-    return {size: one(size) for size in sizes}
+    return {size: of_size(size) for size in sizes}
 
 
 # ------------------------------------------------------- where points lie
 
 
-class Place(NamedTuple):
-    """The last node under each point, counted from the middle, and how far past it."""
+class Position(NamedTuple):
+    """The last node below each point, counted from the middle, and how far past it."""
 
     node: Any  # [n, d]
-    past: Any  # d times [n], from 0 to 1
+    offset: Any  # d times [n], from 0 to 1
 
 
-def middle(*sets):
+def midpoint(*sets):
     """The middle of the box around all points, axis by axis."""
     low = ft.reduce(jnp.minimum, [jnp.min(x, 0) for x in sets])
     return (low + ft.reduce(jnp.maximum, [jnp.max(x, 0) for x in sets])) / 2
 
 
-def place(x: Float[Array, "n d"], center, m: Mesh) -> Place:
-    at = (x - center[None]) / m.spacing + m.order / 2
-    under = jnp.clip(jnp.floor(at), -FAR, FAR)
-    past = at - under
-    return Place(under.astype(jnp.int32), [past[:, k] for k in range(x.shape[1])])
+def position(x: Float[Array, "n d"], center, mesh: Mesh) -> Position:
+    at = (x - center[None]) / mesh.spacing + mesh.order / 2
+    below = jnp.clip(jnp.floor(at), -FAR, FAR)
+    offset = at - below
+    return Position(below.astype(jnp.int32), [offset[:, k] for k in range(x.shape[1])])
 
 
-def _first(place: Place, size: int, order: int):
-    """The first node that a point spreads to; whoever is outside stands at the edge."""
-    return jnp.clip(place.node + (size // 2 - order + 1), 0, size - order)
+def rung(sizes, order: int, *positions: Position):
+    """The index of the first size with room for all points, or one past the last."""
+    reach = ft.reduce(jnp.maximum, [jnp.max(jnp.abs(p.node)) for p in positions])
+    room = jnp.asarray([(size - order - 1) // 2 for size in sizes], jnp.int32)
+    return jnp.sum(reach > room)
 
 
-# ------------------------------------------------------- there and back
+def _first_node(position: Position, size: int, order: int):
+    """The first node that a point is spread to; at the edge for one that is outside."""
+    return jnp.clip(position.node + (size // 2 - order + 1), 0, size - order)
 
 
-def _outer(ws):
+# ------------------------------------------------------- to the grid and back
+
+
+def _products(ws):
     """[n, order, ...]: the products of one weight along each axis, last axis last."""
     if len(ws) == 1:
         return jnp.stack(ws[0], -1)
-    rest = ws[1:]
-    return jnp.stack([_outer([[a * b for b in rest[0]], *rest[1:]]) for a in ws[0]], 1)
+    second, *rest = ws[1:]
+    rows = [_products([[a * b for b in second], *rest]) for a in ws[0]]
+    return jnp.stack(rows, 1)
 
 
 def _spread(values, first, size: int):
-    """Windows of values [n, order, ...] added up at their places on a grid.
+    """Windows of values [n, order, ...] added to a grid at their first nodes.
 
     The last axis is a contiguous window, the others are listed.
     """
@@ -196,63 +214,54 @@ def _windows(grid, first, order: int):
     return jax.vmap(cut, out_axes=-1)(first)
 
 
-def _contracted(v, ws, dws):
-    """The grid's spline at each point, and its derivative along each axis [n, d]."""
+def _contracted(nodes, ws, dws):
+    """The spline through nodes at each point, and its derivative along each axis."""
     lift = lambda w, v: w.reshape(*[1] * (v.ndim - 2), -1)
     along = lambda v, ws: sum(v[a] * lift(w, v) for a, w in enumerate(ws))
-    value, slopes = v, []
+    value, gradient = nodes, []
     for w, dw in zip(ws, dws, strict=True):
-        slopes = [*(along(s, w) for s in slopes), along(value, dw)]
+        gradient = [*(along(g, w) for g in gradient), along(value, dw)]
         value = along(value, w)
-    return value, jnp.stack(slopes, -1)
+    return value, jnp.stack(gradient, -1)
 
 
-def _both(coefficients, past):
-    """Polynomials and their derivatives, along each axis."""
-    slope = coefficients[:, 1:] * np.arange(1, coefficients.shape[1])
-    return [[_evaluated(c, t) for t in past] for c in (coefficients, slope)]
+def _of_itself(near, offset, order: int):
+    """What a point of charge 1 reads of itself, and half the gradient of that."""
+    polynomials = _with_derivatives(autocorrelation(order), offset)
+    value, gradient = _contracted(near[..., None], *polynomials)
+    return value, gradient / 2
 
 
-def _itself(near, past, order: int):
-    """What the grid tells each point about itself, and half the slope of that."""
-    value, slope = _contracted(near[..., None], *_both(echoes(order), past))
-    return value, slope / 2
-
-
-def field(m: Mesh, sizes, sources: Place, charge, targets: Place | None = None):
+def field(
+    mesh: Mesh, sizes, sources: Position, charge, targets: Position | None = None
+):
     """Σ_j c_j k(x_i - y_j) and its gradient in x_i; one set leaves out j = i.
 
-    Only what depends on the size of the grid is compiled for every size. Where the
-    last one has no room for everybody, no sum is there: -inf.
+    Only what depends on the size of the grid is compiled for every size. Where no grid
+    has room for all points, or the spectra are not valid, every sum is 0.
     """
     at = sources if targets is None else targets
-    d, order = at.node.shape[1], m.order
-    ws = [_evaluated(splines(order), t) for t in sources.past]
-    values = _outer([[w * charge for w in ws[0]], *ws[1:]])
+    d, order = at.node.shape[1], mesh.order
+    ws = [_evaluated(splines(order), t) for t in sources.offset]
+    values = _products([[w * charge for w in ws[0]], *ws[1:]])
 
-    def rung(size):
-        known = m.known[size] if m.known else spectrum(m, size, d, charge.dtype)
-        waves, near = known
+    def on(size):
+        ready = mesh.spectra and mesh.spectra[size]
+        waves, near = ready or spectrum(mesh, size, d, charge.dtype)
         box = (2 * size,) * d
-        grid = _spread(values, _first(sources, size, order), size)
+        grid = _spread(values, _first_node(sources, size, order), size)
         sent = jnp.fft.rfftn(grid, box)
         sent = lax.complex(sent.real * waves, sent.imag * waves)
-        grid = jnp.fft.irfftn(sent, box)
-        windows = _windows(grid[(slice(size),) * d], _first(at, size, order), order)
-        return windows, near
+        grid = jnp.fft.irfftn(sent, box)[(slice(size),) * d]
+        return _windows(grid, _first_node(at, size, order), order), near
 
-    which = smallest(sizes, order, sources, at)
-    rungs = [ft.partial(rung, size) for size in sizes]
-    v, near = lax.switch(jnp.minimum(which, len(sizes) - 1), rungs)
-    value, slope = _contracted(v, *_both(splines(order), at.past))
+    chosen = rung(sizes, order, sources, at)
+    resolved = mesh.valid & (chosen < len(sizes))
+    chosen = jnp.minimum(chosen, len(sizes) - 1)
+    nodes, near = lax.switch(chosen, [ft.partial(on, size) for size in sizes])
+    value, gradient = _contracted(nodes, *_with_derivatives(splines(order), at.offset))
     if targets is None:
-        own, tilt = _itself(near, at.past, order)
-        value, slope = value - charge * own, slope - charge[:, None] * tilt
-    return jnp.where(which < len(sizes), value, -jnp.inf), slope / m.spacing
-
-
-def smallest(sizes, order: int, *places: Place):
-    """The first rung with room for everybody, or one past the last."""
-    reach = ft.reduce(jnp.maximum, [jnp.max(jnp.abs(p.node)) for p in places])
-    room = jnp.asarray([(size - order - 1) // 2 for size in sizes], jnp.int32)
-    return jnp.sum(reach > room)
+        own, own_gradient = _of_itself(near, at.offset, order)
+        value = value - charge * own
+        gradient = gradient - charge[:, None] * own_gradient
+    return jnp.where(resolved, value, 0), gradient / mesh.spacing

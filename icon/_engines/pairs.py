@@ -1,7 +1,7 @@
-"""What does everybody sum to, pair by pair? Exact, in any dimension, n² but no [n, n].
+"""What do all pairs sum to, exactly? In any dimension, n² work but no [n, n].
 
-One source after the other goes past all targets, so that what is summed stays in the
-cache. Anchors whose sum no float holds are read in logarithms, a block at a time.
+One source after the other passes all targets, so that the sums stay in the cache.
+Anchors whose sum no float holds are summed in logarithms, a block at a time.
 """
 
 from collections.abc import Callable
@@ -15,132 +15,132 @@ from icon._base.numerics import lse
 from icon._base.pytrees import take
 
 
-AT_ONCE = 4  # sources in one step of the scan
-BLOCK = 64  # anchors visited at once
+SOURCES = 4  # in one step of the scan
+BLOCK = 64  # anchors summed in logarithms at once
 
 
-def slope_of(profile: Callable, d2):
-    """The derivative of a profile, entry by entry."""
+def derivative(profile: Callable, d2):
+    """The derivative of a function of the squared distance, entry by entry."""
     return jax.jvp(profile, (d2,), (jnp.ones_like(d2),))[1]
 
 
 def field(kernel: Callable, x: Float[Array, "n d"], y, charge: Float[Array, " m"]):
     """Σ_j c_j k(x_i - y_j) and its gradient in x_i; y = None leaves out j = i."""
     n, d = x.shape
-    targets = [x[:, k] for k in range(d)]
-    me = jnp.arange(n, dtype=jnp.int32)
+    columns = [x[:, k] for k in range(d)]
+    ids = jnp.arange(n, dtype=jnp.int32)
 
-    def meet(sums, source):
-        at, c, j = source
-        apart = [t - a for t, a in zip(targets, at, strict=True)]
-        k, slope = jax.jvp(kernel, (_squared(apart),), (jnp.ones(n, x.dtype),))
-        c = jnp.where(me == j, 0, c) if y is None else c
-        return [
-            s + c * f
-            for s, f in zip(sums, [k, *[2 * slope * a for a in apart]], strict=True)
-        ]
+    def add(sums, source):
+        point, c, j = source
+        difference = [a - b for a, b in zip(columns, point, strict=True)]
+        d2 = sum(a * a for a in difference)
+        k, dk = jax.jvp(kernel, (d2,), (jnp.ones(n, x.dtype),))
+        c = jnp.where(ids == j, 0, c) if y is None else c
+        terms = [k, *[2 * dk * a for a in difference]]
+        return [total + c * term for total, term in zip(sums, terms, strict=True)]
 
     def step(sums, sources):
-        for t in range(AT_ONCE):
-            sums = meet(sums, take(sources, t))
+        for at in range(SOURCES):
+            sums = add(sums, take(sources, at))
         return sums, None
 
-    zero = [jnp.zeros(n, x.dtype)] * (d + 1)
-    sums, _ = lax.scan(step, zero, _grouped(x if y is None else y, charge))
+    zeros = [jnp.zeros(n, x.dtype)] * (d + 1)
+    sums, _ = lax.scan(step, zeros, _in_steps(x if y is None else y, charge))
     return sums[0], jnp.stack(sums[1:], -1)
 
 
-def _squared(apart):
-    return sum(a * a for a in apart)
-
-
-def _grouped(y, charge):
-    """The sources in groups; the last are nobody, and charged with nothing."""
+def _in_steps(y, charge):
+    """Points by column, charges and ids, [steps, SOURCES]; padded with no charge."""
     m, d = y.shape
-    fill = lambda v, by: jnp.pad(v, (0, -m % AT_ONCE), constant_values=by)
-    group = lambda v: v.reshape(-1, AT_ONCE)
-    at = [group(fill(y[:, k], 0)) for k in range(d)]
-    ids = jnp.arange(m + -m % AT_ONCE, dtype=jnp.int32)
-    return at, group(fill(charge, 0)), group(jnp.where(ids < m, ids, -1))
+    steps = lambda v: jnp.pad(v, (0, -m % SOURCES)).reshape(-1, SOURCES)
+    ids = jnp.arange(m + -m % SOURCES, dtype=jnp.int32)
+    ids = jnp.where(ids < m, ids, -1).reshape(-1, SOURCES)
+    return [steps(y[:, k]) for k in range(d)], steps(charge), ids
 
 
 # ------------------------------------------------------- in logarithms
 
 
-def _read(profile: Callable, x, y, ids):
-    """Differences, scores and log-masses of some anchors."""
-    apart = x[ids][:, None] - (x if y is None else y)[None]
-    d2 = jnp.sum(apart**2, -1)
+def _scored(profile: Callable, x, y, ids):
+    """Differences, squared distances, scores and log-masses of some anchors."""
+    difference = x[ids][:, None] - (x if y is None else y)[None]
+    d2 = jnp.sum(difference**2, -1)
     score = profile(d2)
     if y is None:
-        me = ids[:, None] == jnp.arange(len(x), dtype=jnp.int32)[None]
-        score = jnp.where(me, -jnp.inf, score)
-    return apart, d2, score, jax.vmap(lse)(score)
+        is_self = ids[:, None] == jnp.arange(len(x), dtype=jnp.int32)[None]
+        score = jnp.where(is_self, -jnp.inf, score)
+    return difference, d2, score, jax.vmap(lse)(score)
 
 
-def _blockwise(chosen, visit, total):
-    """visit(total, ids, there) over blocks of the chosen; where none is, no work."""
-    n = len(chosen)
-    pad = jnp.zeros(-n % BLOCK, chosen.dtype)
+def _over_blocks(mask, visit: Callable, total):
+    """visit(total, ids, valid) over blocks of the anchors of a mask, if it has any."""
+    n = len(mask)
+    padding = jnp.zeros(-n % BLOCK, mask.dtype)
 
-    def several(total):
-        order = jnp.nonzero(jnp.concatenate([chosen, pad]), size=n + len(pad))[0]
-        count = jnp.sum(chosen)
+    def blocks(total):
+        order = jnp.nonzero(jnp.concatenate([mask, padding]), size=n + len(padding))[0]
+        count = jnp.sum(mask)
 
         def step(carry):
             done, total = carry
             ids = lax.dynamic_slice_in_dim(order, done, BLOCK).astype(jnp.int32)
-            there = done + jnp.arange(BLOCK) < count
-            return done + BLOCK, visit(total, ids, there)
+            valid = done + jnp.arange(BLOCK) < count
+            return done + BLOCK, visit(total, ids, valid)
 
         start = jnp.zeros((), count.dtype), total
         return lax.while_loop(lambda carry: carry[0] < count, step, start)[1]
 
-    return lax.cond(jnp.any(chosen), several, lambda total: total, total)
+    return lax.cond(jnp.any(mask), blocks, lambda total: total, total)
 
 
-def log_masses(profile: Callable, x, y, chosen, known):
-    """The log-masses of the chosen anchors, in place of what is known of them."""
+def log_masses(profile: Callable, x, y, mask, log_mass):
+    """These log-masses, those of a mask replaced by sums in logarithms."""
 
-    def visit(known, ids, there):
-        mass = _read(profile, x, y, ids)[-1]
-        return known.at[jnp.where(there, ids, len(x))].set(mass, mode="drop")
+    def visit(log_mass, ids, valid):
+        exact = _scored(profile, x, y, ids)[-1]
+        return log_mass.at[jnp.where(valid, ids, len(x))].set(exact, mode="drop")
 
-    return _blockwise(chosen, visit, known)
+    return _over_blocks(mask, visit, log_mass)
 
 
-def forces(profile: Callable, x, y, chosen, g):
-    """The gradient of Σ_i g_i M_i over the chosen anchors, in x and in y."""
+# With q_ij = exp(s_ij - M_i) and s_ij a profile of |x_i - y_j|²:
+#     ∂/∂x_i Σ_l g_l M_l =   Σ_j g_i q_ij 2 s'(d²_ij) (x_i - y_j)
+#     ∂/∂y_j Σ_l g_l M_l = - Σ_i g_i q_ij 2 s'(d²_ij) (x_i - y_j)
 
-    def visit(total, ids, there):
-        apart, d2, score, mass = _read(profile, x, y, ids)
+
+def gradients(profile: Callable, x, y, mask, g):
+    """The gradient of Σ_i g_i M_i over the anchors of a mask, in x and in y."""
+
+    def visit(gradient, ids, valid):
+        difference, d2, score, mass = _scored(profile, x, y, ids)
         q = jnp.exp(score - jnp.where(mass > -jnp.inf, mass, 0)[:, None])
-        push = jnp.where(there, g[ids], 0)[:, None] * q * 2 * slope_of(profile, d2)
-        push = jnp.where(q > 0, push, 0)[..., None] * apart
-        by_x, by_y = total
-        return by_x.at[ids].add(jnp.sum(push, 1)), by_y - jnp.sum(push, 0)
+        force = jnp.where(valid, g[ids], 0)[:, None] * q * 2 * derivative(profile, d2)
+        force = jnp.where(q > 0, force, 0)[..., None] * difference
+        by_x, by_y = gradient
+        return by_x.at[ids].add(jnp.sum(force, 1)), by_y - jnp.sum(force, 0)
 
     start = jnp.zeros_like(x), jnp.zeros_like(x if y is None else y)
-    return _blockwise(chosen, visit, start)
+    return _over_blocks(mask, visit, start)
 
 
 def joint(profile: Callable, x, y):
     """log Σ_ij exp s_ij and its gradient in x and in y, block after block."""
     n = len(x)
 
-    def step(carry, at):
+    def step(carry, ids):
         M, by_x, by_y = carry
-        apart, d2, score, mass = _read(profile, x, y, jnp.minimum(at, n - 1))
-        there = at < n
-        top = lse(jnp.append(jnp.where(there, mass, -jnp.inf), M))
-        level = jnp.where(top > -jnp.inf, top, 0)
-        q = jnp.where(there[:, None], jnp.exp(score - level), 0)
-        push = jnp.where(q > 0, q * 2 * slope_of(profile, d2), 0)[..., None] * apart
+        valid, ids = ids < n, jnp.minimum(ids, n - 1)
+        difference, d2, score, mass = _scored(profile, x, y, ids)
+        total = lse(jnp.append(jnp.where(valid, mass, -jnp.inf), M))
+        level = jnp.where(total > -jnp.inf, total, 0)
+        q = jnp.where(valid[:, None], jnp.exp(score - level), 0)
+        force = jnp.where(q > 0, q * 2 * derivative(profile, d2), 0)
+        force = force[..., None] * difference
         by_x, by_y = (by * jnp.exp(M - level) for by in (by_x, by_y))
-        by_x = by_x.at[jnp.minimum(at, n - 1)].add(jnp.sum(push, 1))
-        return (top, by_x, by_y - jnp.sum(push, 0)), None
+        by_x = by_x.at[ids].add(jnp.sum(force, 1))
+        return (total, by_x, by_y - jnp.sum(force, 0)), None
 
     blocks = jnp.arange(n + -n % BLOCK, dtype=jnp.int32).reshape(-1, BLOCK)
-    nobody = jnp.full((), -jnp.inf, x.dtype)
-    start = nobody, jnp.zeros_like(x), jnp.zeros_like(x if y is None else y)
+    nothing = jnp.full((), -jnp.inf, x.dtype)
+    start = nothing, jnp.zeros_like(x), jnp.zeros_like(x if y is None else y)
     return lax.scan(step, start, blocks)[0]

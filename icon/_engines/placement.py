@@ -11,7 +11,7 @@ import jax
 from icon._base import checks as check
 from icon._base.config import is_deterministic
 from icon._base.pytrees import pytree, static
-from icon._neighborhoods.protocol import Neighborhood, answers, as_neighborhood
+from icon._neighborhoods import Neighborhood, answers, as_neighborhood
 
 
 class Placement(NamedTuple):

@@ -9,8 +9,7 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
 from icon._base.numerics import common, lse, safe_log, softmax
-from icon._neighborhoods.protocol import EVERYBODY
-from icon._neighborhoods.rows import finite, weighted_sum
+from icon._neighborhoods import EVERYBODY, finite, weighted_sum
 
 
 class Report(NamedTuple):

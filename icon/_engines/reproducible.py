@@ -18,7 +18,7 @@ from icon._engines.devices import varied
 from icon._engines.report import Report
 from icon._engines.tiles import cotangents, gradients, reports
 from icon._engines.walk import Parts, Tiling, parts_of, points_of, swept
-from icon._neighborhoods.points import Points
+from icon._neighborhoods import Points
 
 
 STRIPS = 64  # of all anchors, on any number of devices that divides it

@@ -14,7 +14,7 @@ from icon._base.blocks import blocks_of, rows_of
 from icon._base.numerics import common, custom_gradient, instantiated, widen
 from icon._base.pytrees import is_float
 from icon._engines.report import Report, combined, expect, has_neighbor, report
-from icon._neighborhoods.rows import finite
+from icon._neighborhoods import finite
 
 
 CACHED = 256, 2**25  # anchors of a strip, and scores, that a cache holds

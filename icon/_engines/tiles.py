@@ -10,8 +10,7 @@ from icon._base.numerics import custom_gradient, zeros
 from icon._base.pytrees import as_cotangent, floats_of
 from icon._engines.report import Report, merged, p_gradient, q_gradient, report_of
 from icon._engines.walk import Parts, Sweep, Tiling, parts_of, points_of, walked
-from icon._neighborhoods.points import Points
-from icon._neighborhoods.protocol import EVERYBODY
+from icon._neighborhoods import EVERYBODY, Points
 
 
 class Pairing(NamedTuple):

@@ -9,27 +9,32 @@ import jax.numpy as jnp
 
 from icon._base import checks as check
 from icon._base.numerics import common, widened
-from icon._engines.devices import local_share, varied
-from icon._engines.placement import Placement, over_mesh, unplaced
-from icon._engines.report import (
-    Report,
-    over_anchors,
-    over_devices,
-    over_pairs,
-    report,
-)
-from icon._engines.reproducible import in_one_order, replicated
-from icon._engines.strips import (
+from icon._engines import (
     AnchorSum,
     Linear,
     OverSupport,
+    Pairing,
+    Placement,
+    Report,
+    Tiling,
+    at_once,
     each,
+    in_one_order,
+    local_share,
+    over_anchors,
+    over_devices,
+    over_mesh,
+    over_pairs,
+    paired,
+    replicated,
+    report,
     streamed,
     strip_length,
+    tiled_log_masses,
+    unplaced,
+    varied,
 )
-from icon._engines.tiles import Pairing, at_once, paired, tiled_log_masses
-from icon._engines.walk import Tiling
-from icon._neighborhoods.protocol import Neighborhood
+from icon._neighborhoods import Neighborhood
 
 
 BUDGET = 2**20  # scores that are held at once; strips beyond
@@ -79,7 +84,8 @@ class Case(NamedTuple):
 
 
 def _reproducibly(case: Case):
-    numbers, weight = in_one_order(*case.points, case.weight, case.axis)
+    p, q = case.points
+    numbers, weight = in_one_order(p, q, case.weight, case.axis)
     return replicated(case.axis, case.loss.of(numbers, weight, None))
 
 

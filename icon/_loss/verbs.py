@@ -1,6 +1,7 @@
 """How do p and q meet? The only loss, and the divergences beside it."""
 
 import functools as ft
+import types
 from collections.abc import Callable
 
 import jax
@@ -11,19 +12,21 @@ from jaxtyping import Array, Float
 from icon._base import checks as check
 from icon._base.config import is_deterministic
 from icon._base.numerics import sqrt
-from icon._engines.placement import over_mesh, unplaced
-from icon._engines.report import (
+from icon._engines import (
     ATTRACTION,
     CROSS_ENTROPY,
     KL,
     REPULSION,
+    Linear,
+    OverSupport,
     Report,
+    each,
+    over_mesh,
     report,
+    unplaced,
 )
-from icon._engines.strips import Linear, OverSupport, each
 from icon._loss.routes import Loss, block_of, checked, summed
-from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, as_neighborhood
-from icon._neighborhoods.rows import finite
+from icon._neighborhoods import EVERYBODY, Neighborhood, as_neighborhood, finite
 
 
 LOG_2 = float(np.log(2))
@@ -316,7 +319,8 @@ def both_ways(loss: Callable) -> Callable:
         back = loss(_transposed("p", p), _transposed("q", q), **options)
         return (loss(p, q, **options) + back) / 2
 
-    both.__name__ = f"both_ways({getattr(loss, '__name__', 'loss')})"
+    if isinstance(loss, types.FunctionType):
+        both.__name__ = f"both_ways({loss.__name__})"
     return both
 
 

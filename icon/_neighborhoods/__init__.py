@@ -1,6 +1,7 @@
 """Who is a neighbour?"""
 
 from icon._neighborhoods.affinity import entropic, fuzzy, uniform
+from icon._neighborhoods.both_ends import STRIP, BothEnds, Edges
 from icon._neighborhoods.clusters import clusters
 from icon._neighborhoods.compose import (
     among,
@@ -29,4 +30,10 @@ from icon._neighborhoods.points import (
     scores,
     student_t,
 )
-from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, as_neighborhood
+from icon._neighborhoods.protocol import (
+    EVERYBODY,
+    Neighborhood,
+    answers,
+    as_neighborhood,
+)
+from icon._neighborhoods.rows import finite, weighted_sum

@@ -151,12 +151,12 @@ def entropic(
     listed, count, excludes_self = _checked_list(index, candidates)
     distance = _checked_distances(distance, listed)
     levels, k = _levels(perplexity, distance), listed.shape[1]
-    known = check.concrete(distance, levels)
-    for level in levels.tolist() if known else ():
+    concrete = check.concrete(distance, levels)
+    for level in levels.tolist() if concrete else ():
         good = f"1 to {k}, the neighbours listed"
         check.require(1 <= level <= k, "perplexity", level, good)
     log_p, entropy = _calibrate(distance, jnp.log(levels), kernel)
-    if known:
+    if concrete:
         settle = ft.partial(_settled, np.asarray(distance))
         log_p = jnp.stack([*map(settle, levels.tolist(), log_p, entropy)])
     h = len(log_p)

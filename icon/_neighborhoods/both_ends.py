@@ -127,6 +127,7 @@ def _in_chunks(matrix) -> Edges:
     first = np.cumsum(chunks) - chunks
     total = max(1, -(-int(chunks.sum()) // STRIP)) * STRIP
     integer = np.int32 if total * WIDTH < 2**31 else np.int64
+    # the slot of an entry: the first of its row, and its place in the row
     slot = np.repeat((first * WIDTH - matrix.indptr[:-1]).astype(integer), degree)
     slot += np.arange(matrix.nnz, dtype=integer)
     anchor = np.full(total, n - 1, np.int32)

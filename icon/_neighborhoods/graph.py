@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools as ft
+import warnings
 from typing import Any
 
 import jax
@@ -15,6 +16,9 @@ from icon._base.pytrees import pytree, static
 from icon._neighborhoods.both_ends import both_ends
 from icon._neighborhoods.protocol import Neighborhood
 from icon._neighborhoods.rows import finite
+
+
+VISITS = 2**20  # rows times the longest of them; beyond, edges are many times faster
 
 
 @pytree
@@ -68,9 +72,18 @@ class Graph(Neighborhood):
         return from_sparse(to_sparse(self).T, self.logit.dtype, self.excludes_self)
 
     def prepared(self):
-        """The same with its edges listed from both ends, unless it is traced."""
-        ready = self.excludes_self and check.concrete(self)
-        return self._both_ends if ready else self
+        """The same with its edges listed from both ends, unless it is traced.
+
+        A traced graph may learn; its rows are then padded to the longest, and visited.
+        """
+        if self.excludes_self and check.concrete(self):
+            return self._both_ends
+        if self.excludes_self and self.shape[0] * self.width > VISITS:
+            slow = "a large graph that is traced is visited row by row, slowly"
+            warnings.warn(
+                f"{slow}; pass p.prepared() if it does not learn", stacklevel=2
+            )
+        return self
 
     @ft.cached_property
     def _both_ends(self):

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from icon._base import checks as check
-from icon._neighborhoods.both_ends import BothEnds
-from icon._neighborhoods.graph import Graph, from_sparse, to_sparse
+from icon._neighborhoods import BothEnds, Graph, from_sparse, to_sparse
 
 
 def _one_set(graph) -> Graph:

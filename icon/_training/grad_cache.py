@@ -1,4 +1,4 @@
-"""How is a batch larger than the encoder's activations allow?"""
+"""How can a batch be larger than the encoder's activations allow?"""
 
 import functools as ft
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from jax import lax
 
 from icon._base import checks as check
 from icon._base.blocks import blocks_of, rows_of
-from icon._engines.placement import over_mesh
+from icon._engines import over_mesh
 
 
 def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
@@ -19,9 +19,8 @@ def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
 
     The encoder passes twice over every block, once for the embeddings and once for its
     gradient, and keeps nothing in between but the embeddings: the gradient is that of
-    the whole batch. What is saved is the encoder's memory; that of the loss itself is
-    saved by its strips. An encoder whose rows see each other (batch normalisation)
-    sees those of its block.
+    the whole batch. This saves the memory of the encoder; strips save that of the loss.
+    An encoder whose rows see each other (batch normalisation) sees those of its block.
 
     Args:
         encode: (params, batch) -> an embedding [n, ...], or a pytree of them.
@@ -44,8 +43,8 @@ def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
         ...     return icon.kl(icon.same(ids), icon.cosine(z))
         >>> x = jax.random.normal(jax.random.key(0), (50, 4))
         >>> w, ids = jnp.eye(4), jnp.arange(50) // 2
-        >>> few = jax.grad(icon.grad_cache(encode, loss, block=8))(w, x, ids)
-        >>> bool(jnp.allclose(few, jax.grad(lambda w: loss(encode(w, x), ids))(w)))
+        >>> by_block = jax.grad(icon.grad_cache(encode, loss, block=8))(w, x, ids)
+        >>> bool(jnp.allclose(by_block, jax.grad(lambda w: loss(encode(w, x), ids))(w)))
         True
 
     Source: Gao et al., Scaling deep contrastive learning batch size under memory

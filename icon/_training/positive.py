@@ -1,13 +1,13 @@
-"""Which numbers are learned as they should be? Above zero, and within their bounds."""
+"""How is a number learned that has to stay above zero, and within bounds?"""
 
 import math
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from icon._base import checks as check
+from icon._base.numerics import custom_gradient
 from icon._base.pytrees import pytree, static
 
 
@@ -22,26 +22,31 @@ class Positive:
     @property
     def value(self):
         """The number itself, within its bounds."""
-        return jnp.exp(_held(self.log, math.log(self.low), math.log(self.high)))
+        return jnp.exp(_clipped((math.log(self.low), math.log(self.high)), self.log))
 
 
-@jax.custom_vjp
-def _held(x, low, high):
-    return jnp.clip(x, low, high)
+# With y = clip(θ, low, high) and a cotangent g:
+#     ∂/∂θ = 0 where θ <= low and g > 0, or θ >= high and g < 0;  else g
+# Descent follows -g: at a bound, and beyond it, only what leads back has a gradient.
 
 
-def _held_fwd(x, low, high):
-    return _held(x, low, high), (x <= low, x >= high)
+@custom_gradient
+def _clipped(bounds: tuple[float, float], x):
+    return jnp.clip(x, *bounds)
 
 
-def _held_bwd(saved, g):
-    """At a bound, and beyond it, only what leads back is felt."""
+def _clipped_fwd(bounds, x):
+    low, high = bounds
+    return _clipped(bounds, x), (x <= low, x >= high)
+
+
+def _clipped_bwd(bounds, saved, g):
     at_low, at_high = saved
-    out = (at_low & (g > 0)) | (at_high & (g < 0))
-    return jnp.where(out, 0, g), None, None
+    outward = (at_low & (g > 0)) | (at_high & (g < 0))
+    return (jnp.where(outward, 0, g),)
 
 
-_held.defvjp(_held_fwd, _held_bwd)
+_clipped.defvjp(_clipped_fwd, _clipped_bwd)
 
 
 def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positive:
@@ -50,14 +55,14 @@ def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positiv
     $$\tau = \exp(\mathrm{clip}(\theta, \log \mathrm{low}, \log \mathrm{high}))$$
 
     It is learned by its logarithm θ, its only leaf: a step is a factor, whatever its
-    size. At a bound the slope that leads further out is zero and the one that leads
-    back is not, so that it stays there without being stuck; an optimizer's momentum may
+    size. At a bound a gradient that leads further out is zero and one that leads back
+    is not, so that it stays there without being stuck; an optimizer's momentum may
     carry θ some steps beyond. There is no forward mode through it.
 
     Args:
         start: what `.value` is at first.
-        low: from where on it is held; CLIP's largest logit scale 100 is low=0.01.
-        high: up to where.
+        low: its least value; CLIP's largest logit scale 100 is low=0.01.
+        high: its largest value.
 
     Raises:
         InvalidInput: bounds that are not 0 < low < high, a start outside of them.
@@ -68,8 +73,8 @@ def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positiv
         >>> def loss(t, z):
         ...     q = icon.cosine(z, temperature=t.value)
         ...     return icon.kl(icon.same([0, 0, 1]), q)
-        >>> slope = jax.grad(loss)(t, jnp.eye(3)[:, :2] + 1)
-        >>> round(float(t.value), 4), type(slope).__name__
+        >>> gradient = jax.grad(loss)(t, jnp.eye(3)[:, :2] + 1)
+        >>> round(float(t.value), 4), type(gradient).__name__
         (0.07, 'Positive')
 
     Source: Radford et al., Learning transferable visual models (CLIP), 2021.

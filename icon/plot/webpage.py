@@ -136,9 +136,7 @@ def _tiles(inside: list[tuple[Picture, int]]) -> str:
     count = len(inside)
     shapes = ["whole"] if count == 1 else ["half"] * (2 if count == 2 else count % 2)
     shapes += ["quarter"] * (count - len(shapes))
-    return "".join(
-        _tile(*at, shape) for at, shape in zip(inside, shapes, strict=True)
-    )
+    return "".join(_tile(*at, shape) for at, shape in zip(inside, shapes, strict=True))
 
 
 def _tile(picture: Picture, i: int, shape: str) -> str:

@@ -15,7 +15,7 @@ from icon._base import checks as check
 from icon._engines import interpolated
 from icon._loss import cross_entropy, terms
 from icon._neighborhoods import Graph, student_t, to_sparse
-from icon._training.minimize import gains, minimize
+from icon._training import gains, minimize
 
 
 SMALL = 1e-4  # the standard deviation of a start, so that attraction decides the order

@@ -11,7 +11,7 @@ from icon._engines import interpolated
 from icon._loss import kl
 from icon._neighborhoods import student_t
 from icon._table import Cell, cells, formula
-from icon._training.minimize import DivergenceError, minimize
+from icon._training import DivergenceError, minimize
 from icon.recipes.models import adam, principal
 from icon.recipes.tasks import Material
 from icon.recipes.training import Trained, train

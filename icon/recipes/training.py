@@ -16,7 +16,7 @@ from icon._engines import interpolated
 from icon._loss import cross_entropy, kl
 from icon._neighborhoods import tabulated
 from icon._table import TABLE, Cell, cells
-from icon._training.minimize import DivergenceError, fit, minimize
+from icon._training import DivergenceError, fit, minimize
 from icon.recipes.models import LINEAR, Learner, Model, learner_of, retracted
 from icon.recipes.tasks import BY_COLUMN, SOURCES, Material, Task
 

@@ -95,7 +95,7 @@ def leaves(side, base=0, /, **names):
     def path(leaf):
         if leaf in FIELDS:
             return f"{side}{'.base' * base}.{leaf}"
-        kind = "own" if leaf == "row" else "params"
+        kind = "per_anchor" if leaf == "row" else "params"
         return f"{side}{'.base' * base}.{kind}['{leaf}']"
 
     value = lambda said: (said, None) if isinstance(said, str) else said

@@ -52,7 +52,7 @@ def test_memberships_start_near_seeds_and_are_never_hard():
     learner = memberships(4)
     phi = learner.apply(learner.start(jr.key(0), X), X)
     assert phi.shape == (30, 4) and np.allclose(jnp.sum(phi, 1), 1, atol=1e-6)
-    assert phi.min() > 1e-5 and len(set(np.argmax(phi, 1))) == 4
+    assert phi.min() > 1e-5 and len(np.unique(np.argmax(phi, 1))) == 4
     (other,) = learner.alternatives
     np.testing.assert_allclose(other.apply(np.log(phi), X), phi, atol=1e-6)
 

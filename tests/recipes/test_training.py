@@ -116,6 +116,8 @@ def test_momentum_keys_follow_slowly(digits):
     cell = icon.TABLE["MoCo v3"]
     start = setup_of(cell, digits).start(*jr.split(jr.key(digits.seed)))
     end = recipes.train(cell, digits).params
-    kernel = lambda params, view: params[view][0]["params"]["layers"]["Dense_0"]["kernel"]
+    kernel = lambda params, view: params[view][0]["params"]["layers"]["Dense_0"][
+        "kernel"
+    ]
     moved = lambda view: np.linalg.norm(kernel(end, view) - kernel(start, view))
     assert 0 < moved("slow") < 0.05 * moved("z")
