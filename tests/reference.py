@@ -498,10 +498,10 @@ def t_sne_uniform(edges, log_weights, y, dof=1.0, scale=1.0):
 def info_nc_t_sne(edges, log_weights, y, negatives, dof=1.0, scale=1.0):
     """-E log w_ij / (w_ij + Σ_{m negatives} w_ik); Damrich et al. 2023."""
     total = 0
-    for i, strangers in enumerate(negatives):
+    for i, others in enumerate(negatives):
         (j,), _ = neighbors(edges, log_weights, i)
         w = np.exp(student(squared(y[i], y), dof, scale))
-        total = total - np.log(w[j] / (w[j] + w[strangers].sum()))
+        total = total - np.log(w[j] / (w[j] + w[others].sum()))
     return total / len(y)
 
 
@@ -704,12 +704,12 @@ def umap(edges, log_weights, y, a=1.577, b=0.895):
 
 
 @row("UMAP, negative sampling")
-def sampled_umap(y, edges, strangers, a=1.577, b=0.895):
-    """-E [log w_ij + Σ_strangers log(1 - w_ik)], w = 1 / (1 + a d^2b)."""
+def sampled_umap(y, edges, negatives, a=1.577, b=0.895):
+    """-E [log w_ij + Σ_negatives log(1 - w_ik)], w = 1 / (1 + a d^2b)."""
     total = 0
     for i, j in enumerate(edges):
         total = total + np.log(1 + a * squared(y[i], y[j]) ** b)
-        for k in strangers[i]:
+        for k in negatives[i]:
             power = a * squared(y[i], y[k]) ** b
             total = total - np.log(power) + np.log(1 + power)
     return total / len(y)

@@ -171,7 +171,7 @@ def test_nmi_by_hand():
 
 
 def test_ari_by_hand():
-    # Of 6 pairs, 1 is together in both; 3 and 2 are together in either.
+    # Of 6 pairs, 1 is joined in both; 3 and 2 are joined in either.
     a, b = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
     expected = 3 * 2 / 6
     assert evaluate.ari(a, b) == pytest.approx((1 - expected) / (2.5 - expected))

@@ -1,218 +1,267 @@
-"""Which neighbourhoods are there, one of each kind and over the same data?
+"""Which neighbourhoods are there, each built twice by one expression?
 
-`ZOO[name](data)` builds one; two seeds give twins that differ in every number but not
-in whom they list, so that twins can stand on both sides of a loss.
+`KINDS[name](lib, learned)` builds one, by the library (`OURS`) or by loops in NumPy
+(`FORMULA`), from floats that move along a direction: what is learned. Two seeds give
+twins that differ in every number but not in what they list, so that twins can stand on
+both sides of a loss. `WRAPPERS[name](lib, learned, q)` puts something around q.
 """
 
 import dataclasses
 import functools as ft
-import zlib
-from typing import Any
+import math
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import icon
+from properties import dense_reference as reference
 
 
-N, D, C, K = 9, 3, 4, 4
+# ------------------------------------------------------- the data
 
 
-@dataclasses.dataclass
-class Data:
-    """What every neighbourhood is built from; anchors and candidates in one order."""
+N, M, GROUPS = 7, 5, 3
+KEY = jax.random.key(5)
+IDS = np.array([0, 0, 1, 1, 1, 2, 3])  # the last two have no neighbour
+FINER = np.array([0, 0, 1, 1, 4, 2, 3])  # whose neighbours are neighbours there
+OTHER_IDS = np.array([0, 1, 1, 2, 0])
+GROUP = np.array([0, 1, 2, 0, 1, 2, 2])
+IDLE = np.array([1.0, 2.0, 0.5, 1.5, 0.0, 1.0, 3.0])  # one anchor has no weight
+LISTED = (np.arange(N)[:, None] + np.array([1, 2, 3, 5])) % N
+PATTERN = np.zeros((N, N), bool)
+np.put_along_axis(PATTERN, LISTED[:, :3], True, 1)
+PATTERN[6] = False  # has no neighbour
 
-    x: Any  # [n, d]
-    y: Any  # [n, d]
-    ids: Any  # [n]
-    weights: Any  # [n, n], zero where nobody is listed
-    listed: Any  # [n, k]
-    phi: Any  # [n, c]
-    psi: Any  # [n, c]
-    mass: Any  # [n]
+
+class Learned(NamedTuple):
+    """All floats that a neighbourhood is built from."""
+
+    x: Any  # [n, 2]
+    y: Any  # [m, 2]
+    std: Any  # [n, 2]
     scale: Any  # [n]
-    number: float
+    mass: Any  # [n], of candidates, and of anchors
+    logits: Any  # [n, 3], of memberships
+    other_logits: Any  # [m, 3]
+    matrix: Any  # [n, m]
+    log_weight: Any  # [n, n]
+    mixture: Any  # [2]
+    t: Any
+    alpha: Any
+    m: Any
 
 
-def data(seed=0, order=None, n=N) -> Data:
-    rng, shape = np.random.default_rng(seed), np.random.default_rng(99)
-    order = np.arange(n) if order is None else order
-    place = np.argsort(order)
-    others = (
-        np.arange(n)[:, None]
-        + shape.permuted(np.tile(np.arange(1, n), (n, 1)), axis=1)[:, :K]
-    ) % n
-    pattern = np.zeros((n, n))
-    np.put_along_axis(pattern, others, 1, 1)
-    softmax = lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True)
-    x, y = rng.normal(size=(2, n, D))
-    phi, psi = softmax(rng.normal(size=(n, C))), softmax(rng.normal(size=(n, C)))
-    weights = pattern * rng.uniform(0.2, 0.9, (n, n))
-    mass, scale = rng.uniform(0.5, 2, (2, n))
-    rows = [jnp.asarray(v[order]) for v in (x, y, phi, psi, mass, scale)]
-    return Data(
-        *rows[:2],
-        jnp.asarray((np.arange(n) // 3)[order], jnp.int32),
-        weights[np.ix_(order, order)],
-        place[others[order]],
-        *rows[2:],
-        float(rng.uniform(0.5, 1.5)),
+@ft.cache
+def learned(seed: int) -> Learned:
+    """Nearly the same for all seeds, so that the best candidates stay the best."""
+    rng, near = np.random.default_rng(0), np.random.default_rng(seed)
+    grid = np.array([[1.2 * (i % 3), 1.2 * (i // 3)] for i in range(N)])
+    first = Learned(
+        x=grid + rng.uniform(-0.2, 0.2, (N, 2)),
+        y=rng.normal(size=(M, 2)),
+        std=rng.uniform(0.5, 1.5, (N, 2)),
+        scale=rng.uniform(0.5, 0.8, N),
+        mass=rng.uniform(0.3, 0.9, N),
+        logits=rng.normal(size=(N, 3)),
+        other_logits=rng.normal(size=(M, 3)),
+        matrix=rng.normal(size=(N, M)),
+        log_weight=np.log(rng.uniform(0.1, 0.4, (N, N))),
+        mixture=np.array([0.4, 0.9]),
+        t=np.array(0.65),
+        alpha=np.array(0.35),
+        m=np.array(0.3),
     )
+    return Learned(*(v + near.uniform(-0.05, 0.05, np.shape(v)) for v in first))
 
 
-def cauchy(a, b, width):
-    """A kernel of one's own, over pytrees."""
-    return -jnp.log1p(jnp.sum((a["z"][None] - b["z"]) ** 2, 1) / width)
+@ft.cache
+def direction(seed: int) -> Learned:
+    rng = np.random.default_rng(100 + seed)
+    return Learned(*(rng.normal(size=np.shape(v)) for v in learned(seed)))
 
 
-def log_joint(params, x, z):
-    return -jnp.sum((x - params * z) ** 2) / 2 - jnp.sum(z**2) / 2
+def traced(seed: int, s, dtype) -> Learned:
+    """What is learned, s along its direction, in this dtype."""
+    both = zip(learned(seed), direction(seed), strict=True)
+    return Learned(*((v + s * jnp.asarray(d)).astype(dtype) for v, d in both))
 
 
-def key():
-    return jax.random.key(3)
+@ft.cache
+def rounded(seed: int, dtype) -> Learned:
+    return Learned(*(np.float64(jnp.asarray(v).astype(dtype)) for v in learned(seed)))
 
 
-def _odds(d):
-    return icon.odds(icon.graph(d.weights))
+@ft.cache
+def exact(seed: int, s: float, dtype) -> Learned:
+    """The same numbers, in NumPy."""
+    both = zip(rounded(seed, dtype), direction(seed), strict=True)
+    return Learned(*(v + s * d for v, d in both))
+
+
+# ------------------------------------------------------- the same names, twice
+
+
+def lopsided(a, b):
+    """A kernel that is not the same from the other side."""
+    return a[0] * b[1] / 2 - (a[1] - b[1]) ** 2
+
+
+def all_lopsided(a, b):
+    return jax.vmap(ft.partial(lopsided, a))(b)
+
+
+def log_joint(scale, x, z):
+    return -((x[0] - scale * z[0]) ** 2 + (x[1] - z[1]) ** 2 + z[0] ** 2) / 2
+
+
+def alpha_divergence(p, log_q):
+    return p**1.5 * jnp.exp(-log_q / 2)
+
+
+def renyi(total):
+    return 2 * jnp.log(total)
+
+
+def widen(x):
+    """As a loss sees half precision."""
+    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
+
+
+PLAIN = icon.graph(PATTERN.astype(np.float32))
+KNOWN = np.where(PATTERN, learned(0).log_weight, -np.inf)  # log-weights, not learned
+with jax.enable_x64(True):
+    KNOWN_GRAPH = icon.graph(np.exp(KNOWN))
+
+
+def learned_graph(log_weight):
+    """A graph whose log-weights are traced."""
+    return dataclasses.replace(PLAIN, logit=widen(log_weight[np.nonzero(PATTERN)]))
+
+
+OURS = SimpleNamespace(
+    **vars(icon)
+    | dict(
+        learned_graph=learned_graph,
+        known_graph=lambda: KNOWN_GRAPH,
+        lopsided=lambda a, b: icon.points(all_lopsided, a, b),
+        attraction=lambda p, q, **options: icon.terms(p, q, **options)[0],
+        repulsion=lambda p, q, **options: icon.terms(p, q, **options)[1],
+        alpha=icon.divergence(alpha_divergence, renyi),
+        memberships=lambda x: jax.nn.softmax(widen(x)),
+        exp=lambda x: jnp.exp(widen(x)),
+    )
+)
+FORMULA = SimpleNamespace(
+    **vars(reference)
+    | dict(
+        learned_graph=lambda w: reference.graph(np.where(PATTERN, w, -np.inf)),
+        known_graph=lambda: reference.graph(KNOWN, known=True),
+        lopsided=lambda a, b: reference.points(lopsided, a, b),
+        alpha=reference.divergence(
+            lambda p, log_q: p**1.5 * math.exp(-log_q / 2), lambda x: 2 * math.log(x)
+        ),
+        memberships=lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
+        exp=np.exp,
+    )
+)
+
+
+# ------------------------------------------------------- neighbourhoods
 
 
 KERNELS = {
-    "gaussian": lambda a, b, d: icon.gaussian(a, b, scale=d.number),
-    "gaussian, a scale each": lambda a, b, d: icon.gaussian(a, b, scale=d.scale),
-    "student_t": lambda a, b, d: icon.student_t(a, b, dof=d.number, scale=1.3),
-    "laplace": lambda a, b, d: icon.laplace(a, b, scale=d.number),
-    "dot": lambda a, b, d: icon.dot(a, b, temperature=d.number),
-    "cosine": lambda a, b, d: icon.cosine(a, b, temperature=d.number),
-    "same": lambda a, b, d: icon.same(d.ids, None if b is None else d.ids),
+    "gaussian": lambda lib, d, a, b: lib.gaussian(a, b, scale=d.t),
+    "gaussian, a scale each": lambda lib, d, a, b: lib.gaussian(a, b, scale=d.scale),
+    "student_t": lambda lib, d, a, b: lib.student_t(a, b, dof=d.t, scale=1.3),
+    "laplace": lambda lib, d, a, b: lib.laplace(a, b, scale=d.t),
+    "dot": lambda lib, d, a, b: lib.dot(a, b, temperature=d.t),
+    "cosine": lambda lib, d, a, b: lib.cosine(a, b, temperature=d.t),
+    "lopsided": lambda lib, d, a, b: lib.lopsided(a, b),
 }
-
-# anchors without themselves
 ONE_SET = {
-    **{k: ft.partial(lambda f, d: f(d.x, None, d), f) for k, f in KERNELS.items()},
-    "kernel of one's own": lambda d: icon.points(cauchy, dict(z=d.x), width=d.number),
-    "wide": lambda d: icon.wide(icon.gaussian(d.x, scale=d.number)),
-    "wide, 2nd order": lambda d: icon.wide(icon.gaussian(d.x, scale=d.number), 2),
-    "sharp": lambda d: icon.sharp(icon.dot(d.x, temperature=d.number)),
-    "hard": lambda d: icon.hard(icon.gaussian(d.x), 3),
-    "graph": lambda d: icon.graph(d.weights),
-    "uniform": lambda d: icon.uniform(d.listed),
-    "symmetrized": lambda d: icon.symmetrize(icon.graph(d.weights)),
-    "propagated": lambda d: icon.propagate(icon.graph(d.weights), 1),
-    "fuzzy": lambda d: icon.fuzzy(d.listed, _distances(d)),
-    "entropic": lambda d: icon.entropic(d.listed, _distances(d), perplexity=3.0),
-    "smooth, points": lambda d: icon.smooth(icon.gaussian(d.x), d.number / 4),
-    "smooth, same": lambda d: icon.smooth(icon.same(d.ids), d.number / 4),
-    "smooth, graph": lambda d: icon.smooth(icon.graph(d.weights), d.number / 4),
-    "smooth, samples": lambda d: icon.smooth(
-        icon.graph(d.weights), d.number / 4, samples=5, key=key()
-    ),
-    "among": lambda d: icon.among(icon.student_t(d.x), d.listed),
-    "among, sharp": lambda d: icon.sharp(icon.among(icon.dot(d.x), d.listed)),
-    "margin": lambda d: icon.margin(icon.gaussian(d.x), icon.same(d.ids), d.number),
-    "margin among": lambda d: icon.margin(
-        icon.among(icon.dot(d.x), d.listed), icon.same(d.ids), d.number
-    ),
-    "margin, sharp": lambda d: icon.sharp(
-        icon.margin(icon.gaussian(d.x), icon.same(d.ids), d.number)
-    ),
-    "reweigh": lambda d: icon.reweigh(icon.gaussian(d.x), d.mass),
-    "reweigh, graph": lambda d: icon.reweigh(icon.graph(d.weights), d.mass),
-    "wide reweigh": lambda d: icon.wide(icon.reweigh(icon.gaussian(d.x), d.mass)),
-    "sharp reweigh": lambda d: icon.sharp(icon.reweigh(icon.dot(d.x), d.mass)),
+    name: lambda lib, d, f=f: f(lib, d, d.x, None) for name, f in KERNELS.items()
+} | {
+    "same": lambda lib, d: lib.same(IDS),
+    "graph": lambda lib, d: lib.learned_graph(d.log_weight),
 }
-
 TWO_SETS = {
-    **{
-        f"{k}, two sets": ft.partial(lambda f, d: f(d.x, d.y, d), f)
-        for k, f in KERNELS.items()
-    },
-    "scores": lambda d: icon.scores(d.x @ d.y.T, temperature=d.number),
-    "clusters": lambda d: icon.clusters(d.phi),
-    "clusters, two sets": lambda d: icon.clusters(d.phi, d.psi),
-    "clusters, weighed": lambda d: icon.clusters(d.phi, candidate_weight=d.mass),
-    "smooth, two sets": lambda d: icon.smooth(icon.dot(d.x, d.y), d.number / 4),
-    "smooth, clusters": lambda d: icon.smooth(icon.clusters(d.phi), d.number / 4),
-    "wide, two sets": lambda d: icon.wide(icon.dot(d.x, d.y, temperature=d.number)),
-    "hard, two sets": lambda d: icon.hard(icon.dot(d.x, d.y)),
-}
-
-CLASSES = {
-    "grouped": lambda d: icon.grouped(icon.gaussian(d.x), _classes(d), 3),
-    "grouped, clusters": lambda d: icon.grouped(icon.clusters(d.phi), _classes(d), 3),
-}
-
-PAIRS = {
-    "bernoulli": lambda d: icon.bernoulli(icon.gaussian(d.x)),
-    "bernoulli, two sets": lambda d: icon.bernoulli(icon.dot(d.x, d.y)),
-    "bernoulli, reweighed": lambda d: icon.bernoulli(
-        icon.reweigh(icon.dot(d.x, d.y), d.mass)
+    f"{name}, two sets": lambda lib, d, f=f: f(lib, d, d.x, d.y)
+    for name, f in KERNELS.items()
+} | {
+    "same, two sets": lambda lib, d: lib.same(IDS, OTHER_IDS),
+    "scores": lambda lib, d: lib.scores(d.matrix, temperature=d.t),
+    "clusters": lambda lib, d: lib.clusters(lib.memberships(d.logits)),
+    "clusters, two sets": lambda lib, d: lib.clusters(
+        lib.memberships(d.logits), lib.memberships(d.other_logits)
+    ),
+    "clusters, weighed": lambda lib, d: lib.clusters(
+        lib.memberships(d.logits), candidate_weight=d.mass
     ),
 }
-
-LISTED_PAIRS = {
-    "bernoulli, among": lambda d: icon.bernoulli(
-        icon.among(icon.student_t(d.x), d.listed)
-    ),
-    "bernoulli, odds among": lambda d: icon.bernoulli(icon.among(_odds(d), d.listed)),
-}
-
 CONTINUUM = {
-    "normal": lambda d: icon.normal(d.x, jnp.exp(d.y), key(), samples=3),
-    "density": lambda d: icon.density(log_joint, jnp.asarray(d.number, d.x.dtype), d.x),
+    "normal": lambda lib, d: lib.normal(d.x, lib.exp(d.std), KEY, samples=3),
+    "density": lambda lib, d: lib.density(log_joint, d.t, d.x),
 }
 
-ZOO = ONE_SET | TWO_SETS | CLASSES | PAIRS | LISTED_PAIRS | CONTINUUM
 
-# whose support moves with their numbers, so that a twin may not allow it
-MOVING = ("hard", "hard, two sets")
-NO_SUPPORT = ("density",)
-# what they call probabilities may be below zero
-TILTED = ("wide, 2nd order",)
-# draws belong to an anchor's place, not to the anchor
-DRAWN = ("smooth, samples", "normal", "density")
+# ------------------------------------------------------- wrappers, around one set
 
 
-def _classes(d):
-    return jnp.asarray(np.asarray(d.ids))
+WRAPPERS = {
+    "interpolated": lambda lib, d, q: lib.interpolated(q),
+    "tiled": lambda lib, d, q: lib.tiled(q, 3, 4),
+    "sampled": lambda lib, d, q: lib.sampled(q, KEY, 4),
+    "among": lambda lib, d, q: lib.among(q, LISTED),
+    "smooth": lambda lib, d, q: lib.smooth(q, d.alpha),
+    "smooth, samples": lambda lib, d, q: lib.smooth(q, d.alpha, samples=4, key=KEY),
+    "margin": lambda lib, d, q: lib.margin(q, lib.same(IDS), d.m),
+    "reweigh": lambda lib, d, q: lib.reweigh(q, d.mass),
+    "grouped": lambda lib, d, q: lib.grouped(q, GROUP, GROUPS),
+    "odds": lambda lib, d, q: lib.odds(q),
+    "bernoulli": lambda lib, d, q: lib.bernoulli(q),
+    "mix": lambda lib, d, q: lib.mix((lib.learned_graph(d.log_weight), q), d.mixture),
+    "wide": lambda lib, d, q: lib.wide(q),
+    "wide, order 2": lambda lib, d, q: lib.wide(q, 2),
+    "sharp": lambda lib, d, q: lib.sharp(q),
+    "hard": lambda lib, d, q: lib.hard(q, 2),
+}
+KINDS = ONE_SET | TWO_SETS | CONTINUUM
 
 
-def _distances(d):
-    x = np.asarray(d.x)
-    return jnp.asarray(np.linalg.norm(x[:, None] - x[d.listed], axis=-1), d.x.dtype)
+def around(base: str, *wrappers: str):
+    """A kind in these wrappers, the first of them inside."""
+
+    def make(lib, d):
+        q = KINDS[base](lib, d)
+        for name in wrappers:
+            q = WRAPPERS[name](lib, d, q)
+        return q
+
+    return make
 
 
-def partner(name, d):
-    """A q that allows whatever this p may expect."""
-    if name in ONE_SET:
-        return icon.student_t(d.x)
-    return icon.dot(d.x, d.y) if name in TWO_SETS else ZOO["density"](d)
+def formula(make):
+    """What a neighbourhood is by its formula; None where there is no such thing."""
+    try:
+        return make(FORMULA, exact(0, 0.0, jnp.float64))
+    except reference.Refused:
+        return None
 
 
-def pair(name):
-    """p and q of this kind; where a twin will not do, what stands against it."""
-    a, b = data(0), data(1)
-    if name in NO_SUPPORT:
-        return ZOO["normal"](a), ZOO[name](b)
-    q = partner(name, b) if name in MOVING else ZOO[name](b)
-    return ZOO[name](a), q
+# ------------------------------------------------------- lists that are searched for
 
 
-def is_float(x):
-    return jnp.issubdtype(jnp.result_type(x), jnp.floating)
+def _distances(x):
+    return np.linalg.norm(x[:, None] - x[LISTED], axis=-1)
 
 
-def floats(tree):
-    """The float leaves of a pytree, and how to put others in their place."""
-    leaves, shape = jax.tree.flatten(tree)
-
-    def rebuild(new):
-        new = iter(new)
-        return shape.unflatten([next(new) if is_float(x) else x for x in leaves])
-
-    return [x for x in leaves if is_float(x)], rebuild
-
-
-def seed_of(name):
-    return zlib.crc32(name.encode())
+GRAPHS = {
+    "uniform": lambda x: icon.uniform(LISTED),
+    "fuzzy": lambda x: icon.fuzzy(LISTED, _distances(x)),
+    "entropic": lambda x: icon.entropic(LISTED, _distances(x), perplexity=3.0),
+    "symmetrized": lambda x: icon.symmetrize(icon.graph(PATTERN * (1 + x[:, :1] ** 2))),
+    "propagated": lambda x: icon.propagate(icon.graph(PATTERN * (1 + x[:, :1] ** 2)), 1),
+}

@@ -1,4 +1,4 @@
-"""What input is refused, and how it is said."""
+"""What input is refused, and in which words?"""
 
 import contextlib
 import math

@@ -69,9 +69,9 @@ def _attraction_fwd(profile, x, params, edges):
 def _attraction_bwd(profile, saved, g):
     x, params, edges = saved
     difference, d2 = _differences(x, edges)
-    slope = derivative(ft.partial(profile, **params), d2)
-    weight = edges.weight * jnp.where(edges.weight != 0, slope, 0)
-    chunks = [jnp.sum(weight.astype(z.dtype) * z, 1) for z in difference]
+    force = derivative(ft.partial(profile, **params), d2)
+    force = edges.weight * jnp.where(edges.weight != 0, force, 0)
+    chunks = [jnp.sum(force.astype(z.dtype) * z, 1) for z in difference]
     by_anchor = ft.partial(
         jax.ops.segment_sum,
         segment_ids=edges.anchor,

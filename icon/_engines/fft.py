@@ -139,6 +139,7 @@ class ByPairs:
 class OnGrid(ByPairs):
     """On a grid whose spacing is in units of the kernel's width."""
 
+    sizes: tuple[int, ...]  # nodes along one axis, of the grids to choose from
     spacing: float = SPACING
     order: int = ORDER
 
@@ -158,7 +159,7 @@ class OnGrid(ByPairs):
         x = np.concatenate([np.asarray(x) for x in points if x is not None])
         spacing = self.spacing * float(width(self.profile, params, x.dtype))
         nodes = np.ptp(x, 0).max() / spacing + self.order + 2
-        return bool(nodes <= max(grid.RUNGS[x.shape[1]]))
+        return bool(nodes <= max(self.sizes))
 
     def mesh(self, params, spectra: Spectra | None, dtype) -> grid.Mesh:
         w = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
@@ -171,13 +172,13 @@ class OnGrid(ByPairs):
         return mesh._replace(spectra=spectra.of_size, valid=valid)
 
     def field(self, params, spectra, x, y, charge):
-        mesh, sizes = self.mesh(params, spectra, x.dtype), grid.RUNGS[x.shape[1]]
+        mesh = self.mesh(params, spectra, x.dtype)
         center = grid.midpoint(*((x,) if y is None else (x, y)))
         targets = grid.position(x, center, mesh)
         if y is None:
-            return grid.field(mesh, sizes, targets, charge)
+            return grid.field(mesh, self.sizes, targets, charge)
         sources = grid.position(y, center, mesh)
-        return grid.field(mesh, sizes, sources, charge, targets)
+        return grid.field(mesh, self.sizes, sources, charge, targets)
 
     def floor(self, mass):
         """What the transform resolves, and the splines of a kernel whose top is 1."""
@@ -189,7 +190,7 @@ def _spectra(engine: OnGrid, params, d: int, dtype: str):
     with jax.ensure_compile_time_eval():
         params = {name: jnp.asarray(value, dtype) for name, value in params}
         mesh = engine.mesh(params, None, dtype)
-        return grid.spectra(mesh, grid.RUNGS[d], d, dtype)
+        return grid.spectra(mesh, engine.sizes, d, dtype)
 
 
 # ------------------------------------------------------- log-masses, and their gradient
@@ -471,7 +472,8 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
         return Interpolated(q, None, ByPairs(profile))
     spacing = SPACING if spacing is None else float(spacing)
     check.require(0 < spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
-    engine = OnGrid(profile, spacing, check.count("order", order, 3, 8))
+    order = check.count("order", order, 3, 8)
+    engine = OnGrid(profile, grid.RUNGS[d], spacing, order)
     return Interpolated(q, engine.spectra(q), engine)
 
 

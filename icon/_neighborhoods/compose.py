@@ -564,7 +564,7 @@ class Bernoulli(Neighborhood):
         return jnp.concatenate([yes, no])
 
     def log_mass(self, i):
-        return jnp.zeros((), jnp.result_type(float))
+        return jnp.zeros_like(self.base.log_mass(i))
 
 
 def bernoulli(q) -> Bernoulli:

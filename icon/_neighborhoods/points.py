@@ -28,8 +28,8 @@ Number = Float[ArrayLike, "..."] | float
 class Points(Neighborhood):
     """Anchors and candidates that are points, compared by a kernel.
 
-    One set is told by `candidates` None, or, where the two have been told apart, by the
-    ids that its points have on both sides.
+    One set has `candidates` None; taken as two sets, its points have an id on either
+    side, by which j = i is left out.
     """
 
     anchors: Any

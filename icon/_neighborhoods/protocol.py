@@ -145,10 +145,9 @@ class Neighborhood:
 
 
 def _unanswered(q, name: str) -> check.InvalidInput:
-    kind = type(q.base if isinstance(q, Adapted) else q).__name__
-    return check.InvalidInput(
-        "q", f"{kind}, without `{name}`", "a neighbourhood that has it"
-    )
+    got = type(q.base if isinstance(q, Adapted) else q).__name__
+    expected = "a neighbourhood that has it"
+    return check.InvalidInput("q", f"{got}, without `{name}`", expected)
 
 
 # ------------------------------------------------------- at the door

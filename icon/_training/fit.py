@@ -75,12 +75,12 @@ def fit(
         for batch in _epochs(batches, jax.random.fold_in(key, 0)):
             step_key = jax.random.fold_in(jax.random.fold_in(key, 1), len(losses))
             placed = _on_devices_of(batch, params, state, step_key)
-            after, state, value, finite, said = _step(loss, optimizer, *placed)
+            after, state, value, finite, extra = _step(loss, optimizer, *placed)
             value = np.asarray(value)[None]
             refuse_divergence(value, finite, len(losses), params)
             params = after
             losses.append(value)
-            metrics.append(said)
+            metrics.append(extra)
             if any_stops(callbacks, len(losses), float(value[0]), params):
                 break
     except KeyboardInterrupt:

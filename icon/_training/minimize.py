@@ -52,8 +52,8 @@ def minimize(
         state: the optimizer's, from an earlier history; None: a fresh one.
         callbacks: (step, loss, z) -> True to stop; called after every chunk.
         every: 1 gives the loss of each step. A larger number makes chunks of so many
-            steps and gives the loss of the last: steps whose loss nobody looks at take
-            the gradient alone, which may cost half as much.
+            steps and gives the loss of the last; the others take the gradient alone,
+            which may cost half as much.
 
     Returns:
         z, and a history with `.loss` (of each step, or of the last of every so many,

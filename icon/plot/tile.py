@@ -102,7 +102,7 @@ def _bar(ax: "Axes", picture: Picture, box: Box) -> None:
 
 
 def _points(ax: "Axes", picture: Picture, box: Box) -> None:
-    """The picture; where there are no points, the note, which says why."""
+    """The points and the rings; without points, the note."""
     x, y, side, _ = box
     if not len(picture.xy):
         middle, note = (x + side / 2, y + side / 2), picture.text["note"]

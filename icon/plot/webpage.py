@@ -167,7 +167,7 @@ def _bar(picture: Picture) -> str:
 
 
 def _card(picture: Picture) -> str:
-    """All that is known of a method, as a list of terms."""
+    """The texts and numbers of a method, as a list of terms."""
     text = picture.text
     square = f"{text['column']} × {text['row']}, {text['status']}"
     terms = {key: text[key] for key in ("p", "q", "loss", "reference")}

@@ -45,8 +45,8 @@ def test_points_fill_a_square_box_in_their_own_proportions():
     xy = on_grid(Z).astype(float)
     assert xy.min() > 0 and xy.max() < GRID
     assert np.ptp(xy, axis=0).max() == pytest.approx(GRID / 1.04, rel=1e-3)
-    slope = np.ptp(xy, axis=0) / np.ptp(Z, axis=0)
-    assert slope[0] == pytest.approx(slope[1], rel=1e-3)
+    scale = np.ptp(xy, axis=0) / np.ptp(Z, axis=0)
+    assert scale[0] == pytest.approx(scale[1], rel=1e-3)
 
 
 def test_one_far_point_does_not_shrink_the_others():

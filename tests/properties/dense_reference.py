@@ -235,14 +235,19 @@ def points(kernel, anchors, candidates=None, /, **params):
 # ------------------------------------------------------- lists and clusters
 
 
-def graph(log_weight):
+def graph(log_weight, known=False):
     """From a matrix of log-weights, -inf where j is not listed for i; one set.
 
-    It is not turned round where its weights are learned.
+    It is turned round where its weights are known, and not learned.
     """
-    reweighed = lambda weight: graph(log_weight + np.log(weight)[None])
-    listed = dict(is_list=True, is_whole=False)
-    return rows_of(log_weight, True, **listed, reweighed=reweighed)
+    return rows_of(
+        log_weight,
+        True,
+        is_list=True,
+        is_whole=False,
+        reweighed=lambda weight: graph(log_weight + np.log(weight)[None], known),
+        turned=(lambda: graph(log_weight.T, known)) if known else nothing,
+    )
 
 
 def clusters(memberships, candidates=None, *, candidate_weight=None):
@@ -441,8 +446,7 @@ def sampled(q, key, count):
 def interpolated(q):
     plain = q.is_points and q.candidate_weight is None and q.turned is not nothing
     require(plain and not q.placed)
-    alike = dict(is_points=False, reduced=nothing, reweighed=nothing)
-    return dataclasses.replace(q, **alike)
+    return dataclasses.replace(q, is_points=False)
 
 
 def tiled(q, rows, columns):
@@ -538,27 +542,24 @@ def log_ratio(score, log_mass):
     return score if log_mass == -np.inf else score - log_mass
 
 
-def linear(p, q, weight, joint, own):
-    """Σ π [(A - N) - (B - M)], or without the first bracket."""
-    A, B, N, M = report(p, q)
-    share = shares(N, weight, joint)
-    if joint:
-        N, M = (np.full(len(x), log_sum(x, None)[0]) for x in (N, M))
-    return sum(
-        w * ((A[i] - N[i] if own else 0) - log_ratio(B[i], M[i]))
-        for i, w in enumerate(share)
-        if w
-    )
+def linear(contribution):
+    """Σ π contribution(A, B, N, M); joint: N and M of all anchors together."""
+
+    def verb(p, q, *, weight=None, joint=False):
+        require(weight is None or not joint)
+        A, B, N, M = report(p, q)
+        share = shares(N, weight, joint)
+        if joint:
+            N, M = (np.full(len(x), log_sum(x, None)[0]) for x in (N, M))
+        return sum(w * contribution(*x) for w, *x in zip(share, A, B, N, M) if w)
+
+    return verb
 
 
-def kl(p, q, *, weight=None, joint=False):
-    require(weight is None or not joint)
-    return linear(p, q, weight, joint, own=True)
-
-
-def cross_entropy(p, q, *, weight=None, joint=False):
-    require(weight is None or not joint)
-    return linear(p, q, weight, joint, own=False)
+kl = linear(lambda A, B, N, M: (A - N) - log_ratio(B, M))
+cross_entropy = linear(lambda A, B, N, M: -log_ratio(B, M))
+attraction = linear(lambda A, B, N, M: -B)
+repulsion = linear(lambda A, B, N, M: M)
 
 
 def divergence(f, outer=lambda x: x):

@@ -1,228 +1,28 @@
 """Does everything meet everything, as its formula says, or is it refused?
 
-Each neighbourhood, each wrapper, and each wrapper around each other is built twice by
-one expression: by the library, and by `dense_reference`, which is NumPy in float64 and
-plain loops. A loss between two of them is one number that agrees, with a gradient that
-agrees along a random direction through all that is learned; or it is InvalidInput.
+Each neighbourhood of the zoo, each wrapper, and each wrapper around each other stands
+as p and as q under every loss. What comes is one number that agrees with loops in
+NumPy, with a gradient that agrees along a direction through all that is learned; or it
+is InvalidInput. Here each pair of wrappers is asked one loss, in turn; what is marked
+slow asks them all.
 """
 
-import dataclasses
-import functools as ft
 import itertools
-import math
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import zoo
 from interpreter import interpret
+from zoo import CONTINUUM, FORMULA, IDLE, KERNELS, KINDS, OURS, WRAPPERS, around, formula
 
 import icon
 from properties import dense_reference as reference
 
 
 pytestmark = pytest.mark.usefixtures("x64")
-
-
-# ------------------------------------------------------- the data
-
-
-N, M, GROUPS = 7, 5, 3
-KEY = jax.random.key(5)
-IDS = np.array([0, 0, 1, 1, 1, 2, 3])  # the last two have no partner
-FINER = np.array([0, 0, 1, 1, 4, 2, 3])
-OTHER_IDS = np.array([0, 1, 1, 2, 0])
-GROUP = np.array([0, 1, 2, 0, 1, 2, 2])
-WEIGHT = np.array([1.0, 2.0, 0.5, 1.5, 0.0, 1.0, 3.0])
-LISTED = (np.arange(N)[:, None] + np.array([1, 2, 3, 5])) % N
-PATTERN = np.zeros((N, N), bool)
-np.put_along_axis(PATTERN, LISTED[:, :3], True, 1)
-PATTERN[6] = False  # has no neighbour
-
-
-class Learned(NamedTuple):
-    """All floats that a neighbourhood is built from."""
-
-    x: Any  # [n, 2]
-    y: Any  # [m, 2]
-    std: Any  # [n, 2]
-    scale: Any  # [n]
-    mass: Any  # [n]
-    logits: Any  # [n, 3], of memberships
-    other_logits: Any  # [m, 3]
-    matrix: Any  # [n, m]
-    log_weight: Any  # [n, n]
-    mixture: Any  # [2]
-    t: Any
-    alpha: Any
-    m: Any
-
-
-@ft.cache
-def learned(seed: int) -> Learned:
-    """Nearly the same for all seeds, so that the best candidates stay the best."""
-    rng, near = np.random.default_rng(0), np.random.default_rng(seed)
-    grid = np.array([[1.2 * (i % 3), 1.2 * (i // 3)] for i in range(N)])
-    first = Learned(
-        x=grid + rng.uniform(-0.2, 0.2, (N, 2)),
-        y=rng.normal(size=(M, 2)),
-        std=rng.uniform(0.5, 1.5, (N, 2)),
-        scale=rng.uniform(0.5, 0.8, N),
-        mass=rng.uniform(0.3, 0.9, N),
-        logits=rng.normal(size=(N, 3)),
-        other_logits=rng.normal(size=(M, 3)),
-        matrix=rng.normal(size=(N, M)),
-        log_weight=np.log(rng.uniform(0.1, 0.4, (N, N))),
-        mixture=np.array([0.4, 0.9]),
-        t=np.array(0.65),
-        alpha=np.array(0.35),
-        m=np.array(0.3),
-    )
-    return Learned(*(v + near.uniform(-0.05, 0.05, np.shape(v)) for v in first))
-
-
-@ft.cache
-def direction(seed: int) -> Learned:
-    rng = np.random.default_rng(100 + seed)
-    return Learned(*(rng.normal(size=np.shape(v)) for v in learned(seed)))
-
-
-def traced(seed: int, s, dtype) -> Learned:
-    """What is learned, s along its direction, in this dtype."""
-    both = zip(learned(seed), direction(seed), strict=True)
-    return Learned(*((v + s * jnp.asarray(d)).astype(dtype) for v, d in both))
-
-
-@ft.cache
-def rounded(seed: int, dtype) -> Learned:
-    return Learned(*(np.float64(jnp.asarray(v).astype(dtype)) for v in learned(seed)))
-
-
-@ft.cache
-def exact(seed: int, s: float, dtype) -> Learned:
-    """The same numbers, in NumPy."""
-    both = zip(rounded(seed, dtype), direction(seed), strict=True)
-    return Learned(*(v + s * d for v, d in both))
-
-
-# ------------------------------------------------------- the same names, twice
-
-
-def lopsided(a, b):
-    """A kernel that is not the same from the other side."""
-    return a[0] * b[1] / 2 - (a[1] - b[1]) ** 2
-
-
-def all_lopsided(a, b):
-    return jax.vmap(ft.partial(lopsided, a))(b)
-
-
-def log_joint(scale, x, z):
-    return -((x[0] - scale * z[0]) ** 2 + (x[1] - z[1]) ** 2 + z[0] ** 2) / 2
-
-
-def alpha_divergence(p, log_q):
-    return p**1.5 * jnp.exp(-log_q / 2)
-
-
-def widen(x):
-    """As a loss sees half precision."""
-    return x if x.dtype == jnp.float64 else x.astype(jnp.float32)
-
-
-GRAPH = icon.graph(PATTERN.astype(np.float32))
-
-
-def learned_graph(log_weight):
-    """A graph whose log-weights are traced."""
-    return dataclasses.replace(GRAPH, logit=log_weight[np.nonzero(PATTERN)])
-
-
-OURS = SimpleNamespace(
-    **{name: getattr(icon, name) for name in icon.__all__}
-    | dict(
-        learned_graph=learned_graph,
-        lopsided=lambda a, b: icon.points(all_lopsided, a, b),
-        own=icon.divergence(alpha_divergence),
-        memberships=lambda x: jax.nn.softmax(widen(x)),
-        exp=lambda x: jnp.exp(widen(x)),
-    )
-)
-FORMULA = SimpleNamespace(
-    **vars(reference)
-    | dict(
-        learned_graph=lambda w: reference.graph(np.where(PATTERN, w, -np.inf)),
-        lopsided=lambda a, b: reference.points(lopsided, a, b),
-        own=reference.divergence(lambda p, log_q: p**1.5 * math.exp(-log_q / 2)),
-        memberships=lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
-        exp=np.exp,
-    )
-)
-
-
-# ------------------------------------------------------- neighbourhoods
-
-
-KERNELS = {
-    "gaussian": lambda lib, d, a, b: lib.gaussian(a, b, scale=d.t),
-    "gaussian, a scale each": lambda lib, d, a, b: lib.gaussian(a, b, scale=d.scale),
-    "student_t": lambda lib, d, a, b: lib.student_t(a, b, dof=d.t, scale=1.3),
-    "laplace": lambda lib, d, a, b: lib.laplace(a, b, scale=d.t),
-    "dot": lambda lib, d, a, b: lib.dot(a, b, temperature=d.t),
-    "cosine": lambda lib, d, a, b: lib.cosine(a, b, temperature=d.t),
-    "lopsided": lambda lib, d, a, b: lib.lopsided(a, b),
-}
-ONE_SET = {
-    name: lambda lib, d, f=f: f(lib, d, d.x, None) for name, f in KERNELS.items()
-} | {
-    "same": lambda lib, d: lib.same(IDS),
-    "graph": lambda lib, d: lib.learned_graph(d.log_weight),
-}
-TWO_SETS = {
-    f"{name}, two sets": lambda lib, d, f=f: f(lib, d, d.x, d.y)
-    for name, f in KERNELS.items()
-} | {
-    "same, two sets": lambda lib, d: lib.same(IDS, OTHER_IDS),
-    "scores": lambda lib, d: lib.scores(d.matrix, temperature=d.t),
-    "clusters": lambda lib, d: lib.clusters(lib.memberships(d.logits)),
-    "clusters, two sets": lambda lib, d: lib.clusters(
-        lib.memberships(d.logits), lib.memberships(d.other_logits)
-    ),
-    "clusters, weighed": lambda lib, d: lib.clusters(
-        lib.memberships(d.logits), candidate_weight=d.mass
-    ),
-}
-CONTINUUM = {
-    "normal": lambda lib, d: lib.normal(d.x, lib.exp(d.std), KEY, samples=3),
-    "density": lambda lib, d: lib.density(log_joint, d.t, d.x),
-}
-
-
-# ------------------------------------------------------- wrappers, around one set
-
-
-WRAPPERS = {
-    "interpolated": lambda lib, d, q: lib.interpolated(q),
-    "tiled": lambda lib, d, q: lib.tiled(q, 3, 4),
-    "sampled": lambda lib, d, q: lib.sampled(q, KEY, 4),
-    "among": lambda lib, d, q: lib.among(q, LISTED),
-    "smooth": lambda lib, d, q: lib.smooth(q, d.alpha),
-    "smooth, samples": lambda lib, d, q: lib.smooth(q, d.alpha, samples=4, key=KEY),
-    "margin": lambda lib, d, q: lib.margin(q, lib.same(IDS), d.m),
-    "reweigh": lambda lib, d, q: lib.reweigh(q, d.mass),
-    "grouped": lambda lib, d, q: lib.grouped(q, GROUP, GROUPS),
-    "odds": lambda lib, d, q: lib.odds(q),
-    "bernoulli": lambda lib, d, q: lib.bernoulli(q),
-    "mix": lambda lib, d, q: lib.mix(
-        (lib.learned_graph(d.log_weight), q), d.mixture
-    ),
-    "wide": lambda lib, d, q: lib.wide(q),
-    "wide, order 2": lambda lib, d, q: lib.wide(q, 2),
-    "sharp": lambda lib, d, q: lib.sharp(q),
-    "hard": lambda lib, d, q: lib.hard(q, 2),
-}
 
 
 # ------------------------------------------------------- losses
@@ -232,45 +32,59 @@ class Ask(NamedTuple):
     """A loss, and how it is asked."""
 
     verb: str
-    weight: Any = None
     joint: bool = False
     both: bool = False
     block: int | None = None
+    weight: str = ""
 
-    @property
-    def linear(self) -> bool:
-        return self.verb in ("kl", "cross_entropy")
+    def options(self, lib, weight) -> dict[str, Any]:
+        chosen = dict(weight=dict(learned=weight, idle=IDLE).get(self.weight))
+        chosen |= dict(joint=True) if self.joint else {}
+        return chosen | (dict(block=self.block) if self.block and lib is OURS else {})
 
-    def of(self, lib, p, q):
+    def of(self, lib, p, q, weight):
+        """The loss, by either library; None where it is refused."""
         verb = getattr(lib, self.verb)
-        options: dict[str, Any] = dict(joint=True) if self.joint else {}
-        if self.weight is not None:
-            options["weight"] = self.weight
-        if self.block and lib is OURS:
-            options["block"] = self.block
-        require_unplaced = lib is FORMULA and self.block
-        if require_unplaced:
-            reference.require(not (p.placed or q.placed))
-        return (lib.both_ways(verb) if self.both else verb)(p, q, **options)
+        verb = lib.both_ways(verb) if self.both else verb
+        try:
+            if lib is FORMULA and self.block:
+                reference.require(not p.placed and not q.placed)
+            return verb(p, q, **self.options(lib, weight))
+        except (icon.InvalidInput, reference.Refused):
+            return None
 
 
-VERBS = "kl", "cross_entropy", "tv", "jsd", "hellinger", "own"
+LINEAR = "kl", "cross_entropy", "attraction", "repulsion"
+VERBS = *LINEAR, "tv", "jsd", "hellinger", "alpha"
 ASKS = {
     **{verb: Ask(verb) for verb in VERBS},
-    **{f"{verb}, weighed": Ask(verb, WEIGHT) for verb in VERBS},
-    **{f"{verb}, strips": Ask(verb, block=3) for verb in VERBS},
-    **{f"{verb}, both ways": Ask(verb, both=True) for verb in VERBS},
-    **{f"{verb}, weighed, strips": Ask(verb, WEIGHT, block=3) for verb in VERBS},
-    **{f"{verb}, joint": Ask(verb, joint=True) for verb in VERBS[:2]},
-    **{f"{verb}, joint, strips": Ask(verb, joint=True, block=3) for verb in VERBS[:2]},
+    **{f"{verb}, in strips": Ask(verb, block=3) for verb in VERBS},
+    **{f"{verb}, weighed": Ask(verb, weight="learned") for verb in VERBS},
     **{
-        f"{verb}, joint, both ways, strips": Ask(verb, None, True, True, 3)
-        for verb in VERBS[:2]
+        f"{verb}, weighed, in strips": Ask(verb, block=3, weight="learned")
+        for verb in VERBS
+    },
+    **{f"{verb}, jointly": Ask(verb, True) for verb in LINEAR},
+    **{f"{verb}, jointly, in strips": Ask(verb, True, block=3) for verb in LINEAR},
+    **{f"{verb}, both ways": Ask(verb, both=True) for verb in VERBS},
+    **{f"{verb}, both ways, in strips": Ask(verb, False, True, 3) for verb in VERBS},
+    **{f"{verb}, jointly, both ways": Ask(verb, True, True, 3) for verb in LINEAR},
+    **{
+        f"{verb}, one anchor idle, in strips": Ask(verb, block=3, weight="idle")
+        for verb in ("kl", "tv")
     },
 }
 
 
-# ------------------------------------------------------- what meets what
+TILES = tuple(x for x in ASKS if ASKS[x].verb in LINEAR and not ASKS[x].block)
+
+
+def some(turn: int, count: int, names=tuple(ASKS)) -> tuple[str, ...]:
+    """A few of the losses: others in each turn, and all of them in the long run."""
+    return tuple(names[(29 * turn + 17 * k) % len(names)] for k in range(count))
+
+
+# ------------------------------------------------------- who meets whom
 
 
 class Meeting(NamedTuple):
@@ -280,29 +94,10 @@ class Meeting(NamedTuple):
     q: Any
 
     def of(self, lib, s, dtype):
-        build = traced if lib is OURS else exact
-        return self.p(lib, build(0, s, dtype)), self.q(lib, build(1, s, dtype))
-
-
-def formula(make):
-    """What a neighbourhood is by its formula; None where there is no such thing."""
-    try:
-        return make(FORMULA, exact(0, 0.0, jnp.float64))
-    except reference.Refused:
-        return None
-
-
-@ft.cache
-def around(base: str, *wrappers):
-    """A neighbourhood in these wrappers, the first of them inside."""
-
-    def make(lib, d):
-        q = KINDS[base](lib, d)
-        for name in wrappers:
-            q = WRAPPERS[name](lib, d, q)
-        return q
-
-    return make
+        """p, q and the weights of anchors, at a place along the direction."""
+        build = zoo.traced if lib is OURS else zoo.exact
+        one, two = build(0, s, dtype), build(1, s, dtype)
+        return self.p(lib, one), self.q(lib, two), one.mass
 
 
 def fits(p, q) -> bool:
@@ -312,33 +107,64 @@ def fits(p, q) -> bool:
     return p.shape == q.shape and p.per_pair == q.per_pair
 
 
-def wrapped(base: str, *wrappers, p_base: str = "") -> Meeting | None:
-    """A q in these wrappers, against a p in as many of them as it can have."""
-    bases = (p_base, base) if p_base else (base,)
-    makes = [around(x, *wrappers) for x in bases]
+def wrapped(bases: tuple[str, ...], *wrappers: str) -> Meeting | None:
+    """A q in these wrappers, against a p in as many of them as it can have.
+
+    p is around the first of the bases that there is, and q around the last.
+    """
+    makes = [around(base, *wrappers) for base in bases]
     q = next((make for make in reversed(makes) if formula(make)), None)
     if q is None:
         return None
-    some = [wrappers, *itertools.combinations(wrappers, len(wrappers) - 1), ()]
-    fewer = (around(x, *names) for names in some for x in bases)
+    names = [wrappers, *itertools.combinations(wrappers, len(wrappers) - 1), ()]
+    fewer = (around(base, *some) for some in names for base in bases)
     return Meeting(next(p for p in fewer if fits(formula(p), formula(q))), q)
 
 
-KINDS = ONE_SET | TWO_SETS | CONTINUUM
+def tile_of(kernel, one_set: bool):
+    def make(lib, d):
+        q = KERNELS[kernel](lib, d, d.x, None if one_set else d.y)
+        return lib.tiled(q, 3, 2)
+
+    return make
+
+
 NAMED = {
     **{name: Meeting(make, make) for name, make in KINDS.items()},
-    "same": Meeting(lambda lib, d: lib.same(FINER), KINDS["same"]),
+    "same": Meeting(lambda lib, d: lib.same(zoo.FINER), KINDS["same"]),
     "density": Meeting(KINDS["normal"], KINDS["density"]),
+    **{
+        f"{p} against {q}": Meeting(KINDS[p], KINDS[q])
+        for p, q in (
+            ("same", "cosine"),
+            ("graph", "student_t"),
+            ("gaussian, a scale each", "lopsided"),
+            ("same, two sets", "clusters, two sets"),
+            ("clusters, two sets", "dot, two sets"),
+            ("scores", "gaussian, two sets"),
+        )
+    },
+    "a graph that does not learn against interpolated": Meeting(
+        lambda lib, d: lib.known_graph(), around("student_t", "interpolated")
+    ),
 }
-for p, q in (
-    ("same", "cosine"),
-    ("graph", "student_t"),
-    ("gaussian, a scale each", "lopsided"),
-    ("same, two sets", "clusters, two sets"),
-    ("clusters, two sets", "dot, two sets"),
-    ("scores", "gaussian, two sets"),
-):
-    NAMED[f"{p} against {q}"] = Meeting(KINDS[p], KINDS[q])
+TILED = {
+    f"{name}, {sets}, tiled": Meeting(
+        around(name) if sets == "one set" else around(f"{name}, two sets"),
+        tile_of(name, sets == "one set"),
+    )
+    for name in KERNELS
+    for sets in ("one set", "two sets")
+} | {"graph against laplace, tiled": Meeting(KINDS["graph"], tile_of("laplace", True))}
+SINGLE = {
+    f"{name} of {base}": (base, name)
+    for name in WRAPPERS
+    for base in ("gaussian", "graph", "clusters")
+}
+PAIRED = {
+    f"{outer} of {inner}": (inner, outer)
+    for outer, inner in itertools.product(WRAPPERS, WRAPPERS)
+}
 
 
 # ------------------------------------------------------- the two answers
@@ -348,42 +174,32 @@ class Answer(NamedTuple):
     """The value of each loss, None where it is refused, and a sum of derivatives."""
 
     values: dict[str, Any]
-    derivative: Any  # of Σ k L_k over the losses in `smooth`, along the direction
-    smooth: tuple[str, ...]
+    smooth: tuple[str, ...]  # the losses that are finite
+    derivative: Any  # of Σ k L_k over these, along the direction
 
 
-def value_of(ask, lib, pair):
-    try:
-        return ask.of(lib, *pair)
-    except (icon.InvalidInput, reference.Refused):
-        return None
-
-
-def is_finite(x) -> bool:
-    return x is not None and bool(np.isfinite(x))
-
-
-def by_formula(meeting, asks, s=0.0, dtype=jnp.float64, step=1e-5) -> Answer:
+def by_formula(meeting, asks, s, dtype, step=1e-5) -> Answer:
     """Values by loops, the derivative by central differences."""
     here, *ends = (meeting.of(FORMULA, x, dtype) for x in (s, s + step, s - step))
-    values = {name: value_of(ASKS[name], FORMULA, here) for name in asks}
-    smooth = tuple(name for name in asks if is_finite(values[name]))
-    forward, backward = (
-        sum(k * value_of(ASKS[name], FORMULA, pair) for k, name in enumerate(smooth, 1))
-        for pair in ends
+    values = {name: ASKS[name].of(FORMULA, *here) for name in asks}
+    finite = lambda x: x is not None and np.isfinite(x)
+    smooth = tuple(name for name in asks if finite(values[name]))
+    total = lambda end: sum(
+        k * ASKS[name].of(FORMULA, *end) for k, name in enumerate(smooth, 1)
     )
-    return Answer(values, (forward - backward) / (2 * step), smooth)
+    forward, backward = map(total, ends)
+    return Answer(values, smooth, (forward - backward) / (2 * step))
 
 
-def by_library(meeting, asks, smooth, dtype=jnp.float64):
-    """A function of s: the derivative, and the values; and a list of what is refused."""
+def by_library(meeting, asks, smooth, dtype):
+    """A function of s: the sum and its derivative, the values, and what is refused."""
     refused: list[str] = []
 
     def total(s):
         pair = meeting.of(OURS, s, dtype)
-        values = {name: value_of(ASKS[name], OURS, pair) for name in asks}
+        values = {name: ASKS[name].of(OURS, *pair) for name in asks}
         refused[:] = [name for name, x in values.items() if x is None]
-        values = {name: x for name, x in values.items() if x is not None}
+        values = {k: x.astype(float) for k, x in values.items() if x is not None}
         terms = [k * values[name] for k, name in enumerate(smooth, 1) if name in values]
         return sum(terms, jnp.zeros(())), values
 
@@ -394,22 +210,20 @@ def agree(meeting, asks, run=interpret, at=(0.0,), dtype=jnp.float64, slack=1e-6
     """Both answers are one, refusals included, at each place along the direction."""
     exact = [by_formula(meeting, asks, s, dtype) for s in at]
     f, refused = by_library(meeting, asks, exact[0].smooth, dtype)
-    (_, values), derivative = run(f, jnp.asarray(at) if len(at) > 1 else jnp.zeros(()))
+    (_, values), derivative = run(f, jnp.zeros(()) if len(at) == 1 else jnp.array(at))
     assert refused == [name for name, x in exact[0].values.items() if x is None]
     for name, value in values.items():
-        by_loops = np.array([answer.values[name] for answer in exact])
-        close(value, by_loops, slack / 100, name)
-    by_loops = np.array([answer.derivative for answer in exact])
-    close(derivative, by_loops, slack, f"gradient of {' + '.join(exact[0].smooth)}")
+        close(value, [x.values[name] for x in exact], slack / 100, name)
+    what = f"the gradient of {' + '.join(exact[0].smooth)}"
+    close(derivative, [x.derivative for x in exact], slack, what)
 
 
 def close(got, expected, slack, what):
+    expected = np.reshape(expected, np.shape(got))
     size = max(1.0, np.max(np.abs(expected), where=np.isfinite(expected), initial=0))
-    expected = expected.reshape(np.shape(got))
     np.testing.assert_allclose(got, expected, slack, slack * size, err_msg=what)
 
 
-# the ways a loss is run: (how, at which places along the direction, dtype, slack)
 def swept(f, s):
     return interpret(jax.vmap(f), s)
 
@@ -418,9 +232,173 @@ def compiled(f, s):
     return jax.jit(jax.vmap(f))(s)
 
 
-WAYS = {
-    "interpreted": {},
-    "swept by vmap": dict(run=swept, at=(0.0, 0.02)),
-    "compiled": dict(run=compiled, at=(0.0, 0.02)),
-    "in half precision": dict(dtype=jnp.bfloat16, slack=2e-2),
-}
+# how a loss is run: by what, at which places along the direction, and in which dtype
+INTERPRETED = {}
+SWEPT = dict(run=swept, at=(0.0, 0.02))
+COMPILED = dict(run=compiled, at=(0.0, 0.02))
+HALF = dict(dtype=jnp.bfloat16, slack=2e-2)
+WAYS = SWEPT, HALF, INTERPRETED
+
+
+def askable(meeting, asks):
+    """The losses that have a meaning: roots and logarithms of p want p >= 0."""
+    p = formula(meeting.p)
+    below_zero = isinstance(p, reference.Rows) and np.min(p.weight) < 0
+    return tuple(x for x in asks if not below_zero or ASKS[x].verb in LINEAR) or ("kl",)
+
+
+# ------------------------------------------------------- the table
+
+
+def numbered(names):
+    """Parameters with their place in the table, which chooses what they are asked."""
+    return [pytest.param(k, name, id=name) for k, name in enumerate(names)]
+
+
+def refused(base, *wrappers):
+    with pytest.raises(icon.InvalidInput):
+        around(base, *wrappers)(OURS, zoo.traced(0, 0.0, jnp.float32))
+
+
+@pytest.mark.parametrize("turn, name", numbered(NAMED))
+def test_a_neighborhood_meets_another(turn, name):
+    way = {} if name in CONTINUUM else WAYS[turn % len(WAYS)]  # draws have a dtype
+    agree(NAMED[name], askable(NAMED[name], some(turn, 2)), **way)
+
+
+@pytest.mark.parametrize("turn, name", numbered(TILED))
+def test_a_neighborhood_is_summed_in_tiles(turn, name):
+    agree(TILED[name], some(turn, 2, TILES))
+
+
+@pytest.mark.parametrize("turn, name", numbered(SINGLE))
+def test_a_wrapper_is_its_formula(turn, name):
+    base, wrapper = SINGLE[name]
+    meeting = wrapped((base,), wrapper)
+    if meeting is None:
+        return refused(base, wrapper)
+    way = COMPILED if turn % 8 == 0 else WAYS[turn % len(WAYS)]
+    agree(meeting, askable(meeting, some(turn, 1)), **way)
+
+
+@pytest.mark.parametrize("turn, name", numbered(PAIRED))
+def test_a_wrapper_around_another_is_its_formula(turn, name):
+    bases = ("graph", "gaussian") if turn % 2 else ("gaussian",)
+    meeting = wrapped(bases, *PAIRED[name])
+    if meeting is None:
+        return refused("gaussian", *PAIRED[name])
+    agree(meeting, askable(meeting, some(turn, 1)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMED | TILED)
+def test_a_neighborhood_meets_another_under_every_loss(name):
+    meeting = (NAMED | TILED)[name]
+    agree(meeting, askable(meeting, TILES if name in TILED else tuple(ASKS)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SINGLE)
+def test_a_wrapper_is_its_formula_under_every_loss(name):
+    meeting = wrapped(SINGLE[name][:1], SINGLE[name][1])
+    if meeting is not None:
+        agree(meeting, askable(meeting, tuple(ASKS)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("turn, name", numbered(PAIRED))
+def test_a_wrapper_around_another_is_its_formula_under_more_losses(turn, name):
+    for bases in (("graph", "gaussian"), ("gaussian",)):
+        meeting = wrapped(bases, *PAIRED[name])
+        if meeting is not None:
+            agree(meeting, askable(meeting, some(turn + 1, 5)))
+
+
+# ------------------------------------------------------- what is around what
+
+
+# rows are outside, columns inside, around a Gaussian: 2 stands on both sides of a loss,
+# q on the right alone, and . is refused
+AROUND = """
+                 i t s a s s m r g o b m w w s h
+    interpolated . . . . . . . . . . . . . . . .
+    tiled        . 2 . . . . . 2 . . . . . . . .
+    sampled      q . q . q . q q q q . q . . . q
+    among        2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
+    smooth       2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2
+    smooth, s    . . . . . . . . . . . . . . . .
+    margin       2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
+    reweigh      2 . . . . . . 2 . . . . 2 2 2 .
+    grouped      2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
+    odds         q . q q q . q q q q . q q q q q
+    bernoulli    2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2
+    mix          2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
+    wide         2 . . 2 . . 2 2 . . . . 2 2 2 .
+    wide, 2      2 . . 2 . . 2 2 . . . . 2 2 2 .
+    sharp        2 . . 2 . . 2 2 . . . . 2 2 2 .
+    hard         2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2
+"""
+
+
+def stands(lib, *wrappers) -> str:
+    """2 where it stands on both sides, q on the right alone, . where it is refused."""
+    refused = reference.Refused if lib is FORMULA else icon.InvalidInput
+    build = zoo.exact if lib is FORMULA else zoo.traced
+    try:
+        q = around("gaussian", *wrappers)(lib, build(0, 0.0, jnp.float64))
+    except refused:
+        return "."
+    try:
+        q.support(0)
+    except refused:
+        return "q"
+    return "2"
+
+
+@pytest.mark.parametrize("lib", [OURS, FORMULA], ids=["ours", "formula"])
+def test_what_may_be_around_what(lib):
+    found = {}
+
+    def build():
+        for outer in WRAPPERS:
+            found[outer] = [stands(lib, inner, outer) for inner in WRAPPERS]
+
+    build() if lib is FORMULA else jax.eval_shape(build)  # nothing is computed there
+    _, *rows = AROUND.strip().splitlines()
+    expected = [row.split()[-len(WRAPPERS) :] for row in rows]
+    assert found == dict(zip(WRAPPERS, expected, strict=True))
+
+
+# ------------------------------------------------------- what is refused everywhere
+
+
+@pytest.mark.parametrize("verb", ("kl", "tv"))
+@pytest.mark.parametrize("name", ("odds", "sampled"))
+def test_what_gives_no_probabilities_is_no_p(name, verb):
+    p = around("gaussian", name)(OURS, zoo.traced(0, 0.0, jnp.float32))
+    q = KINDS["gaussian"](OURS, zoo.traced(1, 0.0, jnp.float32))
+    with pytest.raises(icon.InvalidInput) as error:
+        getattr(icon, verb)(p, q)
+    assert error.value.argument == "p"
+
+
+@pytest.mark.parametrize("verb", ("tv", "jsd", "hellinger", "alpha"))
+def test_probabilities_below_zero_are_refused_where_they_have_no_meaning(verb):
+    p, q = (zoo.traced(k, 0.0, jnp.float32) for k in (0, 1))
+    p = around("gaussian", "wide, order 2")(OURS, p)
+    with pytest.raises(icon.InvalidInput) as error:
+        getattr(OURS, verb)(p, KINDS["gaussian"](OURS, q))
+    assert error.value.argument == "p"
+
+
+SHARDED = "gaussian", "smooth", "margin", "reweigh", "odds", "bernoulli", "wide", "sharp"
+
+
+@pytest.mark.parametrize("name", SHARDED)
+def test_a_share_of_a_batch_wants_its_mesh(name):
+    wrappers = () if name == "gaussian" else (name,)
+    q = around("gaussian", *wrappers)(OURS, zoo.traced(0, 0.0, jnp.float32))
+    for verb in ("kl", "tv"):
+        with pytest.raises(icon.InvalidInput) as error:
+            getattr(icon, verb)(q, icon.sharded(q, "data"))
+        assert error.value.argument == "axis_name"

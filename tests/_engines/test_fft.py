@@ -1,0 +1,413 @@
+"""Are the answers for all anchors at once those of each anchor, and fast where due?
+
+The references are sums over pairs in float64 NumPy, and the per-anchor protocol.
+"""
+
+import dataclasses
+import functools as ft
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from pair_sums import FAMILIES, error, hub, layout, own, sums
+
+import icon
+from icon._engines import fft, grid
+from icon._engines.fft import ByPairs, OnGrid
+from icon._neighborhoods.protocol import EVERYBODY
+
+
+G = np.random.default_rng(1).normal(size=500).astype(np.float32)
+FEW = {1: (256, 1024), 2: (64, 192), 3: (32, 48)}  # a short ladder compiles faster
+
+
+def fast(q, spacing=None, order=fft.ORDER):
+    """Points that answer for all anchors at once, on a short ladder of grids."""
+    q = icon.interpolated(q, spacing=spacing, order=order)
+    if not isinstance(q.engine, OnGrid):
+        return q
+    engine = dataclasses.replace(q.engine, sizes=FEW[q.base.anchors.shape[1]])
+    return dataclasses.replace(q, engine=engine, spectra=engine.spectra(q.base))
+
+
+@ft.cache
+def answers(name, spacing=None, learned=True, order=fft.ORDER, **fixed):
+    """(z, g, params) -> M, ∇Σ g_i M_i, the joint log-mass and its gradient."""
+
+    def of(z, params):
+        return fast(FAMILIES[name].make(z, **fixed, **params), spacing, order)
+
+    def rows(z, params, g):
+        M = of(z, params).log_masses()
+        return jnp.sum(g * M), M
+
+    def joint(z, params):
+        return of(z, params).joint_log_mass()
+
+    def both(z, g, params):
+        leaves = (0, 1) if learned else (0,)
+        by_row, M = jax.grad(rows, leaves, has_aux=True)(z, params, g)
+        return M, by_row, *jax.value_and_grad(joint, leaves)(z, params)
+
+    return jax.jit(both)
+
+
+def assert_sums(got, name, z, g, tolerance, **params):
+    """Values and gradients are those of the pairs, up to the error of a grid."""
+    M, (by_z, *by_params), total, (total_by_z, *total_by_params) = got
+    exact = sums(name, z, **params)
+    np.testing.assert_allclose(M, exact.log_mass, atol=max(2e-6, tolerance))
+    joint, share = exact.joint
+    assert abs(total - joint) <= min(1e-4, max(4e-6, tolerance))
+    assert error(by_z, np.add(*exact.gradient(g))) <= tolerance
+    assert error(total_by_z, np.add(*exact.gradient(share))) <= tolerance
+    for one, other in zip(by_params, total_by_params, strict=True):
+        for k, by_k in exact.by_params.items():
+            assert abs(one[k] - np.sum(g * by_k)) <= tolerance * np.abs(by_k).sum()
+            assert abs(other[k] - np.sum(share * by_k)) <= tolerance
+
+
+# ------------------------------------------------------- the numbers
+
+
+ERRORS = {None: 2e-6, 0.45: 2.5e-2, 0.25: 1e-3}
+KERNELS = {
+    "dof 0.5": ("student_t", dict(dof=0.5, scale=1.0)),
+    "dof 1": ("student_t", dict(dof=1.0, scale=1.0)),
+    "dof 3": ("student_t", dict(dof=3.0, scale=0.8)),
+    "gaussian": ("gaussian", dict(scale=0.7)),
+    "own": ("own", dict(wide=0.8)),
+}
+
+
+@pytest.mark.parametrize("spacing", ERRORS)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_they_are_the_sums_over_pairs(kernel, spacing):
+    name, params = KERNELS[kernel]
+    z, number = layout(), {k: jnp.float32(v) for k, v in params.items()}
+    if name == "student_t":  # its parameters are learned
+        got = answers(name, spacing, learned=spacing != 0.25)(z, G, number)
+    else:
+        got = answers(name, spacing, learned=False, **params)(z, G, {})
+    assert_sums(got, name, z, G, ERRORS[spacing], **params)
+
+
+@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("spacing", [0.45, None])
+def test_in_one_dimension_and_in_three(d, spacing):
+    z = layout(400, d, spread=2.0)
+    total, by_z = joint_of(icon.student_t, spacing)(z)
+    joint, share = sums("student_t", z).joint
+    gradient = np.add(*sums("student_t", z).gradient(share))
+    assert error(by_z, gradient) <= 2.5e-2 and abs(total - joint) <= 1e-3
+
+
+def test_in_five_dimensions_every_pair_is_summed():
+    z = layout(300, 5)
+    total, by_z = joint_of(icon.student_t)(z)
+    joint, share = sums("student_t", z).joint
+    assert abs(total - joint) <= 4e-6
+    assert error(by_z, np.add(*sums("student_t", z).gradient(share))) <= 2e-6
+
+
+def joint_of(make, spacing=None, **options):
+    joint = lambda z: fast(make(z), spacing, **options).joint_log_mass()
+    return jax.jit(jax.value_and_grad(joint))
+
+
+@pytest.mark.parametrize("spacing", [None, 0.3])
+def test_both_of_two_sets_have_gradients(spacing):
+    x, y, g = layout(200, seed=3), layout(300, seed=4), G[:200]
+
+    def both(x, y):
+        q = fast(icon.student_t(x, y), spacing)
+        return jnp.stack([jnp.sum(g * q.log_masses()), q.joint_log_mass()])
+
+    exact, tolerance = sums("student_t", x, y), 2e-6 if spacing is None else 8e-3
+    gradients = jax.jit(jax.jacrev(both, (0, 1)))(x, y)
+    for at, weight in enumerate((g, exact.joint[1])):
+        for got, expected in zip(gradients, exact.gradient(weight), strict=True):
+            assert error(got[at], expected) <= tolerance
+
+
+def test_double_precision_is_kept(x64):
+    z = jnp.asarray(layout(), jnp.float64)
+    total, by_z = joint_of(ft.partial(icon.student_t, dof=0.5))(z)
+    exact = sums("student_t", z, dof=0.5)
+    joint, share = exact.joint
+    assert abs(total - joint) <= 1e-12
+    assert error(by_z, np.add(*exact.gradient(share))) <= 1e-12
+    fine = fast(icon.student_t(z), 0.2, order=8).joint_log_mass()
+    assert abs(fine - sums("student_t", z).joint[0]) <= 1e-7
+
+
+@pytest.mark.parametrize("spacing", [None, 0.45])
+def test_half_precision_is_summed_wide(spacing):
+    z = jnp.asarray(layout(80), jnp.bfloat16)
+    total, by_z = joint_of(icon.student_t, spacing)(z)
+    joint, _ = sums("student_t", np.asarray(z, np.float64)).joint
+    assert abs(total - joint) < 1e-3 and by_z.dtype == jnp.bfloat16
+
+
+# ------------------------------------------------------- beyond the grid, and the floats
+
+
+@pytest.mark.parametrize("spacing", [None, 0.45])
+def test_three_points_fifty_widths_away_have_logarithms(spacing):
+    z = np.array([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]], np.float32)
+    g = np.ones(3, np.float32)
+    M, (by_z,), total, (total_by_z,) = answers("gaussian", spacing, False, scale=0.7)(
+        z, g, {}
+    )
+    exact, close = sums("gaussian", z, scale=0.7), dict(rtol=1e-4, atol=1e-4)
+    joint, share = exact.joint
+    np.testing.assert_allclose(M, exact.log_mass, rtol=1e-6)
+    np.testing.assert_allclose(by_z, np.add(*exact.gradient(g)), **close)
+    assert total == pytest.approx(joint, rel=1e-6)
+    np.testing.assert_allclose(total_by_z, np.add(*exact.gradient(share)), **close)
+
+
+def test_a_lonely_point_beside_a_crowd_is_summed_exactly():
+    z = np.concatenate([layout(498), np.float32([[40, 20], [41, 50]])])
+    M, (by_z,), *_ = answers("gaussian", 0.45, False, scale=0.7)(z, G, {})
+    exact = sums("gaussian", z, scale=0.7)
+    np.testing.assert_allclose(M[-2:], exact.log_mass[-2:], rtol=1e-6)
+    expected = np.add(*exact.gradient(G))
+    np.testing.assert_allclose(by_z[-2:], expected[-2:], rtol=1e-4)
+    assert error(by_z, expected) <= 2.5e-2
+
+
+NUMBERS = dict(dof=jnp.float32(1.0), scale=jnp.float32(1.0))
+
+
+@pytest.mark.parametrize("stretch", [400, 1e5, 1e9, 1e12])
+def test_a_span_past_the_last_grid_is_summed_exactly(stretch):
+    z = layout() * np.float32(stretch)
+    M, (by_z, _), total, _ = answers("student_t", 0.45)(z, G, NUMBERS)
+    exact = sums("student_t", z)
+    np.testing.assert_allclose(M, exact.log_mass, rtol=1e-5)
+    assert total == pytest.approx(exact.joint[0], rel=1e-5)
+    assert error(by_z, np.add(*exact.gradient(G))) <= 1e-5
+
+
+@pytest.mark.parametrize("spacing", [None, 0.45])
+def test_points_in_one_place(spacing):
+    z = np.zeros((500, 2), np.float32)
+    M, (by_z, _), *_ = answers("student_t", spacing)(z, np.ones_like(G), NUMBERS)
+    np.testing.assert_allclose(M, np.log(499), rtol=5e-3)
+    np.testing.assert_allclose(by_z, 0, atol=1e-3)
+
+
+def test_it_is_known_whether_the_grid_has_room():
+    z = layout(200)
+    fits = lambda z, **options: icon.interpolated(icon.student_t(z), **options).fits()
+    span = np.ptp(z, 0).max()
+    assert fits(z, spacing=0.45) and fits(z * 450 / span, spacing=0.45)
+    assert not fits(z * 470 / span, spacing=0.45)
+    assert fits(z * 1000)
+
+
+def high(a, b):
+    return 100 - jnp.sum((a[None] - b) ** 2, 1)
+
+
+def test_scores_beyond_the_floats():
+    q = icon.points(high, layout(40), layout(30, seed=1))
+    rows, exact = jax.vmap(q.log_mass)(jnp.arange(40)), fast(q)
+    np.testing.assert_allclose(exact.log_masses(), rows, rtol=1e-5)
+    total = jax.nn.logsumexp(rows)
+    np.testing.assert_allclose(exact.joint_log_mass(), total, rtol=1e-5)
+
+
+def test_one_point_alone_has_no_gradient():
+    p = icon.graph(np.zeros((1, 1), np.float32))
+    one = np.ones((1, 2), np.float32)
+    loss = lambda s: icon.kl(p, icon.interpolated(icon.gaussian(one, scale=s)))
+    assert jax.grad(loss)(1.0) == 0 == loss(1.0)
+
+
+# ------------------------------------------------------- which engine sums
+
+
+def test_many_points_are_summed_on_a_grid_by_any_smooth_kernel():
+    for name, params in KERNELS.values():
+        q = icon.interpolated(FAMILIES[name].make(layout(4500), **params))
+        assert isinstance(q.engine, OnGrid)
+    z = jax.ShapeDtypeStruct((4500, 2), jnp.float32)
+    joint = lambda z: icon.interpolated(own(z, wide=0.8)).joint_log_mass()
+    rows = lambda z: jnp.sum(icon.interpolated(icon.student_t(z)).log_masses())
+    for total in (joint, rows):
+        assert "fft" in str(jax.make_jaxpr(jax.grad(total))(z))
+
+
+@pytest.mark.parametrize("n, d, engine", [(3900, 2, ByPairs), (4500, 4, ByPairs)])
+def test_few_points_and_many_dimensions_are_not(n, d, engine):
+    assert type(icon.interpolated(icon.student_t(layout(n, d))).engine) is engine
+    assert isinstance(icon.interpolated(icon.student_t(layout(4500, 3))).engine, OnGrid)
+
+
+def test_a_spectrum_is_worked_out_once():
+    z = layout(4500)
+    one, two = (icon.interpolated(icon.student_t(z + k)) for k in range(2))
+    assert one.spectra.of_size is two.spectra.of_size
+    assert tuple(one.spectra.of_size) == grid.RUNGS[2] and len(grid.RUNGS[2]) <= 6
+
+
+@pytest.mark.parametrize("spacing", [0.45, None])
+def test_a_parameter_that_was_replaced_counts(spacing):
+    z = jnp.asarray(layout(50))
+    q = fast(icon.student_t(z, dof=1.0), spacing)
+    base = dataclasses.replace(q.base, params=q.base.params | dict(dof=jnp.float32(5)))
+    replaced = dataclasses.replace(q, base=base)
+    plain = icon.student_t(z, dof=5.0)
+
+    def rows(q):
+        M = q.log_masses()
+        return jnp.sum(M), M
+
+    gradient, M = jax.grad(rows, has_aux=True)(replaced)
+    every = lambda q: jnp.sum(jax.vmap(q.log_mass)(jnp.arange(50)))
+    expected = jax.grad(every)(plain)
+    np.testing.assert_allclose(M, jax.vmap(plain.log_mass)(jnp.arange(50)), rtol=1e-5)
+    assert error(gradient.base.anchors, expected.anchors) < 1e-5
+    slack = 1e-5 if spacing is None else 1e-2  # learned through a spectrum of its own
+    for name in ("dof", "scale"):
+        expected_ = expected.params[name]
+        np.testing.assert_allclose(gradient.base.params[name], expected_, rtol=slack)
+    total = jax.nn.logsumexp(M)
+    np.testing.assert_allclose(replaced.joint_log_mass(), total, rtol=1e-5)
+
+
+# ------------------------------------------------------- which kernels
+
+
+def pointed(a, b):
+    return -jnp.linalg.norm(a[None] - b, axis=1)
+
+
+@pytest.mark.parametrize("make", [icon.laplace, lambda z: icon.points(pointed, z)])
+def test_a_cusp_is_refused_and_takes_the_exact_path(make):
+    z = layout(40)
+    exact = icon.interpolated(make(z))
+    rows = jax.vmap(make(z).log_mass)(jnp.arange(40))
+    np.testing.assert_allclose(exact.log_masses(), rows, rtol=1e-5, atol=1e-5)
+    with pytest.raises(icon.InvalidInput, match="^q: .*smooth at 0.*cusp"):
+        icon.interpolated(make(z), spacing=0.45)
+    with pytest.warns(UserWarning, match="cusp is beyond a grid"):
+        far = icon.interpolated(make(layout(4500)))
+    assert type(far.engine) is ByPairs
+
+
+def in_the_plane(a, b, t=1.0):
+    """A kernel that names its two axes."""
+    return -jnp.log1p((a[0] - b[:, 0]) ** 2 + (a[1] - b[:, 1]) ** 2) / t
+
+
+def counted(a, b, t=1.0):
+    """A kernel that counts its axes."""
+    return -jnp.log1p(jnp.sum((a[None] - b) ** 2, 1)) * a.shape[0] / 2 / t
+
+
+def crooked(a, b, t=1.0):
+    return (-((a[0] - b[:, 0]) ** 2) - 3 * (a[1] - b[:, 1]) ** 2) / t
+
+
+@pytest.mark.parametrize("kernel", [in_the_plane, counted])
+def test_a_kernel_may_need_its_dimensions_and_learn(kernel):
+    z = layout(200)
+
+    def total(t, z):
+        return fast(icon.points(kernel, z, t=t), 0.3).joint_log_mass()
+
+    def exact(t, z):
+        q = icon.points(kernel, z, t=t)
+        return jax.nn.logsumexp(jax.vmap(q.log_mass)(jnp.arange(200)))
+
+    got, (by_t, by_z) = jax.value_and_grad(total, (0, 1))(jnp.float32(1.3), z)
+    expected, gradients = jax.value_and_grad(exact, (0, 1))(jnp.float32(1.3), z)
+    np.testing.assert_allclose((got, by_t), (expected, gradients[0]), rtol=5e-3)
+    assert error(by_z, gradients[1]) <= 1e-2
+
+
+def test_a_kernel_of_more_than_the_distance_is_refused_also_where_it_is_traced():
+    with pytest.raises(icon.InvalidInput, match="^q: .*more than the distance"):
+        icon.interpolated(icon.points(crooked, layout(30)))
+    bent = lambda t: icon.interpolated(icon.points(crooked, layout(30), t=t))
+    with pytest.raises(icon.InvalidInput, match="^q: .*more than the distance"):
+        jax.jit(lambda t: bent(t).joint_log_mass())(1e5)
+    cusp = lambda t: icon.interpolated(icon.laplace(layout(30), scale=t), spacing=0.4)
+    with pytest.raises(icon.InvalidInput, match="^q: .*cusp"):
+        jax.jit(lambda t: cusp(t).joint_log_mass())(1.0)
+
+
+def narrow(a, b):
+    """Nothing beyond one: -inf at many of the points where kernels are compared."""
+    left = 1 - jnp.sum((a[None] - b) ** 2, 1)
+    return jnp.where(left > 0, jnp.log(jnp.where(left > 0, left, 1)), -jnp.inf)
+
+
+def test_a_kernel_that_ends_soon_is_one_of_the_distance():
+    z = layout(60, spread=0.1) * 0.2
+    rows = jax.vmap(icon.points(narrow, z).log_mass)(jnp.arange(60))
+    exact = icon.interpolated(icon.points(narrow, z)).log_masses()
+    np.testing.assert_allclose(exact, rows, rtol=1e-4)
+
+
+def test_a_kernel_is_compared_once():
+    z = layout(50)
+    icon.interpolated(own(z, wide=0.8))
+    before = fft._deviation._cache_size()
+    icon.interpolated(own(z + 1, wide=0.8))
+    assert fft._deviation._cache_size() == before
+
+
+# ------------------------------------------------------- the other answers
+
+
+@pytest.mark.parametrize("two_sets", [False, True])
+def test_its_other_answers_are_those_of_its_points(two_sets):
+    q = icon.student_t(layout(20), layout(20, seed=1) if two_sets else None)
+    quick, ids = icon.interpolated(q), jnp.array([4, 0, 11])
+    assert quick.shape == q.shape and quick.excludes_self is q.excludes_self
+    assert quick.symmetric is q.symmetric and quick.wants_edges
+    for ask in (
+        lambda q: q.support(3)[1],
+        lambda q: q.score(3, ids),
+        lambda q: q.log_mass(3),
+        lambda q: q.read(3, ids),
+        lambda q: q.visit(3)[1:],
+        lambda q: q.is_self(4, ids),
+        lambda q: q.mass(q.score(3, EVERYBODY), EVERYBODY),
+        lambda q: q.T.score(3, ids),
+        lambda q: icon.sharp(q).log_mass(3),
+        lambda q: icon.reweigh(q, np.arange(1.0, 21)).log_mass(3),
+        icon.dense,
+    ):
+        for got, expected in zip(
+            *map(jax.tree.leaves, (ask(quick), ask(q))), strict=True
+        ):
+            np.testing.assert_array_equal(got, expected)
+
+
+def test_what_it_does_not_answer_is_refused():
+    q = icon.interpolated(icon.student_t(layout(20)))
+    assert q.as_points() is None and q.self_report() is None
+    with pytest.raises(icon.InvalidInput, match="Interpolated, without `gathered`"):
+        q.gathered(lambda x: x, 0)
+
+
+def test_its_transpose_exchanges_the_sets():
+    x, y = layout(30), layout(40, seed=1)
+    back = icon.interpolated(icon.student_t(x, y)).T
+    exact = sums("student_t", y, x).log_mass
+    np.testing.assert_allclose(back.log_masses(), exact, atol=2e-6)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_loss_against_it_is_the_loss_against_its_points(joint):
+    p, z = hub(), layout(60)
+    by_both = lambda q: jax.value_and_grad(lambda z: icon.kl(p, q(z), joint=joint))(z)
+    quick = by_both(lambda z: icon.interpolated(icon.student_t(z)))
+    for got, expected in zip(quick, by_both(icon.student_t), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-6)
