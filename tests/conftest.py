@@ -11,6 +11,8 @@ import pytest
 from icon.cli import LITTLE
 
 
+CACHE = Path(__file__).parent.parent / ".jax_cache"
+
 # small programs compile longer than they run; a flag XLA does not know is fatal
 if version("jaxlib").startswith("0.10."):
     flags = [os.environ.get("XLA_FLAGS", ""), *LITTLE]
@@ -24,7 +26,6 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 # JAX_COMPILATION_CACHE_DIR names another one, to time the tests from an empty cache
-CACHE = Path(__file__).parent.parent / ".jax_cache"
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)

@@ -1,7 +1,7 @@
-"""What do losses say where a batch is spread over devices? One process per count.
+"""What are losses where a batch is spread over devices? One process per number of them.
 
-`python devices.py COUNT OUT` writes what `COUNT` virtual devices say, for the tests to
-compare: a process cannot change its mind about how many devices there are.
+`python devices.py WHICH COUNT OUT` writes the answers on `COUNT` virtual devices, for
+the tests to compare: the number of devices of a process cannot be changed.
 """
 
 import functools as ft
@@ -32,7 +32,7 @@ ANCHORS, ALL = P("data"), P()
 
 
 class Batch(NamedTuple):
-    """What is learned by all, what belongs to each anchor, and who anchors are."""
+    """What is learned by all, what each anchor has, and the ids of the anchors."""
 
     learn: dict[str, Any]
     points: dict[str, Any]
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
 
 
 def batch() -> Batch:
-    """Different rows on every device; the first half are lonely where they may be."""
+    """Different rows on every device; the first half lonely in the ids `lonely`."""
     rng = np.random.default_rng(0)
     normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
     uniform = lambda low: rng.uniform(low, 2, N).astype(np.float32)
@@ -51,7 +51,7 @@ def batch() -> Batch:
         dict(
             view=at % (N // 2),  # two views of an item, half a batch apart
             label=at // 7,  # classes that begin on one device and end on another
-            kind=at % CLASSES,
+            prototype=at % CLASSES,
             own=at,
             lonely=np.where(at < N // 2, at, N + at // 3).astype(np.int32),
         ),
@@ -144,7 +144,7 @@ PLAIN = {
 GATHERED = {
     "prototypes": lambda b, ask: ask(
         icon.cross_entropy,
-        icon.same(b.kind, jnp.arange(CLASSES)),
+        icon.same(b.prototype, jnp.arange(CLASSES)),
         icon.dot(b.z, b.C, temperature=b.t),
     ),
     "smooth p": lambda b, ask: ask(
@@ -152,6 +152,11 @@ GATHERED = {
     ),
     "smooth q": lambda b, ask: ask(
         icon.kl, icon.same(b.view), icon.smooth(cosine(b), b.t / 4)
+    ),
+    "a mix": lambda b, ask: ask(
+        icon.kl,
+        icon.mix(icon.same(b.view), icon.gaussian(b.x), weights=b.t * jnp.ones(2)),
+        cosine(b),
     ),
     "wide": lambda b, ask: ask(
         icon.cross_entropy,
@@ -171,18 +176,18 @@ GATHERED = {
 LOSSES = PLAIN | GATHERED
 
 
-def told(loss, ask: Ask, learn, points, ids):
-    """One number, from what is learned, what each anchor has and who it is."""
+def value(loss, ask: Ask, learn, points, ids):
+    """One number, from what is learned, what each anchor has and its ids."""
     b = SimpleNamespace(**learn, **points, **ids)
     b.z, b.z_other = b.x @ b.W, b.y @ b.W
     return loss(b, ask)
 
 
-def slopes(losses, ask: Ask):
-    """Of every loss its value, and its slopes in what is learned and in the points."""
+def gradients(losses, ask: Ask):
+    """Of every loss its value, and its gradients in what is learned and the points."""
 
     def all_of_them(learn, points, ids):
-        of = lambda loss: jax.value_and_grad(ft.partial(told, loss, ask), (0, 1))
+        of = lambda loss: jax.value_and_grad(ft.partial(value, loss, ask), (0, 1))
         return {name: of(loss)(learn, points, ids) for name, loss in losses.items()}
 
     return all_of_them
@@ -200,8 +205,8 @@ def quick(f):
     return jax.jit(f, compiler_options=QUICK)
 
 
-def mesh(kind=AxisType.Auto):
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(kind,))
+def mesh(axis_type=AxisType.Auto):
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(axis_type,))
 
 
 def put(on, at: Batch):
@@ -213,15 +218,15 @@ def put(on, at: Batch):
     )
 
 
-def alone():
+def alone(losses):
     """Nothing is spread at all: what everything else is compared with."""
-    return quick(slopes(LOSSES, Ask()))(*batch())
+    return quick(gradients(losses, Ask()))(*batch())
 
 
 def mapped(losses, ask: Ask, on=None, where=ANCHORS):
-    """Inside of a shard_map, slopes and all."""
+    """Inside of a shard_map, gradients and all."""
     f = jax.shard_map(
-        slopes(losses, ask),
+        gradients(losses, ask),
         mesh=on or mesh(),
         in_specs=(ALL, where, where),
         out_specs=dict.fromkeys(losses, (ALL, (ALL, where))),
@@ -230,28 +235,28 @@ def mapped(losses, ask: Ask, on=None, where=ANCHORS):
 
 
 def mapped_value(losses, ask: Ask):
-    """Only the loss inside of the shard_map, its slopes taken outside of it."""
+    """Only the loss inside of the shard_map, its gradients taken outside of it."""
     specs = dict(mesh=mesh(), in_specs=(ALL, ANCHORS, ANCHORS), out_specs=ALL)
 
     def all_of_them(*at):
-        f = lambda loss: jax.shard_map(ft.partial(told, loss, ask), **specs)
+        f = lambda loss: jax.shard_map(ft.partial(value, loss, ask), **specs)
         of = lambda loss: jax.value_and_grad(f(loss), (0, 1))
         return {name: of(loss)(*at) for name, loss in losses.items()}
 
     return quick(all_of_them)(*batch())
 
 
-def compiled(losses, ask: Ask, kind):
-    """Sharded inputs: what meets whom is for the compiler to say."""
-    on = mesh(kind)
+def compiled(losses, ask: Ask, axis_type):
+    """Sharded inputs: the compiler decides what is sent where."""
+    on = mesh(axis_type)
     with jax.set_mesh(on):
-        return quick(slopes(losses, ask))(*put(on, batch()))
+        return quick(gradients(losses, ask))(*put(on, batch()))
 
 
 def eager(losses):
-    """Called outside of any jit and any mesh, on arrays that say where they are."""
+    """Called outside of any jit and any mesh, on arrays with an explicit sharding."""
     at = put(mesh(AxisType.Explicit), batch())
-    return {name: told(loss, Ask(), *at) for name, loss in losses.items()}
+    return {name: value(loss, Ask(), *at) for name, loss in losses.items()}
 
 
 def two_axes():
@@ -266,32 +271,41 @@ LONELY = "lonely anchors, weighed", "lonely anchors, joint"
 FEW = "SimCLR", "CLIP", "t-SNE", "prototypes", "jsd", *LONELY
 SOME = {name: LOSSES[name] for name in FEW}
 SOME_PLAIN = {name: loss for name, loss in SOME.items() if name in PLAIN}
-EAGER = {name: LOSSES[name] for name in ("SimCLR", "CLIP", "t-SNE", "prototypes")}
+MORE = (
+    *("InfoNCE", "p learns", "a scale each, q", "reweighed candidates", "smooth q"),
+    *("a mix", "triplets", "clusters", "SigLIP", "VAE"),
+)
+MOST = SOME | {name: LOSSES[name] for name in MORE}
+EAGER = {name: LOSSES[name] for name in ("CLIP", "prototypes")}
 STRIP = 3  # divides no device's share
-THOROUGH = 4  # the number of devices on which every loss is asked in most ways
-AGAIN = 1, 8  # on which two axes are tried, and slopes taken outside
+COUNTS = 1, 2, 4, 8
 
 
 def ways(count: int) -> dict[str, Any]:
-    """How the losses are asked on this many devices, and which of them."""
-    many = LOSSES if count == THOROUGH else SOME
-    plain = PLAIN if count == THOROUGH else SOME_PLAIN
-    gathered = LOSSES if count > 1 else SOME
-    auto, explicit = AxisType.Auto, AxisType.Explicit
-    said = {
-        "auto": lambda: compiled(SOME, Ask(), auto),
-        "auto, strips": lambda: compiled(SOME, Ask(STRIP), auto),
-        "explicit": lambda: compiled(many, Ask(), explicit),
+    """How the losses are asked on several devices, and which of them."""
+    explicit = AxisType.Explicit
+    return {
+        "auto": lambda: compiled(SOME, Ask(), AxisType.Auto),
         "explicit, strips": lambda: compiled(SOME, Ask(STRIP), explicit),
-        "gathered": lambda: mapped(gathered, Ask(axis="data")),
-        "gathered, strips": lambda: mapped(many, Ask(STRIP, "data")),
-        "ring": lambda: mapped(plain, Ask(None, "data", True)),
+        "gathered": lambda: mapped(MOST, Ask(axis="data")),
         "ring, strips": lambda: mapped(SOME_PLAIN, Ask(STRIP, "data", True)),
+        "two axes": two_axes,
+        "gradients outside": lambda: mapped_value(SOME_PLAIN, Ask(axis="data")),
         "eager": lambda: eager(EAGER),
     }
-    outside = lambda: mapped_value(SOME, Ask(axis="data"))
-    more = {"two axes": two_axes, "slopes outside": outside}
-    return said | (more if count in AGAIN else {})
+
+
+def all_ways(count: int) -> dict[str, Any]:
+    """All losses in most ways, on any number of devices."""
+    explicit = AxisType.Explicit
+    return ways(count) | {
+        "auto, strips": lambda: compiled(SOME, Ask(STRIP), AxisType.Auto),
+        "explicit": lambda: compiled(LOSSES, Ask(), explicit),
+        "gathered": lambda: mapped(LOSSES, Ask(axis="data")),
+        "gathered, strips": lambda: mapped(LOSSES, Ask(STRIP, "data")),
+        "ring": lambda: mapped(PLAIN, Ask(None, "data", True)),
+        "gradients outside": lambda: mapped_value(SOME, Ask(axis="data")),
+    }
 
 
 # ------------------------------------------------------- the same bits
@@ -315,7 +329,7 @@ EXACT = {
     "CLIP": lambda b, ask: ask(icon.both_ways(icon.kl), *pairs(b)),
     "prototypes": lambda b, ask: ask(
         icon.cross_entropy,
-        icon.same(b.kind, jnp.arange(CLASSES)),
+        icon.same(b.prototype, jnp.arange(CLASSES)),
         icon.dot(b.x, b.C, temperature=b.t),
     ),
     "t-SNE": lambda b, ask: ask(
@@ -324,24 +338,15 @@ EXACT = {
 }
 SIZES = (64, 5), (512, 64), (96, 16)
 ALL_SIZES = [(name, size) for name in EXACT for size in SIZES]
-# every loss, and every size
-ONCE = [
-    ("SimCLR", (512, 64)),
-    ("weighed SimCLR", (64, 5)),
-    ("SupCon", (96, 16)),
-    ("InfoNCE", (64, 5)),
-    ("CLIP", (96, 16)),
-    ("prototypes", (512, 64)),
-    ("t-SNE", (64, 5)),
-]
-SOME_ONCE = ONCE[1:3]
+# of each size, and of what takes a way of its own: weights, both directions, jointly
+ONCE = ("weighed SimCLR", (512, 64)), ("CLIP", (96, 16)), ("t-SNE", (64, 5))
 
 
 def sized(n: int, d: int) -> Batch:
     rng = np.random.default_rng(n)
     normal = lambda *shape: rng.normal(0, 2 / d**0.5, shape).astype(np.float32)
     at = np.arange(n, dtype=np.int32)
-    ids = dict(view=at % (n // 2), label=at // 7, kind=at % CLASSES, own=at)
+    ids = dict(view=at % (n // 2), label=at // 7, prototype=at % CLASSES, own=at)
     return Batch(
         dict(C=normal(CLASSES, d), t=np.float32(0.7)),
         dict(x=normal(n, d), y=normal(n, d)),
@@ -366,7 +371,7 @@ def spread_out(name):
 
 
 def asked(make, which, jit=jax.jit):
-    """Each in a program of its own, made as users do: how it is fused may matter."""
+    """Each in a program of its own, as users make it: how it is fused may matter."""
     return {
         (name, size): jax.device_get(jit(make(name))(*sized(*size)))
         for name, size in which
@@ -379,7 +384,7 @@ def exactly_asked(make, which):
 
 
 def traced():
-    """How often one function is traced, in and out of the context, and what for."""
+    """How often one function is traced in and out of the context, and its values."""
     times = []
 
     @jax.jit
@@ -400,26 +405,25 @@ def traced():
 
 
 BIG, COLUMNS = 8192, 64
-FAR_APART = 2, 8  # numbers of devices, to see what a device holds shrink
 
 
-def program(name: str, ask: Ask, n: int, sloped: bool):
-    """A compiled loss of many points, which nobody runs."""
+def program(name: str, ask: Ask, n: int):
+    """A compiled loss of many points, which is not run."""
     losses = {
         "SimCLR": lambda x, y, ids: ask(icon.kl, icon.same(ids), icon.cosine(x)),
         "InfoNCE": lambda x, y, ids: ask(icon.kl, icon.same(ids, ids), icon.dot(x, y)),
     }
-    f = jax.value_and_grad(losses[name], (0, 1)) if sloped else losses[name]
-    out = (ALL, (ANCHORS, ANCHORS)) if sloped else ALL
-    f = jax.shard_map(f, mesh=mesh(), in_specs=(ANCHORS,) * 3, out_specs=out)
+    f = jax.value_and_grad(losses[name], (0, 1))
+    specs = dict(in_specs=(ANCHORS,) * 3, out_specs=(ALL, (ANCHORS, ANCHORS)))
+    f = jax.shard_map(f, mesh=mesh(), **specs)
     points = jax.ShapeDtypeStruct((n, COLUMNS), np.float32)
     ids = jax.ShapeDtypeStruct((n,), np.int32)
     return quick(f).lower(points, points, ids).compile()
 
 
-def held(name: str, ring: bool, n: int, sloped: bool):
+def held(name: str, ring: bool, n: int):
     """The bytes a device needs besides its share, and what is gathered, and where."""
-    made = program(name, Ask(16, "data", ring), n, sloped)
+    made = program(name, Ask(16, "data", ring), n)
     text, gather = made.as_text(), r"= (\S+) all-gather(?:-start)?\("
     whole = re.findall(gather, text)
     return dict(
@@ -431,12 +435,8 @@ def held(name: str, ring: bool, n: int, sloped: bool):
     )
 
 
-HELD = [
-    (name, ring, BIG, sloped)
-    for name in ("SimCLR", "InfoNCE")
-    for ring in (False, True)
-    for sloped in (False, True)
-] + [("InfoNCE", True, 2 * BIG, sloped) for sloped in (False, True)]
+HELD = [(name, ring, BIG) for name in ("SimCLR", "InfoNCE") for ring in (False, True)]
+HELD += [("InfoNCE", True, 2 * BIG)]
 
 
 # ------------------------------------------------------- what is refused
@@ -445,12 +445,12 @@ HELD = [
 def within(loss, **options):
     """Traced inside of a shard_map, where nothing is computed."""
     specs = dict(mesh=mesh(), in_specs=(ALL, ANCHORS, ANCHORS), out_specs=ALL)
-    f = jax.shard_map(ft.partial(told, loss, None), **specs, **options)
+    f = jax.shard_map(ft.partial(value, loss, None), **specs, **options)
     return lambda: jax.eval_shape(f, *batch())
 
 
 def outside(loss):
-    return lambda: jax.eval_shape(ft.partial(told, loss, None), *batch())
+    return lambda: jax.eval_shape(ft.partial(value, loss, None), *batch())
 
 
 def exactly(loss, how=within):
@@ -465,7 +465,7 @@ def on_explicit_mesh(loss):
     def trace():
         on = mesh(AxisType.Explicit)
         with jax.set_mesh(on):
-            jax.jit(ft.partial(told, loss, None)).trace(*put(on, batch()))
+            jax.jit(ft.partial(value, loss, None)).trace(*put(on, batch()))
 
     return trace
 
@@ -588,13 +588,13 @@ REFUSED = {
             lambda b, _: gathered(icon.same(b.own, b.own), icon.dot(b.z, b.C))
         ),
     ),
-    "candidates of p that are brought, of q that stay": (
+    "candidates of p that are gathered, of q that stay": (
         "q",
         lambda: within(
             lambda b, _: gathered(icon.same(b.own, b.own), icon.dot(b.z, few(b)))
         ),
     ),
-    "candidates of q that are brought, of p that stay": (
+    "candidates of q that are gathered, of p that stay": (
         "q",
         lambda: within(
             lambda b, _: gathered(
@@ -620,11 +620,11 @@ REFUSED = {
         "q",
         lambda: within(
             lambda b, _: icon.cross_entropy(
-                icon.same(b.kind, jnp.arange(CLASSES)), ring(icon.dot(b.z, b.C))
+                icon.same(b.prototype, jnp.arange(CLASSES)), ring(icon.dot(b.z, b.C))
             )
         ),
     ),
-    "deterministic, candidates of p that are brought, of q that stay": (
+    "deterministic, candidates of p that are gathered, of q that stay": (
         "q",
         lambda: exactly(
             lambda b, _: gathered(icon.same(b.own, b.own), icon.dot(b.z, few(b)))
@@ -681,44 +681,47 @@ def refusal(trace) -> str:
 
 
 def questions(count: int) -> dict[str, Any]:
-    """What is asked of this many devices; some of it, of one number only."""
-    asks = ways(count) | dict(bits=lambda: exactly_asked(spread_out, ONCE))
-    if count in FAR_APART:
-        asks["held"] = lambda: {what: held(*what) for what in HELD}
-    if count == 1:
-        asks["alone"] = alone
-        asks["bits in one place"] = lambda: exactly_asked(in_one_place, SOME_ONCE)
-        asks["plain"] = lambda: asked(in_one_place, ONCE, quick)
-        asks["traced"] = traced
-    if count == 2:
-        asks["refused"] = lambda: {k: refusal(f()) for k, (_, f) in REFUSED.items()}
-    return asks
+    """What is asked by default: of one device, and of many."""
+    asks = dict(bits=lambda: exactly_asked(spread_out, ONCE))
+    if count > 1:
+        refused = lambda: {name: refusal(f()) for name, (_, f) in REFUSED.items()}
+        held_here = lambda: {what: held(*what) for what in HELD}
+        return asks | ways(count) | dict(held=held_here, refused=refused)
+    one_place = {
+        "alone": lambda: alone(MOST),
+        "bits in one place": lambda: exactly_asked(in_one_place, ONCE[1:2]),
+        "plain": lambda: asked(in_one_place, ONCE, quick),
+        "traced": traced,
+    }
+    return asks | one_place
 
 
-def every_size(count: int) -> dict[str, Any]:
+def thorough(count: int) -> dict[str, Any]:
+    """What takes minutes."""
     asks = dict(bits=lambda: exactly_asked(spread_out, ALL_SIZES))
     if count == 1:
         asks["plain"] = lambda: asked(in_one_place, ALL_SIZES, quick)
-    return asks
+        asks["alone"] = lambda: alone(LOSSES)
+    return asks | all_ways(count)
 
 
 def answer(ask):
-    """What it says, or how it fails: the others are to be heard as well."""
+    """The answer, or how it fails: the others are to be answered as well."""
     try:
         return jax.device_get(ask())
     except Exception:
         return traceback.format_exc()
 
 
-def main(kind: str, count: int, out: Path):
+def main(which: str, count: int, out: Path):
     jax.config.update("jax_num_cpu_devices", count)
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    asks = dict(questions=questions, every_size=every_size)[kind](count)
+    asks = dict(questions=questions, thorough=thorough)[which](count)
     answers = {name: answer(ask) for name, ask in asks.items()}
     part = out.with_suffix(".part")
     part.write_bytes(pickle.dumps(answers))
-    part.rename(out)  # there is all of it, or nothing
+    part.rename(out)  # all of it, or nothing
 
 
 if __name__ == "__main__":

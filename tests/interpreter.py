@@ -1,8 +1,8 @@
 """What does a jaxpr compute, read as NumPy, without a compiler?
 
 XLA takes a third of a second for every gradient, and the tests want a thousand of
-them: every neighbourhood under every verb in strips of every length. What NumPy has no
-word for (a gather, a random draw) is asked of JAX, one operation at a time.
+them: every neighbourhood under every loss. What NumPy has no function for (a gather, a
+random draw) is left to JAX, one operation at a time.
 """
 
 import jax
@@ -12,70 +12,71 @@ from jax.extend import core
 
 
 BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-AS_THEY_ARE = ("while", "cond")
+LEFT_TO_JAX = ("while", "cond")
 
 
 def interpret(f, *args):
     """What f(*args) is."""
     traced, shape = jax.make_jaxpr(f, return_shape=True)(*args)
     with np.errstate(all="ignore"):
-        said = _run(traced, jax.tree.leaves(args))
-    return jax.tree.structure(shape).unflatten(said)
+        results = _run(traced, jax.tree.leaves(args))
+    return jax.tree.structure(shape).unflatten(results)
 
 
 # ------------------------------------------------------- programs
 
 
-def _plain(x):
-    """As NumPy has it; a random key stays a key."""
+def _as_numpy(x):
+    """An array of NumPy; a random key stays a key."""
     return x if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x)
 
 
 def _run(jaxpr, args):
     consts = getattr(jaxpr, "consts", ())
     jaxpr = getattr(jaxpr, "jaxpr", jaxpr)
-    known = dict(zip(jaxpr.constvars, map(_plain, consts), strict=True))
-    known |= dict(zip(jaxpr.invars, map(_plain, args), strict=True))
+    known = dict(zip(jaxpr.constvars, map(_as_numpy, consts), strict=True))
+    known |= dict(zip(jaxpr.invars, map(_as_numpy, args), strict=True))
 
     def read(v):
         literal = isinstance(v, core.Literal)
         return np.asarray(v.val, v.aval.dtype) if literal else known[v]
 
     for step in jaxpr.eqns:
-        said = _answer(step, [read(v) for v in step.invars])
-        known |= dict(zip(step.outvars, said, strict=True))
+        results = _results(step, [read(v) for v in step.invars])
+        known |= dict(zip(step.outvars, results, strict=True))
     return [read(v) for v in jaxpr.outvars]
 
 
-def _answer(step, args):
+def _results(step, args):
     name, params = step.primitive.name, step.params
     if name == "scan":
         return _scan(args, **params)
     bodies = [params[body] for body in BODIES if body in params]
-    if bodies and name not in AS_THEY_ARE:
+    if bodies and name not in LEFT_TO_JAX:
         return _run(bodies[0], args)
-    if name in WORDS:
-        return [WORDS[name](*args)]
-    if name in PHRASES:
-        return [PHRASES[name](*args, **params)]
-    said = step.primitive.bind(*args, **params)
-    return [_plain(x) for x in (said if step.primitive.multiple_results else [said])]
+    if name in ELEMENTWISE:
+        return [ELEMENTWISE[name](*args)]
+    if name in WITH_PARAMETERS:
+        return [WITH_PARAMETERS[name](*args, **params)]
+    results = step.primitive.bind(*args, **params)
+    results = results if step.primitive.multiple_results else [results]
+    return [_as_numpy(x) for x in results]
 
 
 def _scan(args, *, jaxpr, length, num_consts, num_carry, **_):
     consts, carry = args[:num_consts], args[num_consts : num_consts + num_carry]
-    rows, said = args[num_consts + num_carry :], []
+    rows, results = args[num_consts + num_carry :], []
     for t in range(length):
         out = _run(jaxpr, [*consts, *carry, *(x[t] for x in rows)])
         carry = out[:num_carry]
-        said.append(out[num_carry:])
-    return [*carry, *map(np.stack, zip(*said, strict=True))]
+        results.append(out[num_carry:])
+    return [*carry, *map(np.stack, zip(*results, strict=True))]
 
 
 # ------------------------------------------------------- operations
 
 
-WORDS = {
+ELEMENTWISE = {
     "add": np.add,
     "add_any": np.add,
     "and": np.bitwise_and,
@@ -106,9 +107,9 @@ WORDS = {
 
 
 def _broadcast(x, *, shape, broadcast_dimensions, **_):
-    middle = np.ones(len(shape), int)
-    middle[list(broadcast_dimensions)] = np.shape(x)
-    return np.broadcast_to(np.reshape(x, middle), shape)
+    aligned = np.ones(len(shape), int)
+    aligned[list(broadcast_dimensions)] = np.shape(x)
+    return np.broadcast_to(np.reshape(x, aligned), shape)
 
 
 def _iota(*, dtype, shape, dimension, **_):
@@ -126,7 +127,7 @@ def _select(which, *cases):
     return np.where(which, *cases[::-1]) if two else np.choose(which, cases)
 
 
-PHRASES = {
+WITH_PARAMETERS = {
     "broadcast_in_dim": _broadcast,
     "concatenate": lambda *xs, dimension: np.concatenate(xs, dimension),
     "convert_element_type": lambda x, *, new_dtype, **_: np.asarray(x, new_dtype),
@@ -144,11 +145,11 @@ PHRASES = {
 }
 
 
-# ------------------------------------------------------- what is held in memory
+# ------------------------------------------------------- the arrays of a program
 
 
 def every_array(jaxpr):
-    """The shape of everything that is computed, whatever it is nested in."""
+    """The shape of every array that is computed, however deep it is nested."""
     for step in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         yield from (v.aval.shape for v in step.outvars if hasattr(v.aval, "shape"))
         for inner in jax.tree.leaves(step.params, is_leaf=_is_jaxpr):

@@ -55,18 +55,26 @@ def lse(x):
     return np.log(np.exp(x - x.max()).sum()) + x.max()
 
 
+def by_points(weight, derivative, difference):
+    """The gradient of Σ_ij w_ij s(d²_ij) in the anchors, and in the candidates."""
+    force = 2 * (weight * derivative)[..., None] * difference
+    return force.sum(1), -force.sum(0)
+
+
 class Sums(NamedTuple):
     """Log-masses, and what their sum with weights g has as gradients."""
 
+    difference: Any  # [n, m, d]
+    score: Any  # [n, m]
+    derivative: Any  # [n, m], of the scores in d²
     log_mass: Any  # [n]
     probability: Any  # [n, m]
-    force: Any  # [n, m, d], the gradient of M_i in x_i through candidate j
     by_params: dict[str, Any]  # [n], the gradient of M_i in each parameter
 
     def gradient(self, g):
         """Of Σ g_i M_i in the anchors, and in the candidates."""
-        by_x = np.einsum("i,ijd->id", g, self.force)
-        return by_x, -np.einsum("i,ijd->jd", g, self.force)
+        weight = np.asarray(g, np.float64)[:, None] * self.probability
+        return by_points(weight, self.derivative, self.difference)
 
     @property
     def joint(self):
@@ -75,9 +83,9 @@ class Sums(NamedTuple):
         return total, np.exp(self.log_mass - total)
 
 
-def sums(name, x, y=None, **params) -> Sums:
-    """Of one set without j = i, or of two sets."""
-    family = FAMILIES[name]
+def sums(family, x, y=None, **params) -> Sums:
+    """Of one set without j = i, or of two sets; a family, or its name."""
+    family = FAMILIES.get(family, family)
     x = np.asarray(x, np.float64)
     difference = x[:, None] - (x if y is None else np.asarray(y, np.float64))[None]
     d2 = (difference**2).sum(-1)
@@ -87,15 +95,41 @@ def sums(name, x, y=None, **params) -> Sums:
     peak = score.max(1, keepdims=True)
     mass = np.log(np.exp(score - peak).sum(1)) + peak[:, 0]
     q = np.exp(score - mass[:, None])
-    force = 2 * (q * family.derivative(d2, **params))[..., None] * difference
-    by_params = {k: (q * _slope(family.score, d2, params, k)).sum(1) for k in params}
-    return Sums(mass, q, force, by_params)
+    by_params = {k: (q * by_param(family, d2, params, k)).sum(1) for k in params}
+    derivative = family.derivative(d2, **params)
+    return Sums(difference, score, derivative, mass, q, by_params)
 
 
-def _slope(score, d2, params, name, step=1e-5):
+def by_param(family, d2, params, name, step=1e-5):
     """The derivative of the scores in one parameter, by central differences."""
     up, down = (params | {name: params[name] + by} for by in (step, -step))
-    return (score(d2, **up) - score(d2, **down)) / (2 * step)
+    return (family.score(d2, **up) - family.score(d2, **down)) / (2 * step)
+
+
+def losses(weight, q: Sums):
+    """The conditional KL and the joint cross-entropy, each with its gradient in z."""
+    mass = weight.sum(1)
+    present = mass > 0
+    p = weight / np.where(present, mass, 1)[:, None]
+    share = present / max(1, present.sum())
+    log_p = np.log(np.where(p > 0, p, 1))
+    rows = share[:, None] * p
+    kl = np.sum(rows * log_p) + _cross_entropy(rows, q) + share @ q.log_mass
+    by_rows = _repulsion_minus_attraction(rows, share, q)
+    joint, pull = weight / max(weight.sum(), 1e-300), q.joint[1]
+    if not present.any():
+        return (0, 0 * by_rows), (0, 0 * by_rows)
+    entropy = _cross_entropy(joint, q) + q.joint[0]
+    return (kl, by_rows), (entropy, _repulsion_minus_attraction(joint, pull, q))
+
+
+def _cross_entropy(p, q: Sums):
+    return -np.sum(p * np.where(p > 0, q.score, 0))
+
+
+def _repulsion_minus_attraction(p, g, q: Sums):
+    attraction = by_points(p, np.where(p > 0, q.derivative, 0), q.difference)
+    return sum(q.gradient(g)) - sum(attraction)
 
 
 def error(got, expected):

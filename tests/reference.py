@@ -2,10 +2,10 @@
 
 One function per row of the table, written from the paper's formula as loops over
 anchors, in float64 and NumPy alone. Numbers come by their natural names and defaults
-are the paper's (or, where it has none, the row's stated choice); whoever supervises is
-listed as `edges` (anchors, candidates) with `log_weights`. Everything is differentiated
-by the complex step, so maxima are picked by the real part and nothing takes an absolute
-value.
+are the paper's (or, where it has none, the row's stated choice); a p that lists its
+neighbours is `edges` (anchors, candidates) with `log_weights`. Everything is
+differentiated by the complex step, so maxima are picked by the real part and nothing
+takes an absolute value.
 """
 
 import math
@@ -65,9 +65,9 @@ def sharing(ids, i):
 
 
 def neighbors(edges, log_weights, i):
-    """Whom i lists, and log p_ij = log (w_ij / Σ_k w_ik)."""
-    mine = edges[0] == i
-    return edges[1][mine], log_weights[mine] - log_sum_exp(log_weights[mine])
+    """The neighbours of i, and log p_ij = log (w_ij / Σ_k w_ik)."""
+    of_i = edges[0] == i
+    return edges[1][of_i], log_weights[of_i] - log_sum_exp(log_weights[of_i])
 
 
 def log_sigmoid(s):
@@ -343,9 +343,9 @@ def isomap(gram, y, candidates, gram_temperature=1.0, temperature=1.0):
 @row("VICReg*")
 def vicreg_star(z, views, scale=ROOT_HALF):
     """E ‖z_i - z_i⁺‖² - 2 tr Cov_{n-1}(z); Bardes et al. 2022, no covariance term."""
-    apart = np.mean([squared(z[i], z[sharing(views, i)]).mean() for i in range(len(z))])
+    near = np.mean([squared(z[i], z[sharing(views, i)]).mean() for i in range(len(z))])
     n = len(z)
-    return (apart - all_squared(z, z).sum() / (n * (n - 1))) / (2 * scale**2)
+    return (near - all_squared(z, z).sum() / (n * (n - 1))) / (2 * scale**2)
 
 
 @row("average-margin CLIP")
@@ -381,8 +381,8 @@ def graph_triplet(edges, log_weights, y, scale=ROOT_HALF, margin=1.0):
     for i in range(len(y)):
         j, log_p = neighbors(edges, log_weights, i)
         energy = squared(y[i], y) / (2 * scale**2)
-        stranger = ~np.isin(np.arange(len(y)), j)
-        closest = -largest(np.delete(margin * stranger - energy, i))
+        unlisted = ~np.isin(np.arange(len(y)), j)
+        closest = -largest(np.delete(margin * unlisted - energy, i))
         total = total + np.exp(log_p) @ energy[j] - closest
     return total / len(y)
 
@@ -393,7 +393,7 @@ def neighborhood_recall(edges, log_weights, y, scale=ROOT_HALF, k=15):
     total = 0
     for i in range(len(y)):
         j, log_p = neighbors(edges, log_weights, i)
-        d2 = squared(y[i], y).real.copy()  # a ranking has no slope
+        d2 = squared(y[i], y).real.copy()  # a ranking has no gradient
         d2[i] = np.inf
         found = np.isin(j, np.argsort(d2)[:k]) / k
         total = total + positive_part(np.exp(log_p) - found).sum()
@@ -437,7 +437,7 @@ def triplet_supcon(z, labels, scale=ROOT_HALF, margin=0.2):
 
 @row("error rate")
 def error_rate(z, w, labels, temperature=1.0):
-    """How often argmax_c w_c · z_i is not y_i; it has no slope. I-Con 2025, grey."""
+    """How often argmax_c w_c · z_i is not y_i; it has no gradient. I-Con 2025, grey."""
     logits = (z @ w.T / temperature).real
     return np.mean(np.argmax(logits, 1) != labels)
 
@@ -627,7 +627,7 @@ def dcd(edges, log_weights, phi):
 def infonce_clustering(phi, views, p_alpha=0.6, q_alpha=0.6):
     """KL(p̃ ‖ q̃), each (1 - α) itself + α uniform; Alshammari et al. 2025.
 
-    p never meets itself, so its uniform part is over the n - 1 others.
+    p excludes j = i, so its uniform part is over the n - 1 others.
     """
     n, q, total = len(phi), shared(phi, phi), 0
     for i in range(n):

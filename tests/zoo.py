@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from properties import dense_reference as reference
 
 import icon
-from properties import dense_reference as reference
 
 
 # ------------------------------------------------------- the data
@@ -74,7 +74,7 @@ def learned(seed: int) -> Learned:
         alpha=np.array(0.35),
         m=np.array(0.3),
     )
-    return Learned(*(v + near.uniform(-0.05, 0.05, np.shape(v)) for v in first))
+    return Learned(*(v + np.array(near.uniform(-0.05, 0.05, v.shape)) for v in first))
 
 
 @ft.cache
@@ -91,7 +91,7 @@ def traced(seed: int, s, dtype) -> Learned:
 
 @ft.cache
 def rounded(seed: int, dtype) -> Learned:
-    return Learned(*(np.float64(jnp.asarray(v).astype(dtype)) for v in learned(seed)))
+    return Learned(*(np.float64(v.astype(np.dtype(dtype))) for v in learned(seed)))
 
 
 @ft.cache
@@ -258,10 +258,16 @@ def _distances(x):
     return np.linalg.norm(x[:, None] - x[LISTED], axis=-1)
 
 
+def _uneven(x):
+    return icon.graph(PATTERN * (1 + x[:, :1] ** 2))
+
+
 GRAPHS = {
     "uniform": lambda x: icon.uniform(LISTED),
     "fuzzy": lambda x: icon.fuzzy(LISTED, _distances(x)),
     "entropic": lambda x: icon.entropic(LISTED, _distances(x), perplexity=3.0),
     "symmetrized": lambda x: icon.symmetrize(icon.graph(PATTERN * (1 + x[:, :1] ** 2))),
-    "propagated": lambda x: icon.propagate(icon.graph(PATTERN * (1 + x[:, :1] ** 2)), 1),
+    "propagated": lambda x: icon.propagate(
+        icon.graph(PATTERN * (1 + x[:, :1] ** 2)), 1
+    ),
 }

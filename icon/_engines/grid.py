@@ -238,7 +238,7 @@ def field(
     """Σ_j c_j k(x_i - y_j) and its gradient in x_i; one set leaves out j = i.
 
     Only what depends on the size of the grid is compiled for every size. Where no grid
-    has room for all points, or the spectra are not valid, every sum is 0.
+    has room for all points, or the spectra are not valid, both are 0.
     """
     at = sources if targets is None else targets
     d, order = at.node.shape[1], mesh.order
@@ -264,4 +264,6 @@ def field(
         own, own_gradient = _of_itself(near, at.offset, order)
         value = value - charge * own
         gradient = gradient - charge[:, None] * own_gradient
-    return jnp.where(resolved, value, 0), gradient / mesh.spacing
+    return jax.tree.map(
+        lambda x: jnp.where(resolved, x, 0), (value, gradient / mesh.spacing)
+    )

@@ -49,9 +49,14 @@ def _mean_and_variance(score, weight):
     return mean + jnp.sum(share * deviation**2) / 2
 
 
+def _maximum(score, weight):
+    best = jnp.max(jnp.where(weight == 0, -jnp.inf, score))
+    return jnp.where(best == -jnp.inf, -jnp.inf, best)  # of no candidate, no gradient
+
+
 FINITE = Reduction(lambda score, weight: lse(score), is_limit=False)
 WIDE = {1: Reduction(_mean), 2: Reduction(_mean_and_variance)}
-SHARP = Reduction(lambda s, w: jnp.max(jnp.where(w == 0, -jnp.inf, s)))
+SHARP = Reduction(_maximum)
 
 
 def wide(q, order: int = 1):

@@ -1,5 +1,7 @@
 """Is input on the host read as it is, or refused by its name and its place?"""
 
+import pickle
+
 import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
@@ -111,3 +113,11 @@ def test_it_is_refused(case):
     with pytest.raises(InvalidInput, match="^x: expected ") as refusal:
         call()
     assert text in str(refusal.value) and refusal.value.argument == "x"
+
+
+def test_a_refusal_is_a_value_error_that_can_be_pickled():
+    error = InvalidInput("k", 4, "1 to 3")
+    again = pickle.loads(pickle.dumps(error))
+    assert isinstance(again, ValueError) and str(again) == str(error)
+    assert (again.argument, again.got, again.expected) == ("k", 4, "1 to 3")
+    assert type(error).__module__ == "icon"  # where users find it

@@ -332,13 +332,11 @@ def smooth(p, alpha, *, samples=None, key=None):
 def mix(neighborhoods: Sequence[Rows], weights):
     part(*neighborhoods)
     require(len({p.shape for p in neighborhoods}) == 1)
-    probabilities = [p.probability() for p in neighborhoods]
-    mixed = np.zeros(neighborhoods[0].shape)
-    for i in range(len(mixed)):
-        has_neighbor = [p.log_mass[i] > -np.inf for p in neighborhoods]
-        total = sum(w for w, present in zip(weights, has_neighbor, strict=True) if present)
-        for p, weight, present in zip(probabilities, weights, has_neighbor, strict=True):
-            mixed[i] += weight / total * p[i] if present else 0
+    mixed, total = np.zeros(neighborhoods[0].shape), np.zeros(neighborhoods[0].shape[0])
+    for p, weight in zip(neighborhoods, weights, strict=True):
+        mixed += weight * p.probability()
+        total += weight * (p.log_mass > -np.inf)
+    mixed /= np.where(total > 0, total, 1)[:, None]
     return normalized(
         mixed,
         all(p.one_set for p in neighborhoods),
@@ -402,7 +400,9 @@ def odds(p):
     part(p)
 
     def log_odds(s):
-        return s - math.log(-math.expm1(s)) if -np.inf < s < 0 else np.sign(s) * np.inf
+        if s >= 0:
+            return np.inf
+        return s if s == -np.inf else s - math.log(-math.expm1(s))
 
     score = [[log_odds(s) for s in row] for row in p.score]
     return dataclasses.replace(
@@ -551,7 +551,8 @@ def linear(contribution):
         share = shares(N, weight, joint)
         if joint:
             N, M = (np.full(len(x), log_sum(x, None)[0]) for x in (N, M))
-        return sum(w * contribution(*x) for w, *x in zip(share, A, B, N, M) if w)
+        rows = zip(share, A, B, N, M, strict=True)
+        return sum(w * contribution(*x) for w, *x in rows if w)
 
     return verb
 

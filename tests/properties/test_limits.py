@@ -1,4 +1,4 @@
-"""Do the rows without a temperature stand where the finite ones go, how fast?"""
+"""Are the rows without a temperature the limits of finite ones, and how fast?"""
 
 import itertools
 
@@ -30,7 +30,7 @@ def off_diagonal(matrix):
     return matrix[~np.eye(N, dtype=bool)].reshape(N, N - 1)
 
 
-# the evidence, the embedding, and d² over everybody whom an anchor meets
+# the evidence, the embedding, and d² to all candidates of an anchor
 WIDE = {
     "PCA": ((IDS, IDS), (Z,), squared(Z, Z)),
     "VICReg*": ((VIEWS,), (Z,), off_diagonal(squared(Z, Z))),
@@ -77,8 +77,8 @@ def test_the_second_order_leaves_the_fourth_power_of_the_width():
         wide = icon.cross_entropy(p, icon.wide(q, 2)) + np.log(N)
         return float(2 * scale**2 * (icon.cross_entropy(p, q) - wide))
 
-    slope = np.log(left(40.0) / left(10.0)) / np.log(40.0 / 10.0)
-    assert slope == pytest.approx(-4, abs=0.05)
+    power = np.log(left(40.0) / left(10.0)) / np.log(40.0 / 10.0)
+    assert power == pytest.approx(-4, abs=0.05)
 
 
 def test_students_wide_limit_is_pca_times_its_curvature():
@@ -89,7 +89,7 @@ def test_students_wide_limit_is_pca_times_its_curvature():
     assert found == pytest.approx(float(icon.TABLE["PCA"]((IDS, IDS), (Z,))), rel=1e-3)
 
 
-# the evidence, the sets, the margin, and how many an anchor meets
+# the evidence, the sets, the margin, and the number of candidates
 SHARP = {
     "triplet SupCon": ((LABELS,), (Z,), 0.2, N - 1),
     "graph triplet": ((GRAPH,), (Z,), 1.0, N - 1),

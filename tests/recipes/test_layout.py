@@ -9,7 +9,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 import icon
-from icon._neighborhoods import to_sparse
+from icon._neighborhoods import Graph, to_sparse
 from icon.recipes import layout
 from icon.recipes.layout import _directions, _sparse_directions
 
@@ -142,7 +142,7 @@ class Counted(layout.Layout):
     """A layout's loss that counts how often it is traced."""
 
     def __call__(self, z, p, exaggeration):
-        TRACES.append(self.q)
+        TRACES.append(p)
         return super().__call__(z, p, exaggeration)
 
 
@@ -158,6 +158,7 @@ def test_one_program_for_one_size_and_one_tail():
 
     settings = (40, 0.7), (40, 0.7), (40, 0.8), (41, 0.7), (40, 0.7)
     assert [traced(*each) for each in settings] == [True, False, True, True, False]
+    assert not any(isinstance(p, Graph) for p in TRACES)  # but edges from both ends
 
 
 def test_the_loss_falls_and_the_same_start_has_the_same_end():

@@ -38,18 +38,18 @@ def lenient():
 def test_t_sne_is_sklearns():
     cell = icon.TABLE["t-SNE"]
     p = cell.p(X, None, 5.0)
-    mine = (
-        np.asarray(icon.dense(p)) * np.exp(np.asarray(icon.per_anchor(p, p).N))[:, None]
-    )
+    masses = np.exp(np.asarray(icon.per_anchor(p, p).N))
+    joint = np.asarray(icon.dense(p)) * masses[:, None]
+    joint = joint / joint.sum()
     d2 = ((X[:, None] - X[None]) ** 2).sum(-1)
-    theirs = _t_sne._joint_probabilities(d2, 5.0, 0)
-    np.testing.assert_allclose(mine / mine.sum(), squareform(theirs), atol=1e-7)
-    pairs = squareform(mine / mine.sum(), checks=False)
-    value, slope = _t_sne._kl_divergence(Y.ravel(), pairs, 1.0, N, 2)
+    peer = _t_sne._joint_probabilities(d2, 5.0, 0)
+    np.testing.assert_allclose(joint, squareform(peer), atol=1e-7)
+    pairs = squareform(joint, checks=False)
+    value, gradient = _t_sne._kl_divergence(Y.ravel(), pairs, 1.0, N, 2)
     found = jax.value_and_grad(lambda y: cell.loss(p, cell.q(y)))(jnp.asarray(Y))
     assert float(found[0]) == pytest.approx(value, rel=1e-12)
-    np.testing.assert_allclose(found[1].ravel(), slope, rtol=1e-9, atol=1e-12)
-    looser, _ = _t_sne._kl_divergence(Y.ravel(), theirs, 1.0, N, 2)
+    np.testing.assert_allclose(found[1].ravel(), gradient, rtol=1e-9, atol=1e-12)
+    looser, _ = _t_sne._kl_divergence(Y.ravel(), peer, 1.0, N, 2)
     assert float(found[0]) == pytest.approx(looser, rel=1e-5)
 
 
@@ -116,8 +116,8 @@ def test_classical_mds_is_sklearns():
 
 def test_simclr_is_optaxs_ntxent(lenient):
     loss = icon.TABLE["SimCLR"]((VIEWS,), (Y,))
-    theirs = optax.losses.ntxent(jnp.asarray(Y), jnp.asarray(VIEWS), temperature=0.1)
-    assert float(loss) == pytest.approx(float(theirs), rel=1e-12)
+    peer = optax.losses.ntxent(jnp.asarray(Y), jnp.asarray(VIEWS), temperature=0.1)
+    assert float(loss) == pytest.approx(float(peer), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", ["cross-entropy", "skip-gram", "masked LM"])
@@ -125,16 +125,16 @@ def test_softmax_rows_are_optaxs(name, lenient):
     w = RNG.normal(size=(CLASSES, 2))
     loss = icon.TABLE[name]((LABELS, np.arange(CLASSES)), (Y, w))
     of = optax.losses.softmax_cross_entropy_with_integer_labels
-    theirs = of(jnp.asarray(Y @ w.T), jnp.asarray(LABELS)).mean()
-    assert float(loss) == pytest.approx(float(theirs), rel=1e-12)
+    peer = of(jnp.asarray(Y @ w.T), jnp.asarray(LABELS)).mean()
+    assert float(loss) == pytest.approx(float(peer), rel=1e-12)
 
 
 def test_distillation_is_optaxs_kl_divergence(lenient):
     teacher, student = jnp.asarray(X), jnp.asarray(RNG.normal(size=(N, 6)))
     loss = icon.TABLE["distillation"]((teacher,), (student,))
     log_q, p = jax.nn.log_softmax(student / 4), jax.nn.softmax(teacher / 4)
-    theirs = 16 * optax.losses.kl_divergence(log_q, p).mean()
-    assert float(loss) == pytest.approx(float(theirs), rel=1e-12)
+    peer = 16 * optax.losses.kl_divergence(log_q, p).mean()
+    assert float(loss) == pytest.approx(float(peer), rel=1e-12)
 
 
 def test_a_triplet_of_plain_distances_is_optaxs(lenient):
@@ -143,7 +143,7 @@ def test_a_triplet_of_plain_distances_is_optaxs(lenient):
     p = icon.TABLE["triplet"].p(listed)
     q = icon.margin(icon.among(icon.laplace(Y), listed), p, 1.0)
     loss = icon.cross_entropy(p, icon.sharp(q))
-    theirs = optax.losses.triplet_margin_loss(
+    peer = optax.losses.triplet_margin_loss(
         jnp.asarray(Y), jnp.asarray(Y[listed[:, 0]]), jnp.asarray(Y[listed[:, 1]])
     )
-    assert float(loss) == pytest.approx(float(theirs.mean()), rel=1e-5)  # its eps
+    assert float(loss) == pytest.approx(float(peer.mean()), rel=1e-5)  # its eps

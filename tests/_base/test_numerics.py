@@ -1,4 +1,4 @@
-"""Where floats misbehave, is the value still right, and its slope a number?"""
+"""Where floats misbehave, is the value still right, and its gradient a number?"""
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from icon._base import numerics as numerics
+from icon._base import numerics
 
 
 EXACT = settings(max_examples=25, deadline=None, derandomize=True)
@@ -18,17 +18,17 @@ def f32(x):
     return jnp.asarray(x, jnp.float32)
 
 
-def slope(f, x):
+def gradient(f, x):
     return np.asarray(jax.grad(f)(f32(x)))
 
 
 # ------------------------------------------------------- types
 
 
-@pytest.mark.parametrize("kind", [jnp.bfloat16, jnp.float16])
-def test_sums_of_half_precision_are_kept_in_float32(kind):
-    assert numerics.widen(jnp.ones(3, kind)).dtype == jnp.float32
-    ones = jnp.ones((2, 4096), kind)  # a bfloat16 sum of ones stalls at 256
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_sums_of_half_precision_are_kept_in_float32(dtype):
+    assert numerics.widen(jnp.ones(3, dtype)).dtype == jnp.float32
+    ones = jnp.ones((2, 4096), dtype)  # a bfloat16 sum of ones stalls at 256
     assert np.asarray(numerics.matvec(ones, ones[0])).tolist() == [4096.0, 4096.0]
     assert np.asarray(numerics.sqdist(0 * ones[0], ones)).tolist() == [4096.0, 4096.0]
 
@@ -45,7 +45,7 @@ def test_wider_types_stay(x64):
 
 @pytest.mark.parametrize("d", [1, 2, 8, 9, 40])
 @pytest.mark.parametrize("offset", [0.0, 100.0, 1e4])
-def test_distances_do_not_care_where_the_origin_is(d, offset):
+def test_distances_do_not_depend_on_the_origin(d, offset):
     rng = np.random.default_rng(d)
     a, b = (
         rng.normal(size=s).astype(np.float32) + np.float32(offset)
@@ -61,36 +61,36 @@ def test_the_gradient_of_a_distance_is_twice_the_difference(d):
     a, b = rng.normal(size=(d,)) + 50, rng.normal(size=(7, d)) + 50
     a, b = a.astype(np.float32), b.astype(np.float32)
     w = f32(rng.normal(size=7))
-    pull = jax.grad(lambda a, b: w @ numerics.sqdist(a, b), (0, 1))
-    by_a, by_b = pull(f32(a), f32(b))
+    both = jax.grad(lambda a, b: w @ numerics.sqdist(a, b), (0, 1))
+    by_a, by_b = both(f32(a), f32(b))
     exact = 2 * np.asarray(w, np.float64)[:, None] * (b.astype(np.float64) - a)
     np.testing.assert_allclose(by_b, exact, atol=1e-4)
     np.testing.assert_allclose(by_a, -exact.sum(0), atol=3e-4)
 
 
 @pytest.mark.parametrize("d", [2, 40])
-def test_no_distance_is_negative_and_coincident_points_have_no_slope(d):
+def test_no_distance_is_negative_and_coincident_points_have_no_gradient(d):
     b = f32(np.random.default_rng(0).normal(size=(1, d))) * jnp.ones((5, 1))
     assert (np.asarray(numerics.sqdist(b[0], b)) >= 0).all()
-    assert not slope(lambda a: jnp.sum(numerics.sqdist(a, b)), b[0]).any()
+    assert not gradient(lambda a: jnp.sum(numerics.sqdist(a, b)), b[0]).any()
 
 
 # ------------------------------------------------------- roots and logarithms
 
 
-def test_the_root_has_no_slope_at_zero():
+def test_the_root_has_no_gradient_at_zero():
     x = [0.0, 4.0, 1e-30, 1e30]
     np.testing.assert_allclose(numerics.sqrt(f32(x)), np.sqrt(np.float32(x)), rtol=1e-6)
-    got = slope(lambda x: jnp.sum(numerics.sqrt(x)), x)
+    got = gradient(lambda x: jnp.sum(numerics.sqrt(x)), x)
     np.testing.assert_allclose(got, [0, 0.25, 0.5e15, 0.5e-15], rtol=1e-5)
 
 
-def test_the_log_has_no_slope_at_zero():
+def test_the_log_has_no_gradient_at_zero():
     x = [0.0, 2.0, 1e-30]
     assert np.asarray(numerics.safe_log(f32(x)))[0] == -INF
-    got = slope(lambda x: jnp.sum(numerics.safe_log(x)[1:]), x)
+    got = gradient(lambda x: jnp.sum(numerics.safe_log(x)[1:]), x)
     np.testing.assert_allclose(got, [0, 0.5, 1e30], rtol=1e-5)
-    got = slope(lambda x: jnp.sum(jnp.exp(numerics.safe_log(x))), x)
+    got = gradient(lambda x: jnp.sum(jnp.exp(numerics.safe_log(x))), x)
     assert np.isfinite(got).all()
     assert np.isnan(numerics.safe_log(f32(np.nan)))  # a nan is never hidden
 
@@ -106,19 +106,19 @@ CASES = [
 
 
 @pytest.mark.parametrize("x", CASES)
-def test_lse_and_its_slope_are_the_softmax(x):
+def test_lse_and_its_gradient_are_the_softmax(x):
     wide = np.asarray(np.float32(x), np.longdouble)
     share = np.exp(wide - wide.max())
     exact = wide.max() + np.log(share.sum())
     np.testing.assert_allclose(numerics.lse(f32(x)), np.float64(exact), rtol=1e-6)
     softmax = np.float64(share / share.sum())
-    np.testing.assert_allclose(slope(numerics.lse, x), softmax, atol=1e-6)
+    np.testing.assert_allclose(gradient(numerics.lse, x), softmax, atol=1e-6)
 
 
 @pytest.mark.parametrize("x", [[-INF, -INF], []])
-def test_lse_of_nobody_is_minus_infinity_without_a_slope(x):
+def test_lse_of_no_entry_is_minus_infinity_without_a_gradient(x):
     assert numerics.lse(f32(x)) == -INF
-    assert not slope(numerics.lse, x).any()
+    assert not gradient(numerics.lse, x).any()
 
 
 def test_lse_of_a_nan_is_a_nan():
@@ -136,18 +136,20 @@ def test_unit_vectors_of_any_length(size):
 
 
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e30])
-def test_the_slope_of_a_unit_vector_is_across_it(size):
+def test_the_gradient_of_a_unit_vector_is_across_it(size):
     z, w = np.array([3.0, -4.0]) * size, np.array([1.0, 2.0])
     u = z / np.hypot(*z)
     exact = (w - u * (u @ w)) / np.hypot(*z)
-    got = slope(lambda z: f32(w) @ numerics.unit(z), z)
+    got = gradient(lambda z: f32(w) @ numerics.unit(z), z)
     np.testing.assert_allclose(got, exact, rtol=1e-5)
 
 
-def test_a_row_of_zeros_stays_zero_without_a_slope():
+def test_a_row_of_zeros_stays_zero_without_a_gradient():
     z = [[0.0, 0.0], [1.0, 1.0]]
     assert not np.asarray(numerics.unit(f32(z)))[0].any()
-    got = slope(lambda z: jnp.sum(numerics.unit(z) * jnp.arange(4.0).reshape(2, 2)), z)
+    got = gradient(
+        lambda z: jnp.sum(numerics.unit(z) * jnp.arange(4.0).reshape(2, 2)), z
+    )
     assert not got[0].any() and np.isfinite(got).all() and got[1].any()
 
 
@@ -155,12 +157,12 @@ def test_a_row_of_zeros_stays_zero_without_a_slope():
 
 
 def mixture(x, y, alpha):
-    """The formula, and its slopes, where doubles are wide enough."""
+    """The formula, and its gradients, where doubles are wide enough."""
     top = max(x, y)
     one, two = np.exp(np.longdouble(x) - top), np.exp(np.longdouble(y) - top)
     inside = (1 - np.longdouble(alpha)) * one + alpha * two
-    slopes = (1 - alpha) * one / inside, alpha * two / inside, (two - one) / inside
-    return np.float64([np.log(inside) + top, *slopes])
+    gradients = (1 - alpha) * one / inside, alpha * two / inside, (two - one) / inside
+    return np.float64([np.log(inside) + top, *gradients])
 
 
 ALPHAS = [0.0, 1e-6, 0.5, 1.0]
@@ -169,12 +171,12 @@ GAPS = [0.0, 1e-3, -1e-3, 3.0, -3.0, 60.0, -60.0]
 
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.parametrize("gap", GAPS)
-@pytest.mark.parametrize("place", [0.0, -700.0])
-def test_a_mixture_and_its_slopes(x64, gap, alpha, place):
-    args = [jnp.asarray(v, jnp.float64) for v in (gap + place, place, alpha)]
-    value, slopes = jax.value_and_grad(numerics.log_mixture, (0, 1, 2))(*args)
-    exact = mixture(gap + place, place, alpha)
-    np.testing.assert_allclose([value, *slopes], exact, rtol=1e-9, atol=1e-13)
+@pytest.mark.parametrize("shift", [0.0, -700.0])
+def test_a_mixture_and_its_gradients(x64, gap, alpha, shift):
+    args = [jnp.asarray(v, jnp.float64) for v in (gap + shift, shift, alpha)]
+    value, gradients = jax.value_and_grad(numerics.log_mixture, (0, 1, 2))(*args)
+    exact = mixture(gap + shift, shift, alpha)
+    np.testing.assert_allclose([value, *gradients], exact, rtol=1e-9, atol=1e-13)
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
@@ -182,10 +184,10 @@ def test_a_mixture_and_its_slopes(x64, gap, alpha, place):
 def test_a_mixture_across_any_gap(alpha, gap):
     x, y = (gap, 0.0) if gap < 0 else (0.0, -gap)
     args = [f32(v) for v in (x, y, alpha)]
-    value, slopes = jax.value_and_grad(numerics.log_mixture, (0, 1, 2))(*args)
-    assert np.isfinite(slopes).all()
+    value, gradients = jax.value_and_grad(numerics.log_mixture, (0, 1, 2))(*args)
+    assert np.isfinite(gradients).all()
     if alpha in (0.0, 1.0):
-        assert value == (x, y)[int(alpha)]  # the other one is not there at all
+        assert value == (x, y)[int(alpha)]  # nothing of the other one
     else:
         exact = mixture(x, y, alpha)[0]  # to the rounding of 1 - alpha
         np.testing.assert_allclose(value, exact, rtol=1e-6, atol=1e-7)

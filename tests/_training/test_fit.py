@@ -1,6 +1,7 @@
-"""Do many devices and processes learn what one learns, and end when one is lost?"""
+"""Is a training the steps one would write, on one device, on many, in processes?"""
 
 import os
+import pickle
 import re
 import signal
 import socket
@@ -14,15 +15,138 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import icon
 from icon import data
 
 
-ROOT = Path(__file__).parent.parent
+ADAM = optax.adam(0.1)
+X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
+
+
+def error(w, batch, key):
+    value = jnp.mean((batch @ w - 1) ** 2)
+    return value, dict(noise=jax.random.normal(key), rows=jnp.sum(batch))
+
+
+def feed(key, epoch):
+    if epoch < 3:
+        order = jax.random.permutation(key, 16)
+        yield from (jnp.asarray(X)[order[at : at + 4]] for at in range(0, 16, 4))
+
+
+def train(seed=0, batches=feed, loss=error, **options):
+    w = jnp.zeros(3)
+    return icon.fit(loss, w, batches, ADAM, jax.random.key(seed), **options)
+
+
+def test_batches_until_there_are_none():
+    w, history = train()
+    assert len(history.loss) == len(history.metrics) == 12 and np.asarray(w).any()
+    # every row is seen once an epoch, in another order
+    rows = np.array([m["rows"] for m in history.metrics]).reshape(3, 4)
+    np.testing.assert_allclose(rows.sum(1), X.sum(), rtol=1e-4)
+    assert len(np.unique(rows.round(3))) > 8
+    # and every step has a key of its own
+    assert len({float(m["noise"]) for m in history.metrics}) == 12
+
+
+def test_the_key_decides_everything():
+    one, two, other = train(0), train(0), train(1)
+    assert np.array_equal(one[0], two[0]) and np.array_equal(one[1].loss, two[1].loss)
+    assert not np.array_equal(one[0], other[0])
+
+
+def test_fit_is_the_steps_one_would_write():
+    w, state, losses = jnp.zeros(3), ADAM.init(jnp.zeros(3)), []
+    root = jax.random.key(0)
+    epochs = [jax.random.fold_in(jax.random.fold_in(root, 0), e) for e in range(3)]
+    differentiated = jax.jit(jax.value_and_grad(error, has_aux=True))
+    for batch in (b for e, k in enumerate(epochs) for b in feed(k, e)):
+        (value, _), gradient = differentiated(w, batch, root)
+        with jax.numpy_dtype_promotion("standard"):
+            change, state = ADAM.update(gradient, state)
+        w = optax.apply_updates(w, change)
+        losses.append(value)
+    got, history = train()
+    np.testing.assert_allclose(got, w, atol=1e-6)
+    np.testing.assert_allclose(history.loss, losses, rtol=1e-5)
+
+
+def test_nothing_to_do():
+    w, history = train(batches=lambda key, epoch: [])
+    assert not np.asarray(w).any() and not len(history.loss) and history.state
+
+
+def test_a_plain_number_will_do():
+    _, history = train(loss=lambda *a: error(*a)[0])
+    assert len(history.loss) == 12
+
+
+@pytest.mark.parametrize("how", ["stop", "ctrl-c"])
+def test_stopping_early(how):
+    def callback(step, loss, w):
+        if step == 5 and how == "ctrl-c":
+            raise KeyboardInterrupt
+        return step == 5
+
+    w, history = train(callbacks=[callback])
+    assert len(history.loss) == 5 and history.interrupted == (how == "ctrl-c")
+    assert len(history.metrics) == 5 and np.isfinite(w).all()
+
+
+def test_a_batch_may_interrupt():
+    def interrupted(key, epoch):
+        yield jnp.asarray(X)
+        raise KeyboardInterrupt
+
+    _, history = train(batches=interrupted)
+    assert history.interrupted and len(history.loss) == 1
+
+
+def test_fit_says_when_it_diverges():
+    def poisoned(key, epoch):
+        for t in range(5):
+            yield jnp.asarray(X) if t != 3 else jnp.full((16, 3), jnp.nan)
+
+    seen = []
+    keep = lambda step, loss, w: seen.append(np.asarray(w).copy())
+    with pytest.raises(icon.DivergenceError, match="step 3:") as error:
+        train(batches=poisoned, callbacks=[keep])
+    assert error.value.step == 3 and np.array_equal(error.value.partial, seen[-1])
+
+
+def broken(w, batch, key):
+    """A number, whose gradient is none where w is not 0."""
+    return jnp.sum(w) + jnp.sqrt(jnp.where(w[0] == 0, 1, 0 * w[0]))
+
+
+def test_a_gradient_that_is_not_finite_is_no_result_even_of_the_last_batch():
+    for count in (2, 5):
+        batches = lambda key, epoch, count=count: [X] * count if epoch == 0 else []
+        seen = []
+        keep = lambda step, loss, w, seen=seen: seen.append(np.asarray(w))
+        with pytest.raises(icon.DivergenceError, match="step 2:") as error:
+            train(batches=batches, loss=broken, callbacks=[keep])
+        assert np.array_equal(error.value.partial, seen[0]) and len(seen) == 1
+
+
+def test_fit_leaves_what_it_was_given():
+    params, batch = dict(w=jnp.ones(3)), jnp.asarray(X)
+    loss = lambda p, batch, key: error(p["w"], batch, key)
+    feed = lambda key, epoch: [batch] if epoch < 2 else []
+    icon.fit(loss, params, feed, ADAM, jax.random.key(0))
+    assert np.array_equal(params["w"], np.ones(3)) and np.array_equal(batch, X)
+
+
+# ------------------------------------------------------- in several processes
+
+
+ROOT = Path(__file__).parents[2]
 SPEED = {
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
+    "JAX_COMPILATION_CACHE_DIR": os.environ.get(
+        "JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache")
+    ),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
 }
 
@@ -38,27 +162,27 @@ def start(code, *args, devices):
 # ------------------------------------------------------- devices of several processes
 
 
-# the example, which also says where it is and exactly what it has learned
+# the example, which also prints its steps and a digest of what it has learned
 EXAMPLE = f"""
 import functools, hashlib, runpy, sys
 import icon, jax, numpy as np
 
 fit = icon.fit
 
-def told(step, *_):
+def report(step, *_):
     print("step", step, flush=True)
 
-def telling(*args):
-    params, history = fit(*args, callbacks=[told])
-    every = [*map(np.asarray, jax.tree.leaves(params)), history.loss]
-    bits = b"".join(x.tobytes() for x in every)
+def reporting(*args):
+    params, history = fit(*args, callbacks=[report])
+    learned = [*map(np.asarray, jax.tree.leaves(params)), history.loss]
+    bits = b"".join(x.tobytes() for x in learned)
     share = next(args[2](args[4], 0))  # parameters may be shared out as well
     again, _ = fit(args[0], [params, share], lambda *_: [], *args[3:])
     assert again[1].sharding == share.sharding
     print("learned", hashlib.sha256(bits).hexdigest(), flush=True)
     return params, history
 
-icon.fit = telling
+icon.fit = reporting
 runpy.run_path({str(ROOT / "examples" / "two_machines.py")!r}, run_name="__main__")
 """
 
@@ -105,9 +229,9 @@ def close(one, other):
 
 
 def test_two_processes_learn_what_one_learns(two, tmp_path):
-    said = [process.communicate() for process in two(epochs=1)]
-    learned = [re.findall(r"learned (\w+)", out) for out, _ in said]
-    assert len(learned[0]) == 1 and learned[0] == learned[1], said
+    output = [process.communicate() for process in two(epochs=1)]
+    learned = [re.findall(r"learned (\w+)", out) for out, _ in output]
+    assert len(learned[0]) == 1 and learned[0] == learned[1], output
     params, history = example()
     with np.load(tmp_path / "learned.npz") as file:
         assert len(file["loss"]) == len(history.loss) == 7
@@ -120,31 +244,31 @@ def test_two_processes_learn_what_one_learns(two, tmp_path):
 
 
 def until(process, line):
-    """Reads what a process says until it says this."""
-    heard = []
-    while line not in heard:
-        said = process.stdout.readline()
-        assert said, (heard, process.stderr.read())
-        heard.append(said.strip())
+    """Reads what a process prints until it prints this line."""
+    lines = []
+    while line not in lines:
+        printed = process.stdout.readline()
+        assert printed, (lines, process.stderr.read())
+        lines.append(printed.strip())
 
 
 def survivor(processes, lost):
-    """What the other one says after one is killed in the middle, and its code."""
+    """What the other one complains of after one is killed, and its exit status."""
     for process in processes:
-        until(process, "step 5")
+        until(process, "step 2")
     processes[lost].send_signal(signal.SIGKILL)
     _, complaint = processes[1 - lost].communicate()
     return complaint, processes[1 - lost].returncode
 
 
-def test_who_loses_a_process_says_so_in_a_line_and_writes_nothing(two, tmp_path):
+def test_a_process_that_loses_another_says_so_and_writes_nothing(two, tmp_path):
     complaint, code = survivor(two(epochs=100_000), lost=1)
     (line,) = complaint.splitlines()
     assert re.fullmatch(r"a process was lost at step \d+: start all .*", line)
     assert code == 75 and not [*tmp_path.iterdir()]
 
 
-def test_who_loses_the_coordinator_ends_and_writes_nothing(two, tmp_path):
+def test_a_process_that_loses_the_coordinator_ends_and_writes_nothing(two, tmp_path):
     """jax may abort it before it can say so."""
     complaint, code = survivor(two(epochs=100_000), lost=0)
     assert complaint and code not in (0, -signal.SIGKILL)
@@ -181,8 +305,8 @@ def train(w, feed):
     params, history = icon.fit(loss, params, feed, optax.adam(0.05), jax.random.key(1))
     return params, history, len(traces) - before
 
-def spread(kind, shape=(8,), names=("data",)):
-    mesh = jax.make_mesh(shape, names, (kind,) * len(shape))
+def spread(axis_type, shape=(8,), names=("data",)):
+    mesh = jax.make_mesh(shape, names, (axis_type,) * len(shape))
     return mesh, data.spread(feed, mesh)
 
 _, auto = spread(AxisType.Auto)
@@ -193,22 +317,22 @@ cases = dict(
     one=(start, feed), auto=(start, auto), explicit=(start, explicit),
     columns=(columns, both),
 )
-told = {}
+results = {}
 for name, case in cases.items():
     (w, rows), history, programs = train(*case)
-    told |= {f"{name} w": w, f"{name} rows": rows, f"{name} loss": history.loss}
-    told[f"{name} programs"] = programs
-    told[f"{name} metrics"] = np.array(history.metrics)
-    told[f"{name} devices"] = len(w.sharding.device_set)
-    told[f"{name} everywhere"] = w.is_fully_replicated, rows.is_fully_replicated
-np.savez(sys.argv[1], **told)
+    results |= {f"{name} w": w, f"{name} rows": rows, f"{name} loss": history.loss}
+    results[f"{name} programs"] = programs
+    results[f"{name} metrics"] = np.array(history.metrics)
+    results[f"{name} devices"] = len(w.sharding.device_set)
+    results[f"{name} everywhere"] = w.is_fully_replicated, rows.is_fully_replicated
+np.savez(sys.argv[1], **results)
 """
 
 
 @pytest.fixture(scope="module")
 def eight(tmp_path_factory):
     """What is learned on eight devices, however they are named."""
-    path = tmp_path_factory.mktemp("eight") / "told.npz"
+    path = tmp_path_factory.mktemp("eight") / "results.npz"
     process = start(EIGHT, path, devices=8)
     _, complaint = process.communicate(timeout=100)
     assert process.returncode == 0, complaint
@@ -236,16 +360,12 @@ def test_what_is_learned_is_on_every_device_unless_it_had_a_place(eight):
 # ------------------------------------------------------- whose error it is
 
 
-X = np.random.default_rng(0).normal(size=(16, 3)).astype(np.float32)
-FEED = data.batches(X, 4, epochs=2)
-
-
-def train(failure, at=3):
+def failed(failure, at=3):
     """A training that fails at a step, and the parameters it had by then."""
     seen = [np.zeros(3, np.float32)]
 
     def feed(key, epoch):
-        for batch in FEED(key, epoch):
+        for batch in data.batches(X, 4, epochs=2)(key, epoch):
             if len(seen) == at + 1:
                 raise failure
             yield batch
@@ -253,11 +373,11 @@ def train(failure, at=3):
     def error(w, batch, key):
         return jnp.mean((batch @ w - 1) ** 2)
 
-    tell = lambda step, loss, w: seen.append(np.asarray(w))
+    keep = lambda step, loss, w: seen.append(np.asarray(w))
     sgd, key = optax.sgd(0.1), jax.random.key(0)
-    with pytest.raises(RuntimeError) as said:
-        icon.fit(error, jnp.zeros(3), feed, sgd, key, callbacks=[tell])
-    return said.value, seen[-1]
+    with pytest.raises(RuntimeError) as raised:
+        icon.fit(error, jnp.zeros(3), feed, sgd, key, callbacks=[keep])
+    return raised.value, seen[-1]
 
 
 CLOSED = "FAILED_PRECONDITION: Gloo all-reduce failed: Connection closed by peer"
@@ -268,7 +388,7 @@ FULL = "RESOURCE_EXHAUSTED: Out of memory allocating 16000000000000 bytes."
 def test_a_lost_process_leaves_the_last_good_result(monkeypatch, step):
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     failure = jax.errors.JaxRuntimeError(CLOSED)
-    error, last = train(failure, step)
+    error, last = failed(failure, step)
     assert isinstance(error, icon.PeerLost) and error.step == step
     assert isinstance(error.partial, np.ndarray)
     assert np.array_equal(error.partial, last) and last.any() == bool(step)
@@ -280,76 +400,9 @@ def test_a_lost_process_leaves_the_last_good_result(monkeypatch, step):
 def test_an_error_of_this_process_stays_what_it_is(monkeypatch, processes, text):
     monkeypatch.setattr(jax, "process_count", lambda: processes)
     failure = jax.errors.JaxRuntimeError(text)
-    assert train(failure)[0] is failure
+    assert failed(failure)[0] is failure
 
 
-def test_a_lost_process_can_be_told_to_another():
-    import pickle
-
+def test_the_loss_of_a_process_is_passed_on_to_another():
     again = pickle.loads(pickle.dumps(icon.PeerLost(4, [np.ones(2)])))
     assert again.step == 4 and again.partial[0].tolist() == [1, 1]
-
-
-# ------------------------------------------------------- what is spread
-
-
-def mesh(kind=AxisType.Auto):
-    return jax.make_mesh((1,), ("data",), (kind,))
-
-
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
-@pytest.mark.parametrize("jaxed", [False, True])
-def test_what_is_spread_is_what_came(kind, jaxed):
-    tree = dict(x=X, y=(np.arange(16), X[:, :, None] > 0))
-    plain = data.batches(jax.tree.map(jnp.asarray, tree) if jaxed else tree, 4, 2)
-    spread, key = data.spread(plain, mesh(kind)), jax.random.key(0)
-    for epoch, count in ((0, 4), (1, 4), (2, 0)):
-        came, got = [*plain(key, epoch)], [*spread(key, epoch)]
-        assert len(came) == len(got) == count
-        assert jax.tree.structure(came) == jax.tree.structure(got)
-        for one, other in zip(*map(jax.tree.leaves, (came, got)), strict=True):
-            assert np.array_equal(one, other)
-            assert other.sharding == NamedSharding(mesh(kind), PartitionSpec("data"))
-
-
-def test_keys_may_be_spread():
-    keys = jax.random.split(jax.random.key(0), 4)
-    (got,) = data.spread(lambda key, epoch: [keys], mesh())(keys[0], 0)
-    assert np.array_equal(jax.random.key_data(got), jax.random.key_data(keys))
-
-
-REFUSED = {
-    "no function": (dict(batches=[X]), "batches: expected a function"),
-    "no mesh": (dict(mesh=jax.devices), "mesh: expected a mesh: jax.make_mesh"),
-    "devices": (dict(mesh=[0]), "mesh: expected a mesh: jax.make_mesh"),
-    "another axis": (
-        dict(axis_name="model"),
-        "axis_name: expected one of the axes of the mesh, data, got 'model'",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_spread_is_refused(what):
-    bad, text = REFUSED[what]
-    with pytest.raises(icon.InvalidInput, match=f"^{re.escape(text)}"):
-        data.spread(**(dict(batches=FEED, mesh=mesh()) | bad))
-
-
-def cut(batch, count):
-    """A batch, spread over a mesh that only says that it has so many devices."""
-    abstract = jax.sharding.AbstractMesh((count,), ("data",))
-    return data._cut(NamedSharding(abstract, PartitionSpec("data")), batch)
-
-
-@pytest.mark.parametrize(("rows", "more"), [(10, 12), (3, 4), (1797, 1800)])
-def test_rows_that_do_not_divide_are_refused_with_numbers_that_do(rows, more):
-    with pytest.raises(icon.InvalidInput, match="^batches: ") as said:
-        cut(np.ones((rows, 2)), 4)
-    fix = f"each of the 4 devices: a `size` that is a multiple of 4, such as {more}"
-    assert fix in str(said.value) and f"got {rows} rows" in str(said.value)
-
-
-def test_a_number_has_no_rows():
-    with pytest.raises(icon.InvalidInput, match="^batches: .* got a number"):
-        next(data.spread(lambda key, epoch: [1.0], mesh())(jax.random.key(0), 0))

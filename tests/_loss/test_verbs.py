@@ -1,0 +1,249 @@
+"""Are the verbs what their formulas say, also where they have little to go by?"""
+
+import functools as ft
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zoo
+from interpreter import interpret
+from properties import dense_reference as reference
+from zoo import FORMULA, OURS
+
+import icon
+
+
+def build(name, lib, seed):
+    data = (zoo.traced if lib is OURS else zoo.exact)(seed, 0.0, jnp.float64)
+    return zoo.KINDS[name](lib, data)
+
+
+def close(got, expected, rtol=1e-10):
+    np.testing.assert_allclose(got, expected, rtol=rtol, atol=1e-12)
+
+
+# ------------------------------------------------------- the reference, by definition
+
+
+def whole_kl(p, q):
+    """Σ p log(p/q) over rows of probabilities."""
+    return np.sum(np.where(p > 0, p * np.log(np.where(p > 0, p, 1) / q), 0), -1)
+
+
+DIVERGENCES = {
+    "kl": whole_kl,
+    "cross_entropy": lambda p, q: -np.sum(p * np.log(q), -1),
+    "tv": lambda p, q: np.abs(p - q).sum(-1) / 2,
+    "jsd": lambda p, q: (whole_kl(p, (p + q) / 2) + whole_kl(q, (p + q) / 2)) / 2,
+    "hellinger": lambda p, q: np.sum((np.sqrt(p) - np.sqrt(q)) ** 2, -1) / 2,
+}
+
+
+@pytest.mark.parametrize("verb", DIVERGENCES)
+@pytest.mark.parametrize("p_name", ["dot, two sets", "same, two sets"])
+def test_the_reference_is_the_definition_over_all_candidates(verb, p_name):
+    """Sums over p's support are the divergences of whole distributions."""
+    p, q = build(p_name, FORMULA, 0), build("scores", FORMULA, 1)
+    P, Q = p.probability(), q.probability()
+    present = P.any(1)
+    exact = DIVERGENCES[verb](P, Q)
+    close(getattr(reference, verb)(p, q), exact[present].mean())
+    weight = np.arange(1.0, 8.0)
+    exact = (exact * weight)[present].sum() / weight[present].sum()
+    close(getattr(reference, verb)(p, q, weight=weight), exact)
+    assert abs(getattr(reference, verb)(q, q)) < 1e-12 or verb == "cross_entropy"
+
+
+def test_a_joint_reference_is_one_distribution_over_pairs():
+    p, q = build("graph", FORMULA, 0), build("gaussian", FORMULA, 1)
+    P, Q = (np.exp(x.score) / np.exp(x.score).sum() for x in (p, q))
+    off_diagonal = ~np.eye(len(P), dtype=bool)
+    close(reference.kl(p, q, joint=True), whole_kl(P[off_diagonal], Q[off_diagonal]))
+
+
+# ------------------------------------------------------- to look at
+
+
+@pytest.mark.parametrize("name", ["same, two sets", "normal", "clusters"])
+def test_what_each_anchor_reports_is_its_four_numbers(x64, name):
+    found = interpret(icon.per_anchor, *(build(name, OURS, seed) for seed in (0, 1)))
+    exact = reference.report(*(build(name, FORMULA, seed) for seed in (0, 1)))
+    for got, expected in zip(found, exact, strict=True):
+        close(got, expected)
+
+
+# ------------------------------------------------------- q elsewhere
+
+
+def test_a_q_elsewhere_is_as_far_as_it_goes():
+    p, q = icon.same([0, 0], [0, 1]), icon.same([1, 1], [0, 1])
+    assert icon.kl(p, q) == icon.cross_entropy(p, q) == np.inf
+    for verb, most in ((icon.tv, 1), (icon.jsd, np.log(2)), (icon.hellinger, 1)):
+        np.testing.assert_allclose(verb(p, q), most, rtol=1e-6)
+
+
+@pytest.mark.parametrize("block", [None, 2])
+def test_a_q_without_a_neighbor_is_as_far_as_it_goes(block):
+    """The first two anchors have neighbours under p, and none under q."""
+    p, q = icon.same([0, 0, 1, 1]), icon.same([0, 1, 2, 2])
+    assert icon.kl(p, q, block=block) == np.inf
+    assert icon.cross_entropy(p, q, block=block) == np.inf
+    assert icon.kl(p, q, joint=True, block=block) == np.inf
+    np.testing.assert_allclose(icon.tv(p, q, block=block), 0.5)
+    np.testing.assert_allclose(icon.jsd(p, q, block=block), np.log(2) / 2, rtol=1e-6)
+
+
+# ------------------------------------------------------- without any neighbour
+
+
+VERBS = (
+    *(icon.kl, icon.cross_entropy, icon.tv, icon.jsd, icon.hellinger),
+    ft.partial(icon.kl, joint=True),
+)
+ALONE = {
+    "points": lambda z: (icon.same(np.arange(8)), icon.student_t(z)),
+    "clusters": lambda z: (icon.same(np.arange(8)), icon.clusters(jax.nn.softmax(z))),
+    "smoothed": lambda z: (icon.smooth(icon.same(np.arange(8)), 0.2), icon.dot(z)),
+    "tiles": lambda z: (icon.same(np.arange(8)), icon.tiled(icon.dot(z), 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", ALONE)
+def test_without_any_neighbor_a_loss_is_zero_without_a_gradient(name):
+    tiles = name == "tiles"
+    verbs, blocks = (VERBS[:2], (None,)) if tiles else (VERBS, (None, 3))
+
+    def losses(z):
+        pair = ALONE[name](z)
+        return jnp.stack([verb(*pair, block=b) for verb in verbs for b in blocks])
+
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4)), jnp.float32)
+    values, gradients = interpret(lambda z: (losses(z), jax.jacrev(losses)(z)), z)
+    assert not np.any(values) and not np.any(gradients)
+
+
+# ------------------------------------------------------- of one's own
+
+
+def chi_square(p, log_q):
+    return p**2 * jnp.exp(-log_q) - p
+
+
+def test_a_divergence_of_ones_own_is_a_verb(x64):
+    p, q = build("dot, two sets", OURS, 0), build("scores", OURS, 1)
+    P, Q = (
+        build(name, FORMULA, k).probability()
+        for k, name in enumerate(("dot, two sets", "scores"))
+    )
+    exact = (P**2 / Q).sum(1) - 1
+    verb = icon.divergence(chi_square)
+    close(interpret(verb, p, q), exact.mean())
+    close(interpret(lambda p, q: verb(p, q, block=3), p, q), exact.mean())
+    root = icon.divergence(chi_square, jnp.sqrt)
+    weight = np.arange(7.0)
+    found = interpret(lambda p, q: root(p, q, weight=weight), p, q)
+    close(found, (np.sqrt(exact) * weight).sum() / weight.sum())
+
+
+def test_a_support_that_lists_twice_is_no_sum_over_neighbors():
+    p = icon.smooth(zoo.KNOWN_GRAPH, 0.2, samples=3, key=zoo.KEY)
+    q = icon.gaussian(np.eye(7, dtype=np.float32))
+    for verb in (icon.tv, icon.divergence(chi_square)):
+        with pytest.raises(icon.InvalidInput) as error:
+            verb(p, q)
+        assert error.value.argument == "p"
+
+
+# ------------------------------------------------------- both directions
+
+
+def test_both_ways_is_named_after_its_verb():
+    assert icon.both_ways(icon.kl).__name__ == "both_ways(kl)"
+    assert callable(icon.both_ways(ft.partial(icon.kl, joint=True)))  # has no name
+
+
+def test_both_ways_weighs_both(x64):
+    p, q = icon.same(zoo.IDS, zoo.FINER), build("dot, two sets", OURS, 0)
+    q = icon.dot(q.anchors, q.anchors + 1)
+    weight = np.arange(1.0, 8.0)
+    found = interpret(lambda q: icon.both_ways(icon.kl)(p, q, weight=weight), q)
+    one = lambda q: (
+        (icon.kl(p, q, weight=weight) + icon.kl(p.T, q.T, weight=weight)) / 2
+    )
+    close(found, interpret(one, q))
+
+
+# ------------------------------------------------------- dtypes
+
+
+HALF = {
+    "student_t": icon.student_t,
+    "clusters": lambda z: icon.clusters(jax.nn.softmax(z)),
+    "smooth": lambda z: icon.smooth(icon.gaussian(z), 0.1),
+    "wide": lambda z: icon.wide(icon.dot(z)),
+    "scores": lambda z: icon.scores(z @ z.T),
+}
+
+
+@pytest.mark.parametrize("name", HALF)
+@pytest.mark.parametrize("half, slack", [(jnp.bfloat16, 2e-2), (jnp.float16, 2e-3)])
+def test_half_precision_has_wide_sums_and_half_gradients(half, slack, name):
+    ids = np.arange(8) // 2
+    p = icon.same(ids, ids) if name in ("clusters", "scores") else icon.same(ids)
+    blocks = (None,) if name in ("wide", "scores") else (None, 3)
+    losses = lambda z: sum(icon.kl(p, HALF[name](z), block=b) for b in blocks)
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(8, 4)), half)
+    value, gradient = interpret(jax.value_and_grad(losses), z)
+    exact, wide = interpret(jax.value_and_grad(losses), z.astype(jnp.float32))
+    assert value.dtype == jnp.float32 and gradient.dtype == half
+    np.testing.assert_allclose(value, exact, rtol=slack, atol=slack)
+    np.testing.assert_allclose(
+        np.float32(gradient), wide, atol=4 * slack * np.abs(wide).max()
+    )
+
+
+def dtypes(p_dtype, q_dtype, x64):
+    """The dtypes of every loss and its gradients, which are not computed."""
+    z = np.random.default_rng(0).normal(size=(6, 2))
+    with jax.enable_x64(x64):
+        a, b = (jax.ShapeDtypeStruct(z.shape, t) for t in (p_dtype, q_dtype))
+
+        def losses(a, b):
+            p, q = icon.gaussian(a), icon.student_t(b)
+            bernoulli = icon.kl(icon.bernoulli(p), icon.bernoulli(q), block=4)
+            return [verb(p, q) for verb in VERBS] + [bernoulli]
+
+        both = lambda a, b: [
+            jax.value_and_grad(lambda *x, k=k: losses(*x)[k], (0, 1))(a, b)
+            for k in range(len(VERBS) + 1)
+        ]
+        shapes = jax.eval_shape(both, a, b)
+        return {tuple(x.dtype.name for x in (v, *g)) for v, g in shapes}
+
+
+def test_each_gradient_has_the_dtype_of_its_points():
+    f16, bf16, f32, f64 = jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64
+    assert dtypes(bf16, f16, False) == {("float32", "bfloat16", "float16")}
+    assert dtypes(f32, bf16, False) == {("float32", "float32", "bfloat16")}
+    assert dtypes(f64, f64, True) == {("float64",) * 3}
+    assert dtypes(f32, f32, True) == {("float32",) * 3}
+
+
+# ------------------------------------------------------- traced input
+
+
+def test_traced_input_is_not_looked_at_and_a_nan_is_not_hidden():
+    @jax.jit
+    def loss(z, temperature, alpha):
+        q = icon.cosine(z, temperature=temperature)
+        return icon.kl(icon.smooth(icon.same([0, 0, 1, 1]), alpha), q)
+
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    assert np.isfinite(loss(z, 0.5, 0.1))
+    value, gradient = jax.value_and_grad(loss)(
+        jnp.asarray(z).at[1, 0].set(jnp.nan), 0.5, 0.1
+    )
+    assert np.isnan(value) and np.isnan(gradient).any()
+    chex.assert_tree_all_finite(jax.grad(loss)(z, 0.5, 0.1))
