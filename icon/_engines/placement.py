@@ -74,8 +74,8 @@ def unplaced(p, q, block=None, axis_name=None) -> tuple[Any, Any, Placement]:
         check.count("block", block, 1)
     whole = Placement(block, None, axis_name, False, is_deterministic())
     out = []
-    for name, x, required in (("p", p, ("support",)), ("q", q, ())):
-        x = as_neighborhood(name, x, *required)
+    for name, x in (("p", p), ("q", q)):
+        x = as_neighborhood(name, x)
         if x.is_placed:
             x, whole = x.base, _together(name, whole, x.placement)
         out.append(x)

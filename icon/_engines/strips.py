@@ -111,7 +111,7 @@ class AnchorSum:
         value, valid = rows_of(out, n)
         weight = jnp.where(valid, weight, 0).astype(value.dtype)
         value = jnp.where(valid, value, 0)
-        return (jnp.sum(weight * value), jnp.sum(weight)), gradient, (value, valid)
+        return (expect(weight, value), jnp.sum(weight)), gradient, (value, valid)
 
 
 # For L = Σ_i w_i loss_i and W = Σ_i w_i, with cotangents g_L and g_W:

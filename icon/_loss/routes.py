@@ -34,7 +34,7 @@ from icon._engines import (
     unplaced,
     varied,
 )
-from icon._neighborhoods import Neighborhood
+from icon._neighborhoods import Neighborhood, as_neighborhood
 
 
 BUDGET = 2**20  # scores that are held at once; strips beyond
@@ -282,6 +282,7 @@ def _refuse_forward_mode(loss, p, q, weight, placement, error) -> None:
 def checked(loss: Loss, p, q, weight=None, block=None, axis_name=None) -> Any:
     """p, q and weights that fit one another and the loss, and their placement."""
     p, q, placement = unplaced(p, q, block, axis_name)
+    p = as_neighborhood("p", p, "support")
     got = f"shapes {p.shape} and {q.shape}"
     check.require(p.shape == q.shape, "q", got, "the anchors and candidates of p")
     own = "None: joint takes the weights from p's masses"
@@ -315,3 +316,5 @@ def _refuse_partial_support(p, placement: Placement) -> None:
     check.require(placement.tiles is None, "q", "tiles", "points as they are")
     once = "a support that lists every neighbour once: smooth without samples"
     check.require(not p.repeats, "p", "a support drawn at random", once)
+    signed = "probabilities that may be below zero"
+    check.require(not p.is_signed, "p", signed, "a limit of the first order")

@@ -276,6 +276,10 @@ class Among(Around):
     def is_limit(self):
         return self.base.is_limit
 
+    @property
+    def is_signed(self):
+        return self.base.is_signed
+
     def listed(self, i):
         return self.index[i]
 
@@ -343,6 +347,10 @@ class Margin(Around):
     @property
     def is_limit(self):
         return self.base.is_limit
+
+    @property
+    def is_signed(self):
+        return self.base.is_signed
 
     @property
     def T(self):

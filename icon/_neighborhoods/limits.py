@@ -29,6 +29,7 @@ class Reduction:
 
     mass: Callable
     is_limit: bool = True
+    is_signed: bool = False  # the gradient of the mass may be below zero
 
 
 def _present(score, weight):
@@ -55,7 +56,7 @@ def _maximum(score, weight):
 
 
 FINITE = Reduction(lambda score, weight: lse(score), is_limit=False)
-WIDE = {1: Reduction(_mean), 2: Reduction(_mean_and_variance)}
+WIDE = {1: Reduction(_mean), 2: Reduction(_mean_and_variance, is_signed=True)}
 SHARP = Reduction(_maximum)
 
 

@@ -60,6 +60,10 @@ class Points(Neighborhood):
         return self.reduction.is_limit
 
     @property
+    def is_signed(self) -> bool:
+        return self.reduction.is_signed
+
+    @property
     def is_bare(self) -> bool:
         """Whether there are no numbers per anchor or candidate beside the points."""
         return not self.per_anchor and self.weight is None

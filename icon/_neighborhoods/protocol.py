@@ -65,6 +65,7 @@ class Neighborhood:
     symmetric: bool = False  # one set in which i scores j as j scores i
     is_sparse: bool = False  # `support` lists few candidates, by rising id
     is_limit: bool = False  # the log-mass is a mean or a maximum, not a sum
+    is_signed: bool = False  # its probabilities may be below zero
     repeats: bool = False  # `support` may list a candidate twice, with shares of it
     per_pair: bool = False  # a distribution for each pair, not for each anchor
     wants_edges: bool = False  # as q: answers `along` the edges of a prepared p
@@ -191,12 +192,13 @@ for _name in ANSWERS:
 
 def as_neighborhood(argument: str, q, *required: str) -> Any:
     """q as a Neighborhood; refused if it lacks what is required of any or here."""
-    if isinstance(q, Neighborhood):
-        return q
-    for name in (*REQUIRED, *required):
+    ours = isinstance(q, Neighborhood)
+    for name in required if ours else (*REQUIRED, *required):
         missing = f"{type(q).__name__}, without `{name}`"
-        good = "a neighbourhood that has it"
-        check.require(hasattr(q, name), argument, missing, good)
+        has = answers(q, name) if ours else hasattr(q, name)
+        check.require(has, argument, missing, "a neighbourhood that has it")
+    if ours:
+        return q
     return Adapted(q, frozenset(name for name in ANSWERS if hasattr(q, name)))
 
 

@@ -415,7 +415,6 @@ SHARDED = (
     "smooth",
     "margin",
     "reweigh",
-    "odds",
     "bernoulli",
     "wide",
     "sharp",
