@@ -146,9 +146,13 @@ class Neighborhood:
 
 
 def _unanswered(q, name: str) -> check.InvalidInput:
-    got = type(q.base if isinstance(q, Adapted) else q).__name__
     expected = "a neighbourhood that has it"
-    return check.InvalidInput("q", f"{got}, without `{name}`", expected)
+    return check.InvalidInput("q", f"{_kind(q)}, without `{name}`", expected)
+
+
+def _kind(q) -> str:
+    """The name of its type, a user's where it is adapted."""
+    return type(q.base if isinstance(q, Adapted) else q).__name__
 
 
 # ------------------------------------------------------- at the door
@@ -194,7 +198,7 @@ def as_neighborhood(argument: str, q, *required: str) -> Any:
     """q as a Neighborhood; refused if it lacks what is required of any or here."""
     ours = isinstance(q, Neighborhood)
     for name in required if ours else (*REQUIRED, *required):
-        missing = f"{type(q).__name__}, without `{name}`"
+        missing = f"{_kind(q)}, without `{name}`"
         has = answers(q, name) if ours else hasattr(q, name)
         check.require(has, argument, missing, "a neighbourhood that has it")
     if ours:
