@@ -272,7 +272,7 @@ FEW = "SimCLR", "CLIP", "t-SNE", "prototypes", "jsd", *LONELY
 SOME = {name: LOSSES[name] for name in FEW}
 SOME_PLAIN = {name: loss for name, loss in SOME.items() if name in PLAIN}
 MORE = (
-    *("InfoNCE", "p learns", "a scale each, q", "reweighed candidates", "smooth q"),
+    *("p learns", "a scale each, q", "reweighed candidates", "smooth q"),
     *("a mix", "triplets", "clusters", "SigLIP", "VAE"),
 )
 MOST = SOME | {name: LOSSES[name] for name in MORE}

@@ -149,7 +149,11 @@ def merged(x: Report, y: Report) -> Report:
 
 
 def combined(coefficients: Report, report: Report):
-    """Σ_k c_k x_k over the numbers that count, in the widest of their dtypes."""
+    """Σ_k c_k x_k over the numbers that count, in the widest of their dtypes.
+
+    A q without a neighbour has B = M = -inf: it is infinitely far, by B alone.
+    """
+    report = report._replace(q_mass=finite(report.q_mass))
     terms = [c * x for c, x in zip(coefficients, report, strict=True) if c]
     return ft.reduce(lambda x, y: jnp.add(*common(x, y)), terms)
 

@@ -47,7 +47,7 @@ def near(
     Raises:
         InvalidInput: k above the number of others, an unknown metric, values that are
             not finite.
-        ImportError: without pynndescent: pip install 'icon-jax[ann]'.
+        ImportError: more candidates than that without pynndescent: 'icon-jax[ann]'.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -63,15 +63,10 @@ def near(
     k = check.count("k", k, 1, b.shape[0] - excludes_self)
     seed = check.count("seed", seed, 0, 2**32 - 1)
     by = named(metric, "knn for a function")
-    try:
-        from pynndescent import NNDescent
-    except ImportError as error:
-        missing = "near needs pynndescent: pip install 'icon-jax[ann]'"
-        raise ImportError(missing) from error
     if b.shape[0] <= max(EXACT, 4 * k):
         return nearest(a, b, jnp.arange(a.shape[0]), k, by, excludes_self)
     a, b = common(widen(a), widen(b))
-    found = _found(NNDescent, a, b, k, by, excludes_self, seed)
+    found = _found(a, b, k, by, excludes_self, seed)
     index, distance = _measured(a, b, found, k, by, excludes_self)
     short = np.flatnonzero(~np.isfinite(np.asarray(distance)).all(1))
     if not len(short):
@@ -80,11 +75,16 @@ def near(
     return index.at[short].set(ids), distance.at[short].set(exact)
 
 
-def _found(NNDescent, a, b, k, metric: Metric, excludes_self, seed):
+def _found(a, b, k, metric: Metric, excludes_self, seed):
     """The ids [n, s] that pynndescent finds, -1 where it finds none.
 
     It compares rows in float32, so they are centred and scaled first.
     """
+    try:
+        from pynndescent import NNDescent
+    except ImportError as error:
+        missing = "near needs pynndescent: pip install 'icon-jax[ann]'"
+        raise ImportError(missing) from error
     a, b, _ = metric.prepare(a, b)
     center = jnp.mean(b, 0, keepdims=True)
     size = jnp.max(jnp.abs(b - center))

@@ -88,6 +88,8 @@ def test_a_q_elsewhere_is_as_far_as_it_goes():
 def test_a_q_without_a_neighbor_is_as_far_as_it_goes(block):
     """The first two anchors have neighbours under p, and none under q."""
     p, q = icon.same([0, 0, 1, 1]), icon.same([0, 1, 2, 2])
+    for verb in (icon.kl, icon.cross_entropy, ft.partial(icon.kl, joint=True)):
+        assert verb(p, q, block=block) == np.inf
     np.testing.assert_allclose(icon.tv(p, q, block=block), 0.5)
     np.testing.assert_allclose(icon.jsd(p, q, block=block), np.log(2) / 2, rtol=1e-6)
 

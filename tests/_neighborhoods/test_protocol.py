@@ -147,6 +147,7 @@ def test_the_flags_are_what_they_say(name):
     assert q.excludes_self == exact.one_set
     assert q.per_pair == exact.per_pair and q.repeats == exact.repeats
     assert q.is_limit == (exact.mass is not reference.log_sum)
+    assert q.is_signed == exact.is_signed
     assert q.is_sparse == (exact.is_list and not exact.repeats)
     if q.symmetric:
         close(exact.score, exact.score.T)

@@ -104,6 +104,11 @@ class Rows:
         return self.turned()
 
     @property
+    def is_signed(self):
+        """Whether what stands for probabilities may be below zero."""
+        return self.mass is mean_and_variance
+
+    @property
     def others(self):
         return self.shape[1] - self.one_set
 
@@ -479,7 +484,7 @@ class Cloud:
     def T(self):
         raise Refused
 
-    repeats = False
+    repeats = is_signed = False
 
     def support(self, i):
         points = self.samples(i)
@@ -567,7 +572,7 @@ def divergence(f, outer=lambda x: x):
     """g(Σ f(p_ij, log q_ij)) over p's support, averaged over anchors."""
 
     def verb(p, q, *, weight=None):
-        require(p.shape == q.shape and not p.repeats)
+        require(p.shape == q.shape and not p.repeats and not p.is_signed)
         require(not p.placed and not q.placed)
         total = 0.0
         for i, share in enumerate(shares(np.array(p.log_mass), weight, False)):
