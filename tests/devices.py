@@ -271,10 +271,7 @@ LONELY = "lonely anchors, weighed", "lonely anchors, joint"
 FEW = "SimCLR", "CLIP", "t-SNE", "prototypes", "jsd", *LONELY
 SOME = {name: LOSSES[name] for name in FEW}
 SOME_PLAIN = {name: loss for name, loss in SOME.items() if name in PLAIN}
-MORE = (
-    *("p learns", "a scale each, q", "reweighed candidates", "smooth q"),
-    *("a mix", "triplets", "clusters", "SigLIP", "VAE"),
-)
+MORE = "p learns", "reweighed candidates", "smooth q", "a mix", "SigLIP", "VAE"
 MOST = SOME | {name: LOSSES[name] for name in MORE}
 EAGER = {name: LOSSES[name] for name in ("CLIP", "prototypes")}
 STRIP = 3  # divides no device's share

@@ -50,6 +50,7 @@ def test_tsne_of_digits(picture):
     assert accuracy > 0.9 and trust > 0.95
 
 
+@pytest.mark.slow
 def test_simclr_on_digits(picture):
     probe, accuracy = example("simclr_digits").main(4, picture)
     assert probe > 0.93 and accuracy > 0.93

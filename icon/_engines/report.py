@@ -153,7 +153,8 @@ def combined(coefficients: Report, report: Report):
 
     A q without a neighbour has B = M = -inf: it is infinitely far, by B alone.
     """
-    report = report._replace(q_mass=finite(report.q_mass))
+    if coefficients.q_score:
+        report = report._replace(q_mass=finite(report.q_mass))
     terms = [c * x for c, x in zip(coefficients, report, strict=True) if c]
     return ft.reduce(lambda x, y: jnp.add(*common(x, y)), terms)
 

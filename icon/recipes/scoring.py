@@ -39,7 +39,7 @@ def ground(m: Material) -> Ground:
     Example:
         >>> import icon
         >>> from icon import recipes
-        >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
+        >>> m = recipes.material(icon.data.digits(), budget=recipes.Budget(60, 5, 5))
         >>> sorted(recipes.ground(m).near)
         ['held-out 30%', 'leave-one-out']
     """
@@ -86,7 +86,7 @@ def score(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
     Example:
         >>> import icon
         >>> from icon import recipes
-        >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
+        >>> m = recipes.material(icon.data.digits(), budget=recipes.Budget(60, 5, 5))
         >>> trained = recipes.train(icon.TABLE["PCA"], m)
         >>> list(recipes.score(trained, m, recipes.ground(m)))
         ['10-NN', 'raw 10-NN', 'trustworthiness', 'untrained 10-NN']

@@ -7,7 +7,10 @@ import icon
 from icon import recipes
 
 
-@pytest.mark.parametrize("name", ["SupCon", "k-means", "triplet", "VAE"])
+SLOWLY = (pytest.param(x, marks=pytest.mark.slow) for x in ("k-means", "triplet"))
+
+
+@pytest.mark.parametrize("name", ["SupCon", "VAE", *SLOWLY])
 def test_a_sound_cell_passes_its_check(name):
     cell = icon.TABLE[name]
     report = icon.check(cell)
