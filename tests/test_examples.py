@@ -45,6 +45,7 @@ def picture(tmp_path):
     assert path.read_bytes()[1:4] == b"PNG" and path.stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_tsne_of_digits(picture):
     accuracy, trust = example("tsne_digits").main(60, picture)
     assert accuracy > 0.9 and trust > 0.95

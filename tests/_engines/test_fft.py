@@ -81,8 +81,13 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("spacing", ERRORS)
-@pytest.mark.parametrize("kernel", KERNELS)
+FINE = [pytest.param(None, x, marks=pytest.mark.slow) for x in ("dof 3", "gaussian")]
+EXACTLY = [(None, "dof 0.5"), (None, "dof 1"), (None, "own"), *FINE]
+
+
+@pytest.mark.parametrize(
+    ("spacing", "kernel"), [*((0.45, name) for name in KERNELS), *EXACTLY]
+)
 def test_they_are_the_sums_over_pairs(kernel, spacing):
     name, params = KERNELS[kernel]
     z, number = layout(), {k: jnp.float32(v) for k, v in params.items()}

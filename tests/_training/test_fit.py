@@ -268,6 +268,7 @@ def test_a_process_that_loses_another_says_so_and_writes_nothing(two, tmp_path):
     assert code == 75 and not [*tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_a_process_that_loses_the_coordinator_ends_and_writes_nothing(two, tmp_path):
     """jax may abort it before it can say so."""
     complaint, code = survivor(two(epochs=100_000), lost=0)
