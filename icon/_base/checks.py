@@ -1,6 +1,7 @@
 """What input is refused, and in which words?"""
 
 import contextlib
+import inspect
 import math
 from collections.abc import Callable, Collection
 from numbers import Real
@@ -85,6 +86,23 @@ def _all(argument: str, x, good, expected: str) -> None:
             )
 
 
+def _held(argument: str, x, dtype=None) -> jax.Array:
+    """x in a dtype, JAX's own if None; refused where that cannot hold a value."""
+    dtype = jax.dtypes.canonicalize_dtype(x.dtype if dtype is None else dtype)
+    if isinstance(x, jax.Array) and x.dtype == dtype:
+        return x
+    if concrete(x) and jnp.finfo(dtype).bits < jnp.finfo(_float_of(x)).bits:
+        fits = lambda x: np.isfinite(x.astype(dtype)) | ~np.isfinite(x)
+        with np.errstate(over="ignore"):
+            _all(argument, x, fits, f"numbers that {np.dtype(dtype)} holds")
+    return array(x, dtype)
+
+
+def _float_of(x) -> Any:
+    """The dtype of x, or the one that an integer is compared in."""
+    return x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else np.float64
+
+
 def floats(argument: str, x, rank: int | None = 2) -> jax.Array:
     """Finite floating-point numbers, of this rank."""
     expected = "an array of floats" if rank is None else f"floats of rank {rank}"
@@ -94,7 +112,7 @@ def floats(argument: str, x, rank: int | None = 2) -> jax.Array:
     require(rank in (None, x.ndim), argument, f"shape {x.shape}", expected)
     require(math.prod(x.shape) > 0, argument, f"shape {x.shape}", "at least one entry")
     _all(argument, x, np.isfinite, "finite numbers")
-    return jnp.asarray(x)
+    return _held(argument, x)
 
 
 def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
@@ -114,15 +132,17 @@ def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
 
 
 def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:
-    """Real numbers in the type of `like`, of one of these shapes."""
+    """Finite numbers in the dtype of `like`, float32 at least, of one of these shapes."""
     x = _array(argument, x, "a number")
+    is_bool = np.dtype(x.dtype).kind == "b"
+    require(not is_bool, argument, "a boolean", "a number")
     expected = (
         "a number" if shapes == ((),) else f"shape {' or '.join(map(str, shapes))}"
     )
     require(x.shape in shapes, argument, f"shape {x.shape}", expected)
-    _all(argument, x, lambda x: ~np.isnan(x), "numbers")
+    _all(argument, x, np.isfinite, "finite numbers")
     dtype = like.dtype if jnp.finfo(like.dtype).bits >= 32 else jnp.float32
-    return array(x, dtype)
+    return _held(argument, x, dtype)
 
 
 def array(x, dtype=None) -> jax.Array:
@@ -133,18 +153,21 @@ def array(x, dtype=None) -> jax.Array:
 
 
 def positive(argument: str, x, like, shapes=((),)) -> jax.Array:
-    """Numbers above 0."""
-    x = numbers(argument, x, like, shapes)
-    _all(argument, x, lambda x: x > 0, "numbers above 0")
+    """Finite numbers above 0, in all their digits: below `tiny` they become 0."""
+    given, x = x, numbers(argument, x, like, shapes)
+    _all(argument, given, lambda x: x > 0, "numbers above 0")
+    tiny = float(jnp.finfo(x.dtype).tiny)
+    _all(argument, given, lambda x: x >= tiny, f"{x.dtype} numbers from {tiny:.3g}")
     return x
 
 
 def weights(argument: str, x, like, size: int) -> jax.Array:
     """One non-negative number each, not all of them zero."""
     x = numbers(argument, x, like, ((size,),))
-    _all(argument, x, lambda x: (x >= 0) & (x < np.inf), "finite numbers from 0")
+    _all(argument, x, lambda x: x >= 0, "numbers from 0")
     if concrete(x):
-        require(np.any(np.asarray(x) > 0), argument, "zeros only", "a number above 0")
+        some = np.any(np.asarray(x) >= float(jnp.finfo(x.dtype).tiny))
+        require(some, argument, "zeros only", "a number above 0")
     return x
 
 
@@ -162,6 +185,11 @@ def count(argument: str, x, low: int, high: int | None = None) -> int:
     require(whole, argument, repr(x), expected)
     require(low <= x and (high is None or x <= high), argument, x, expected)
     return int(x)
+
+
+def boolean(argument: str, x) -> bool:
+    require(isinstance(x, bool | np.bool), argument, repr(x), "True or False")
+    return bool(x)
 
 
 def rows(argument: str, tree) -> int:
@@ -183,7 +211,7 @@ def log_weights(argument: str, x) -> jax.Array:
     floating = jnp.issubdtype(x.dtype, jnp.floating)
     require(floating, argument, f"dtype {x.dtype}", "floats of rank 2")
     _all(argument, x, lambda x: x < np.inf, "numbers below inf")
-    return jnp.asarray(x)
+    return _held(argument, x)
 
 
 def simplex(argument: str, x, rows_sum_to_one: bool = True) -> jax.Array:
@@ -210,6 +238,37 @@ def key(argument: str, x) -> jax.Array:
 
 def at_least(argument: str, x, low) -> jax.Array:
     _all(argument, x, lambda x: x >= low, f"numbers from {low}")
+    return x
+
+
+# ------------------------------------------------------- functions
+
+
+def function(argument: str, f, *takes: str, **named) -> Any:
+    """A function that can be called with these arguments, given here by their names."""
+    expected = f"a function ({', '.join([*takes, *named])})"
+    require(callable(f), argument, f"a {type(f).__name__}", expected)
+    try:
+        inspect.signature(f).bind(*takes, **named)
+    except TypeError as error:
+        raise InvalidInput(argument, f"one with {error}", expected) from None
+    except ValueError:  # of some built-in functions nothing is known
+        pass
+    return f
+
+
+def gives(argument: str, x, shape: tuple[int, ...]) -> jax.Array:
+    """What a function of the user's has given: one array of floats, of this shape."""
+    expected = f"a function to {'a number' if shape == () else f'floats {shape}'}"
+    leaves, structure = jax.tree.flatten(x)
+    one = structure == jax.tree.structure(0)
+    got = f"one to a {type(x).__name__}"
+    require(one and not isinstance(x, bool | str), argument, got, expected)
+    got = f"one to shape {jnp.shape(leaves[0])}"
+    require(jnp.shape(leaves[0]) == shape, argument, got, expected)
+    dtype = jnp.result_type(leaves[0])
+    floating = jnp.issubdtype(dtype, jnp.floating)
+    require(floating, argument, f"one to {dtype}", expected)
     return x
 
 

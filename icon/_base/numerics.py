@@ -136,4 +136,4 @@ def log_odds(x: Array) -> Array:
     """log(e^x / (1 - e^x)): the log-odds of a log-probability, -inf and inf at ends."""
     inside = (x < 0) & (x > -jnp.inf)
     y = jnp.where(inside, x, -1)
-    return jnp.where(inside, y - jnp.log(-jnp.expm1(y)), jnp.where(x < 0, x, jnp.inf))
+    return jnp.where(inside, y - jnp.log(-jnp.expm1(y)), jnp.where(x >= 0, jnp.inf, x))

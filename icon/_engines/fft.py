@@ -16,7 +16,7 @@ from icon._base.numerics import custom_gradient, instantiated, widen
 from icon._base.pytrees import pytree, static
 from icon._engines import grid, pairs
 from icon._engines.edges import attraction
-from icon._neighborhoods import Neighborhood, Points
+from icon._neighborhoods import Neighborhood, Points, finite
 
 
 FEW = 4000  # anchors up to which pairs are as fast as a grid
@@ -79,9 +79,9 @@ def _deviation(kernel, profile, params, a, b):
     score = jax.vmap(lambda x: kernel(x, b, **params))(a)
     radial = profile(jnp.sum((a[:, None] - b[None]) ** 2, -1), **params)
     deviation = jnp.where(score == radial, 0, jnp.abs(score - radial))  # -inf is equal
-    finite = score > -jnp.inf
-    top = jnp.max(score, where=finite, initial=-jnp.inf)
-    return jnp.max(deviation), top - jnp.min(score, where=finite, initial=jnp.inf)
+    listed = score > -jnp.inf
+    top = jnp.max(score, where=listed, initial=-jnp.inf)
+    return jnp.max(deviation), top - jnp.min(score, where=listed, initial=jnp.inf)
 
 
 @ft.partial(jax.jit, static_argnames=("profile", "dtype"))
@@ -231,7 +231,7 @@ def _by_params(answer: Callable, engine, cloud: Cloud | None, g):
 
     def weighted(params):
         M = answer(engine, cloud._replace(params=params, spectra=None))[0]
-        return jnp.sum(g * jnp.where(M > -jnp.inf, M, 0))
+        return jnp.sum(g * finite(M))
 
     return jax.jacfwd(weighted)(cloud.params)
 
@@ -346,6 +346,10 @@ class Interpolated(Neighborhood):
     @property
     def shape(self):
         return self.base.shape
+
+    @property
+    def sets(self):
+        return self.base.sets
 
     @property
     def excludes_self(self):
@@ -470,8 +474,9 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
         why = "a kernel with a cusp is beyond a grid: every pair is summed exactly"
         warnings.warn(why, stacklevel=2)
         return Interpolated(q, None, ByPairs(profile))
-    spacing = SPACING if spacing is None else float(spacing)
-    check.require(0 < spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
+    spacing = SPACING if spacing is None else spacing
+    spacing = check.scalar("spacing", spacing, 0, above=True)
+    check.require(spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
     order = check.count("order", order, 3, 8)
     engine = OnGrid(profile, grid.RUNGS[d], spacing, order)
     return Interpolated(q, engine.spectra(q), engine)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 
 from icon._base.numerics import lse
 from icon._base.pytrees import take
+from icon._neighborhoods import finite
 
 
 SOURCES = 4  # in one step of the scan
@@ -113,9 +114,9 @@ def gradients(profile: Callable, x, y, mask, g):
 
     def visit(gradient, ids, valid):
         difference, d2, score, mass = _scored(profile, x, y, ids)
-        q = jnp.exp(score - jnp.where(mass > -jnp.inf, mass, 0)[:, None])
+        q = jnp.exp(score - finite(mass)[:, None])
         force = jnp.where(valid, g[ids], 0)[:, None] * q * 2 * derivative(profile, d2)
-        force = jnp.where(q > 0, force, 0)[..., None] * difference
+        force = jnp.where(q == 0, 0, force)[..., None] * difference
         by_x, by_y = gradient
         return by_x.at[ids].add(jnp.sum(force, 1)), by_y - jnp.sum(force, 0)
 
@@ -132,9 +133,9 @@ def joint(profile: Callable, x, y):
         valid, ids = ids < n, jnp.minimum(ids, n - 1)
         difference, d2, score, mass = _scored(profile, x, y, ids)
         total = lse(jnp.append(jnp.where(valid, mass, -jnp.inf), M))
-        level = jnp.where(total > -jnp.inf, total, 0)
+        level = finite(total)
         q = jnp.where(valid[:, None], jnp.exp(score - level), 0)
-        force = jnp.where(q > 0, q * 2 * derivative(profile, d2), 0)
+        force = jnp.where(q == 0, 0, q * 2 * derivative(profile, d2))
         force = force[..., None] * difference
         by_x, by_y = (by * jnp.exp(M - level) for by in (by_x, by_y))
         by_x = by_x.at[ids].add(jnp.sum(force, 1))

@@ -158,7 +158,7 @@ def sharded(q, axis_name: str | tuple[str, ...], *, ring: bool = False) -> Place
     """
     named = isinstance(axis_name, str | tuple)
     check.require(named, "axis_name", axis_name, "the name of an axis, or several")
-    placed = _placed(q, Placement(axis=axis_name, ring=bool(ring)))
+    placed = _placed(q, Placement(axis=axis_name, ring=check.boolean("ring", ring)))
     got, expected = type(placed.base).__name__, "points, and what is made of them"
     check.require(answers(placed.base, "gathered"), "q", f"a {got}", expected)
     return placed

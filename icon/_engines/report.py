@@ -100,7 +100,7 @@ def _report_of_jvp(primals, tangents):
 
 def _along_p(weight, p_score, score, out: Report):
     """∂A/∂s^p_j = w_j (1 + s^p_j - A) and ∂B/∂s^p_j = w_j (s^q_j - B)."""
-    valid = (weight != 0) & (score > -jnp.inf)
+    valid = (weight != 0) & (score != -jnp.inf)
     weight_, score = common(weight, score)
     mean = out.q_score.astype(score.dtype)
     beyond = jnp.where(valid, score, mean) - mean  # -inf has no gradient
@@ -134,7 +134,7 @@ def merged(x: Report, y: Report) -> Report:
     p_mass = jnp.logaddexp(x.p_mass, y.p_mass)
     shares = jnp.exp(x.p_mass - finite(p_mass)), jnp.exp(y.p_mass - finite(p_mass))
     mean = lambda *values: sum(
-        jnp.where(share > 0, share.astype(value.dtype) * value, 0)
+        jnp.where(share != 0, share.astype(value.dtype) * value, 0)
         for share, value in zip(shares, values, strict=True)
     )
     return Report(

@@ -34,7 +34,7 @@ from icon._engines import (
     unplaced,
     varied,
 )
-from icon._neighborhoods import Neighborhood, as_neighborhood
+from icon._neighborhoods import ONE_OR_TWO, Neighborhood, as_neighborhood
 
 
 BUDGET = 2**20  # scores that are held at once; strips beyond
@@ -285,6 +285,8 @@ def checked(loss: Loss, p, q, weight=None, block=None, axis_name=None) -> Any:
     p = as_neighborhood("p", p, "support")
     got = f"shapes {p.shape} and {q.shape}"
     check.require(p.shape == q.shape, "q", got, "the anchors and candidates of p")
+    got = f"{p.sets} set(s) of points, p, against {q.sets}, q"
+    check.require({p.sets, q.sets} != {1, 2}, "q", got, ONE_OR_TWO)
     own = "None: joint takes the weights from p's masses"
     both = loss.joint and weight is not None
     check.require(not both, "weight", "a weight with joint=True", own)
@@ -293,7 +295,7 @@ def checked(loss: Loss, p, q, weight=None, block=None, axis_name=None) -> Any:
     if placement.reproducible:
         _refuse_irreproducible(loss, p, q)
     if not loss.coefficients:
-        _refuse_partial_support(p, placement)
+        _refuse_partial_support(p, q, placement)
     if placement.axis is not None:
         p, q, weight = local_share(p, q, weight, placement)
     return p, q, weight, placement
@@ -309,8 +311,13 @@ def _refuse_irreproducible(loss: Loss, p, q) -> None:
         check.require(plain, name, "another kind", bare)
 
 
-def _refuse_partial_support(p, placement: Placement) -> None:
-    """A divergence that is not linear wants p's whole support in one place, once."""
+def _refuse_partial_support(p, q, placement: Placement) -> None:
+    """A divergence that is not linear wants p's whole support in one place, once.
+
+    Where q does not sum to one, it may be below 0 or above its bound.
+    """
+    estimate = "a limit, or an estimate: it does not sum to one"
+    check.require(q.is_normalized, "q", estimate, "probabilities")
     gathered = "sharded(q, axis_name), without a ring"
     check.require(not placement.ring, "q", "candidates that go round", gathered)
     check.require(placement.tiles is None, "q", "tiles", "points as they are")

@@ -149,9 +149,9 @@ def divergence(f: Callable, outer: Callable | None = None) -> Callable:
 
     Source: Ali & Silvey, 1966; Csiszár, 1967 (f-divergences).
     """
-    check.require(callable(f), "f", repr(f), "a function (p, log_q)")
-    known = outer is None or callable(outer)
-    check.require(known, "outer", repr(outer), "a function of a number, or None")
+    check.function("f", f, "p", "log_q")
+    if outer is not None:
+        check.function("outer", outer, "number")
 
     def verb(
         p: Neighborhood,
@@ -296,10 +296,10 @@ def both_ways(loss: Callable) -> Callable:
     $$\\tfrac12\\left[L(p, q) + L(p^T, q^T)\\right]$$
 
     Args:
-        loss: any of the verbs.
+        loss: any of the verbs, as it is: both_ways(kl)(p, q), not both_ways(kl(p, q)).
 
     Raises:
-        InvalidInput: p or q cannot be turned round (they hold numbers per anchor).
+        InvalidInput: no verb; p or q cannot be turned round (numbers per anchor).
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -311,11 +311,16 @@ def both_ways(loss: Callable) -> Callable:
     Source: Radford et al., Learning transferable visual models (CLIP), 2021.
     """
 
+    check.function("loss", loss, "p", "q")
+    plain = isinstance(loss, ft.partial) and not loss.args
+    verb, given = (loss.func, loss.keywords) if plain else (loss, {})
+
     @ft.wraps(loss)
     def both(p: Neighborhood, q: Neighborhood, **options):
         p, q = as_neighborhood("p", p), as_neighborhood("q", q)
-        if loss in LINEAR and _share_scores(p, q, options.get("axis_name")):
-            return _both_at_once(LINEAR[loss], p, q, **options)
+        every = given | options
+        if verb in LINEAR and _share_scores(p, q, every.get("axis_name")):
+            return _both_at_once(LINEAR[verb], p, q, **every)
         back = loss(_transposed("p", p), _transposed("q", q), **options)
         return (loss(p, q, **options) + back) / 2
 

@@ -32,6 +32,7 @@ from icon._neighborhoods.points import (
 )
 from icon._neighborhoods.protocol import (
     EVERYBODY,
+    ONE_OR_TWO,
     Neighborhood,
     answers,
     as_neighborhood,

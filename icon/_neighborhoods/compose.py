@@ -13,11 +13,15 @@ from icon._base.numerics import log_mixture, log_odds, lse, safe_log
 from icon._base.pytrees import pytree, static
 from icon._neighborhoods.protocol import (
     EVERYBODY,
+    ONE_OR_TWO,
     Neighborhood,
     as_neighborhood,
     as_part,
 )
 from icon._neighborhoods.rows import finite
+
+
+LOOKED_AT = 2**20  # scores, up to which values are checked
 
 
 def _log_prob(q, i, at):
@@ -44,6 +48,10 @@ class Around(Neighborhood):
         return self.base.shape
 
     @property
+    def sets(self):
+        return self.base.sets
+
+    @property
     def excludes_self(self):
         return self.base.excludes_self
 
@@ -63,6 +71,10 @@ class Smoothed(Around):
 
     base: Any
     alpha: Any
+
+    @property
+    def is_normalized(self):
+        return self.base.is_normalized
 
     @property
     def T(self):
@@ -104,6 +116,10 @@ class SampledSmoothed(Around):
     key: Any
     samples: int = static()
     repeats = True
+
+    @property
+    def is_normalized(self):
+        return self.base.is_normalized
 
     def listed(self, i):
         return EVERYBODY
@@ -174,6 +190,14 @@ class Mixture(Neighborhood):
     @property
     def shape(self):
         return self.parts[0].shape
+
+    @property
+    def sets(self):
+        return next((p.sets for p in self.parts if p.sets), None)
+
+    @property
+    def is_normalized(self):
+        return all(p.is_normalized for p in self.parts)
 
     @property
     def excludes_self(self):
@@ -249,16 +273,20 @@ def mix(*neighborhoods, weights=None) -> Mixture:
 
     Source: Alshammari et al., I-Con, 2025 (mixtures of supervisory distributions).
     """
+    expected = "a weight for each: mix(p1, p2, weights) or weights=weights"
     if weights is None:
         *neighborhoods, weights = neighborhoods or (None,)
+        is_part = weights is None or isinstance(weights, Neighborhood)
+        check.require(not is_part, "weights", "none", expected)
     if len(neighborhoods) == 1 and isinstance(neighborhoods[0], Sequence):
         (neighborhoods,) = neighborhoods
-    expected = "neighbourhoods, and a weight for each"
-    check.require(len(neighborhoods), "neighborhoods", "none", expected)
+    check.require(len(neighborhoods), "neighborhoods", "none", "one at least")
     parts = tuple(as_part("neighborhoods", p) for p in neighborhoods)
     shapes = {p.shape for p in parts}
     got = f"shapes {' and '.join(map(str, sorted(shapes)))}"
     check.require(len(shapes) == 1, "neighborhoods", got, "one shape")
+    both = {1, 2} <= {p.sets for p in parts}
+    check.require(not both, "neighborhoods", "one set, and two", ONE_OR_TWO)
     return Mixture(parts, check.weights("weights", weights, jnp.zeros(()), len(parts)))
 
 
@@ -271,6 +299,7 @@ class Among(Around):
 
     base: Any
     index: Any  # [n, k]
+    sets = None  # candidates are listed, whichever they are
 
     @property
     def is_limit(self):
@@ -288,12 +317,16 @@ class Among(Around):
         return self.index[i], jax.grad(self.mass)(score, self.index[i])
 
     def score(self, i, at):
-        return jnp.where(self._is_listed(i, at), self.base.score(i, at), -jnp.inf)
+        score, count = self.base.score(i, at), self._count(i, at)
+        if not self.is_limit:
+            score = score + jnp.log(jnp.maximum(count, 1).astype(score.dtype))
+        return jnp.where(count > 0, score, -jnp.inf)
 
-    def _is_listed(self, i, at):
+    def _count(self, i, at):
+        """How often each candidate is listed."""
         if isinstance(at, slice):
-            return jnp.zeros(self.shape[1], bool).at[self.index[i]].set(True)[at]
-        return jnp.any(at[:, None] == self.index[i][None], 1)
+            return jnp.zeros(self.shape[1], jnp.int32).at[self.index[i]].add(1)[at]
+        return jnp.sum(at[:, None] == self.index[i][None], 1, dtype=jnp.int32)
 
     def log_mass(self, i):
         return self.mass(self.base.score(i, self.index[i]), self.index[i])
@@ -314,7 +347,8 @@ def among(q, index) -> Among:
 
     Args:
         q: the neighbours.
-        index: integers [n, k], the candidates of each anchor.
+        index: integers [n, k], the candidates of each anchor; one that is listed twice
+            counts twice.
 
     Raises:
         InvalidInput: ids out of range, or another number of anchors.
@@ -449,6 +483,10 @@ class Grouped(Neighborhood):
     def shape(self):
         return self.base.shape[0], self.count
 
+    @property
+    def is_normalized(self):
+        return self.base.is_normalized
+
     def support(self, i):
         return EVERYBODY, jnp.exp(_log_prob(self, i, EVERYBODY))
 
@@ -526,7 +564,8 @@ def odds(p) -> Odds:
         p: neighbours whose weights e^s are probabilities: same, fuzzy, their mixes.
 
     Raises:
-        InvalidInput: no neighbourhood.
+        InvalidInput: no neighbourhood; weights above 1, or none at all, where they are
+            known and few enough to be looked at.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -534,7 +573,19 @@ def odds(p) -> Odds:
         >>> p.score(0, jnp.array([1])).tolist()
         [0.0]
     """
-    return Odds(as_part("p", p))
+    p = as_part("p", p)
+    if check.concrete(p) and (p.is_sparse or math.prod(p.shape) <= LOOKED_AT):
+        most = float(jnp.max(_largest_scores(p)))
+        check.require(most != -math.inf, "p", "no neighbour", "one at least")
+        above = f"a weight of {math.exp(min(most, 700)):.6g}"
+        check.require(not most > 1e-5, "p", above, "probabilities, up to 1")
+    return Odds(p)
+
+
+@jax.jit
+def _largest_scores(p):
+    scores = lambda i: p.visit(i)[2] if p.is_sparse else p.score(i, EVERYBODY)
+    return jax.vmap(lambda i: jnp.max(scores(i)))(jnp.arange(p.shape[0]))
 
 
 @pytree
@@ -548,6 +599,10 @@ class Bernoulli(Neighborhood):
     def shape(self):
         n, m = self.base.shape
         return n, 2 * m
+
+    @property
+    def sets(self):
+        return self.base.sets
 
     @property
     def T(self):
@@ -614,6 +669,7 @@ class Sampled(Around):
     base: Any
     key: Any
     count: int = static()
+    is_normalized = False
 
     @property
     def T(self):

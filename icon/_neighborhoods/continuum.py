@@ -71,7 +71,10 @@ class Density(Neighborhood):
 
     def score(self, i, at):
         anchor = take(self.anchors, i)
-        return jax.vmap(ft.partial(self.log_density, self.params, anchor))(at)
+        score = jax.vmap(ft.partial(self.log_density, self.params, anchor))(at)
+        each = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), score)
+        check.gives("log_density", each, ())
+        return score
 
     def log_mass(self, i):
         return jnp.zeros((), jnp.result_type(float))
@@ -135,8 +138,7 @@ def density(log_density: Callable, params, anchors) -> Density:
 
     Source: Kingma & Welling, Auto-encoding variational Bayes, 2014.
     """
-    known = type(log_density).__name__
-    check.require(callable(log_density), "log_density", known, "a function")
+    check.function("log_density", log_density, "params", "anchor", "z")
     check.rows("anchors", anchors)
     params, anchors = jax.tree.map(jnp.asarray, (params, anchors))
     return Density(params, anchors, log_density)

@@ -20,6 +20,8 @@ class Kernel:
 
     symmetric: bool = False  # s(a, b) = s(b, a)
     spreads: bool = True  # any candidate can be scored wherever its point is
+    whole_rows: bool = False  # the score of a candidate depends on the others
+    is_smooth: bool = True  # it has a gradient where a = b, too
     profile: Callable | None = None  # of the squared distance, where that is all
     matches: Callable | None = None  # (a, b) -> mask, where s is 0 or -inf
 
@@ -106,7 +108,9 @@ class Given(Kernel):
     spreads = False
 
     def __call__(self, a, b: Int[Array, " s"], /, row: Float[Array, " m"], temperature):
-        return widen(row[b]) / temperature
+        score = widen(row[b])
+        absent = score == -jnp.inf  # -inf / T has the gradient nan in T
+        return jnp.where(absent, -jnp.inf, jnp.where(absent, 0, score) / temperature)
 
     def transposed(self, per_anchor):
         return self, dict(row=per_anchor["row"].T)
@@ -120,9 +124,16 @@ class Own(Kernel):
     """A function of the user's: one anchor, all candidates, **params -> scores."""
 
     function: Callable
+    whole_rows: bool = False
+    is_smooth = False  # nothing is known of it
 
     def __call__(self, a, b, /, **params):
         return self.function(a, b, **params)
+
+    def transposed(self, per_anchor):
+        row = "a kernel that sees whole rows"
+        check.require(not self.whole_rows, "q.T", row, "one of a pair of points")
+        return super().transposed(per_anchor)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +141,10 @@ class Exchanged(Kernel):
     """A kernel with its arguments exchanged: s(a, b) is the base's s(b, a)."""
 
     base: Kernel
+
+    @property
+    def is_smooth(self):
+        return self.base.is_smooth
 
     def __call__(self, a, b, /, **params):
         one_row: Any = jax.tree.map(lambda x: x[None], a)
@@ -140,6 +155,6 @@ class Exchanged(Kernel):
         return self.base, {}
 
 
-def as_kernel(kernel: Callable) -> Kernel:
+def as_kernel(kernel: Callable, whole_rows: bool = False) -> Kernel:
     """A user's function as a kernel; a kernel as it is."""
-    return kernel if isinstance(kernel, Kernel) else Own(kernel)
+    return kernel if isinstance(kernel, Kernel) else Own(kernel, whole_rows)

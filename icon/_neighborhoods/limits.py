@@ -128,6 +128,10 @@ class Hard(Neighborhood):
         return self.base.shape
 
     @property
+    def sets(self):
+        return self.base.sets
+
+    @property
     def excludes_self(self):
         return self.base.excludes_self
 
@@ -136,7 +140,7 @@ class Hard(Neighborhood):
 
     def support(self, i):
         best, at = jax.lax.top_k(self.base.score(i, EVERYBODY), self.k)
-        valid = (best > -jnp.inf).astype(best.dtype)
+        valid = (best != -jnp.inf).astype(best.dtype)
         return at, valid / jnp.maximum(jnp.sum(valid), 1)
 
     def score(self, i, at):

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -52,6 +53,12 @@ class Points(Neighborhood):
         return self.candidates is None or self.anchor_id is not None
 
     @property
+    def sets(self) -> int | None:
+        if not self.kernel.spreads:
+            return None
+        return 1 if self.excludes_self else 2
+
+    @property
     def _candidates(self):
         return self.anchors if self.candidates is None else self.candidates
 
@@ -86,8 +93,8 @@ class Points(Neighborhood):
         return dataclasses.replace(q, **sets, **ids)
 
     def as_points(self) -> "Points | None":
-        """The same in two sets; None in a limit, whose log-mass is no sum."""
-        return None if self.is_limit else self._two_sets()
+        """The same in two sets; None where a log-mass is no sum over parts of a row."""
+        return None if self.is_limit or self.kernel.whole_rows else self._two_sets()
 
     def _two_sets(self) -> "Points":
         if self.candidates is not None:
@@ -127,13 +134,34 @@ class Points(Neighborhood):
 
     def score(self, i, at) -> Float[Array, " s"]:
         anchor, per_anchor = take((self.anchors, self.per_anchor), i)
-        candidates = take(self._candidates, at)
-        score = self.kernel(anchor, candidates, **self.params, **per_anchor)
+        if self.kernel.whole_rows:
+            score = self.kernel(anchor, self._candidates, **self.params)[at]
+        else:
+            candidates = self._compared(i, at)
+            score = self.kernel(anchor, candidates, **self.params, **per_anchor)
         if self.weight is not None and not self.is_limit:
             score = score + safe_log(self.weight[at])
         if not self.excludes_self:
             return score
         return jnp.where(self.is_self(i, at), -jnp.inf, score)
+
+    def _compared(self, i, at):
+        """The candidates, another one where i is: a kernel may be singular at a = b.
+
+        What is masked has a cotangent of 0, and 0 · inf is nan.
+        """
+        candidates = take(self._candidates, at)
+        if self.kernel.is_smooth or not self.excludes_self:
+            return candidates
+        is_self = self.is_self(i, at)
+        first = self.is_self(i, slice(0, 1))[0].astype(jnp.int32)
+        other = take(self._candidates, first % self.shape[1])
+
+        def instead(x, other):
+            mask = is_self.reshape(-1, *[1] * (x.ndim - 1))
+            return jnp.where(mask, other[None], x)
+
+        return jax.tree.map(instead, candidates, other)
 
     def log_mass(self, i) -> Float[Array, ""]:
         return self.mass(self.score(i, EVERYBODY), EVERYBODY)
@@ -173,17 +201,23 @@ def _build(kernel, a, b, /, **params):
     return Points(a, b, params, {}, None, kernel)
 
 
-def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
+def points(
+    kernel: Callable, anchors, candidates=None, /, *, whole_rows: bool = False, **params
+) -> Points:
     """Neighbours under a kernel of yours.
 
     $$s_{ij} = k(a_i, b_j)$$
 
     Args:
-        kernel: (one anchor, all candidates, **params) -> scores [m]. Define it at
-            module level: a new lambda is a new compilation.
+        kernel: (one anchor, candidates, **params) -> their scores [m], the score of j
+            from candidate j alone: which others are asked beside it is not certain. It
+            may be singular where a = b. Define it at module level: a new lambda is a
+            new compilation.
         anchors: a pytree of arrays with one leading axis of n; anything that a kernel
             of yours understands.
         candidates: the same with m. None: the anchors themselves, without j = i.
+        whole_rows: the kernel sees all candidates at once, j = i too, and its scores
+            may depend on all (centred, ranked); it cannot be tiled or turned round.
         **params: numbers or arrays that the kernel takes by name; learnable.
 
     Raises:
@@ -202,13 +236,13 @@ def points(kernel: Callable, anchors, candidates=None, /, **params) -> Points:
     m = n if candidates is None else check.rows("candidates", candidates)
     anchors, candidates = jax.tree.map(jnp.asarray, (anchors, candidates))
     params = jax.tree.map(check.array, params)
-    check.require(callable(kernel), "kernel", repr(kernel), "a function")
-    q = _build(kernels.as_kernel(kernel), anchors, candidates, **params)
+    if not isinstance(kernel, Kernel):
+        check.function("kernel", kernel, "anchor", "candidates", **params)
+    kernel = kernels.as_kernel(kernel, check.boolean("whole_rows", whole_rows))
+    q = _build(kernel, anchors, candidates, **params)
     # of the kernel itself: where j = i is masked, a scalar would broadcast to [m]
     one_row = lambda q: q.kernel(take(q.anchors, 0), q._candidates, **q.params)
-    shapes = [x.shape for x in jax.tree.leaves(jax.eval_shape(one_row, q))]
-    got = f"scores of shape {' and '.join(map(str, shapes))}"
-    check.require(shapes == [(m,)], "kernel", got, f"shape {(m,)}")
+    check.gives("kernel", jax.eval_shape(one_row, q), (m,))
     return q
 
 
@@ -274,9 +308,18 @@ def student_t(
 
     Source: van der Maaten & Hinton, Visualizing data using t-SNE, 2008.
     """
+    if _is_gaussian(dof):
+        return gaussian(anchors, candidates, scale=scale)
     a, b = _vectors(anchors, candidates)
     dof, scale = check.positive("dof", dof, a), check.positive("scale", scale, a)
     return _build(kernels.student_t, a, b, dof=dof, scale=scale)
+
+
+def _is_gaussian(dof) -> bool:
+    """Whether log(1 + x/ν) is x/ν to the last digit."""
+    x = dof if isinstance(dof, jax.Array) else np.asarray(dof)
+    number = x.shape == () and x.dtype.kind in "iuf"
+    return number and check.concrete(x) and bool(x > 1e20)
 
 
 def laplace(
@@ -401,7 +444,19 @@ def same(
     check.require(all(len(shape) == 1 for shape in shapes), name, got, expected)
     a = check.ids("anchors", anchors)
     b = None if candidates is None else check.ids("candidates", candidates)
+    _refuse_loneliness(a, b)
     return _build(kernels.same, a, b)
+
+
+def _refuse_loneliness(a, b) -> None:
+    """Refuse ids, where they can be looked at, that give no anchor a neighbour."""
+    if b is None and check.concrete(a):
+        shared = len(np.unique(a)) < len(a)
+        pairs = "an id that two of them share; same(ids, ids) is two sets"
+        check.require(shared, "anchors", "ids that are all different", pairs)
+    elif check.concrete(a, b):
+        shared = np.isin(np.asarray(a), np.asarray(b)).any()
+        check.require(shared, "candidates", "no id of an anchor", "one at least")
 
 
 def scores(matrix: Float[ArrayLike, "n m"], *, temperature: Number = 1.0) -> Points:
@@ -424,6 +479,8 @@ def scores(matrix: Float[ArrayLike, "n m"], *, temperature: Number = 1.0) -> Poi
     Source: Hinton et al., Distilling the knowledge in a neural network, 2015.
     """
     matrix = check.log_weights("matrix", matrix)
+    some = not check.concrete(matrix) or bool(jnp.any(matrix > -jnp.inf))
+    check.require(some, "matrix", "-inf only", "a neighbour for some anchor")
     temperature = check.positive("temperature", temperature, matrix)
     n, m = matrix.shape
     q = _build(kernels.given, jnp.arange(n), jnp.arange(m), temperature=temperature)

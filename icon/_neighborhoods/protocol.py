@@ -14,6 +14,7 @@ from icon._base.pytrees import pytree, static
 
 At = Any  # what indexes candidates: EVERYBODY, listed ids [s], or latent points [s, d]
 EVERYBODY = slice(None)
+ONE_OR_TWO = "one set, as same(ids), or two, as same(ids, ids), on both sides"
 
 
 def candidate_ids(m: int, at):
@@ -61,6 +62,7 @@ class Neighborhood:
 
     # ------------------------------------------------------- one anchor
 
+    sets: int | None = None  # 1: anchors are the candidates; 2: not; None: unknown
     excludes_self: bool = False  # anchors are candidates too, and j = i is none
     symmetric: bool = False  # one set in which i scores j as j scores i
     is_sparse: bool = False  # `support` lists few candidates, by rising id
@@ -70,6 +72,11 @@ class Neighborhood:
     per_pair: bool = False  # a distribution for each pair, not for each anchor
     wants_edges: bool = False  # as q: answers `along` the edges of a prepared p
     is_placed: bool = False  # says where it is summed
+
+    @property
+    def is_normalized(self) -> bool:
+        """Whether probabilities sum to one: not in a limit, or where estimated."""
+        return not self.is_limit
 
     def is_self(self, i, at: At) -> Bool[Array, " s"]:
         """Which of the candidates i itself is, where anchors are candidates."""

@@ -46,7 +46,8 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
             edge: the mean, numpy.maximum, or a + b - ab.
 
     Raises:
-        InvalidInput: a graph that is not square, or no graph.
+        InvalidInput: a graph that is not square, or no graph; no function, or one to
+            negative weights.
 
     Example:
         >>> import icon
@@ -58,12 +59,17 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
     """
     import scipy.sparse as sp
 
-    graph = _one_set(graph)
+    graph, combine = _one_set(graph), check.function("combine", combine, "w", "w_T")
     dtype = graph.logit.dtype
     weight = to_sparse(graph).astype(np.result_type(dtype, np.complex64))
     both = sp.csr_array(weight + 1j * weight.T)  # an edge and its reverse, in one sweep
     pairs: Any = both.data
-    combined = combine(pairs.real, pairs.imag)
+    combined = np.asarray(combine(pairs.real, pairs.imag))
+    got = f"one to shape {combined.shape} from {pairs.shape}"
+    check.require(combined.shape == pairs.shape, "combine", got, "a weight for a pair")
+    good = np.all((combined >= 0) & (combined < np.inf))
+    negative = "one to negative or infinite weights: union wants weights up to 1"
+    check.require(good, "combine", negative, "weights from 0")
     matrix = sp.csr_array((combined, both.indices, both.indptr), shape=graph.shape)
     return from_sparse(matrix, dtype, graph.excludes_self)
 

@@ -156,7 +156,7 @@ def knn(
 
     Raises:
         InvalidInput: k above the number of others, an unknown metric, values that are
-            not finite; a matrix of distances that is not square, has negative numbers
+            not finite; a function to anything but distances; a matrix of distances that is not square, has negative numbers
             or is not symmetric, a sparse row with fewer than k entries.
 
     Example:
@@ -175,6 +175,11 @@ def knn(
     k = check.count("k", k, 1, b.shape[0] - excludes_self)
     ids = jnp.arange(a.shape[0])
     if callable(metric):
-        return _nearest_by_function(a, b, ids, k, excludes_self, metric)
+        check.function("metric", metric, "anchor", "candidates")
+        check.gives("metric", jax.eval_shape(metric, a[0], b), b.shape[:1])
+        index, distance = _nearest_by_function(a, b, ids, k, excludes_self, metric)
+        if check.concrete(distance):
+            check.require(distance.min() >= 0, "metric", "nan or below 0", "distances")
+        return index, distance
     by = named(metric, "precomputed, or a function")
     return nearest(a, b, ids, k, by, excludes_self)

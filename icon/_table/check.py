@@ -8,7 +8,7 @@ import numpy as np
 
 from icon._base import checks
 from icon._base.pytrees import floats_of
-from icon._neighborhoods import as_neighborhood
+from icon._neighborhoods import EVERYBODY, as_neighborhood
 from icon._table.cells import Cell
 
 
@@ -21,9 +21,10 @@ class Report(NamedTuple):
     gradient: float  # its norm over every float leaf of p and q
     permutation: float  # what shuffling the data changes
     precision: float  # float32 against float64
+    candidates: float  # scores of some candidates against those of all
 
 
-ROWS, SHUFFLED, DIGITS = 1e-4, 1e-4, 1e-4
+ROWS, SHUFFLED, DIGITS, LISTED = 1e-4, 1e-4, 1e-4, 1e-4
 
 
 def examine(cell: Cell, evidence: tuple, embedding: tuple) -> Report:
@@ -37,6 +38,7 @@ def examine(cell: Cell, evidence: tuple, embedding: tuple) -> Report:
         gradient,
         abs(_shuffled(cell, evidence, embedding) - loss) / size,
         abs(_in_double(cell, evidence, embedding) - loss) / size,
+        max(map(_listed_error, (cell.p(*evidence), cell.q(*embedding)))),
     )
     _refuse_faults(report)
     return report
@@ -51,6 +53,10 @@ def _refuse_faults(found: Report) -> None:
         "rows_of_q": (within(found.rows_of_q, ROWS), "rows of q that sum to one"),
         "permutation": (within(found.permutation, SHUFFLED), "no order among the data"),
         "precision": (within(found.precision, DIGITS), "float32 as good as float64"),
+        "candidates": (
+            within(found.candidates, LISTED),
+            "the score of j from candidate j alone, or points(..., whole_rows=True)",
+        ),
     }
     numbers = found._asdict()
     for name, (held, expected) in sound.items():
@@ -68,7 +74,7 @@ def _value_and_norm(cell, evidence, embedding) -> tuple[float, float]:
 def _row_error(q) -> float:
     """How far from one the rows sum; pairs of yes and no are rows of their own."""
     q = as_neighborhood("cell", q)
-    if q.is_limit or q.shape[1] is None:
+    if not q.is_normalized or q.shape[1] is None:
         return 0.0
 
     def total(i):
@@ -83,6 +89,24 @@ def _row_error(q) -> float:
         return 0.0
     each = np.maximum(np.round(sums), 1)
     return float(np.max(np.abs(sums / each - 1)))
+
+
+def _listed_error(q) -> float:
+    """How far the scores of every other candidate are from those among all of them."""
+    q = as_neighborhood("cell", q)
+    if q.shape[1] is None or q.per_pair:
+        return 0.0
+    some = jnp.arange(0, q.shape[1], 2, dtype=jnp.int32)
+    of_all = lambda i: q.score(i, EVERYBODY)[some]
+    both = lambda i: (q.score(i, some), of_all(i))
+    try:
+        pairs = jax.vmap(both)(jnp.arange(q.shape[0]))
+    except (TypeError, ValueError):  # a kernel that knows how many candidates there are
+        return np.inf
+    listed, among_all = (np.asarray(x, np.float64) for x in pairs)
+    same = listed == among_all  # -inf too
+    error = np.abs(np.where(same, 0, listed) - np.where(same, 0, among_all))
+    return float(np.max(error / np.maximum(1, np.where(same, 1, np.abs(among_all)))))
 
 
 def _shuffled(cell, evidence, embedding) -> float:

@@ -4,6 +4,7 @@ import functools as ft
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from icon._base import checks as check
@@ -50,14 +51,29 @@ def grad_cache(encode: Callable, loss: Callable, block: int = 256) -> Callable:
     Source: Gao et al., Scaling deep contrastive learning batch size under memory
     limited setup (GradCache), 2021.
     """
-    for name, function in (("encode", encode), ("loss", loss)):
-        check.require(callable(function), name, repr(function), "a function")
+    check.function("encode", encode, "params", "batch")
+    check.require(callable(loss), "loss", f"a {type(loss).__name__}", "a function")
     block = check.count("block", block, 1)
 
     def whole(params, batch, *rest):
         n = check.rows("batch", batch)
         blocks = blocks_of(batch, n, min(block, n))
         one = jax.checkpoint(ft.partial(encode, params), prevent_cse=False)  # pyright: ignore
-        return loss(rows_of(lax.map(one, blocks), n), *rest)
+        return loss(rows_of(lax.map(_row_by_row(one), blocks), n), *rest)
 
     return lambda *args: over_mesh(whole, *args)(*args)
+
+
+def _row_by_row(encode: Callable) -> Callable:
+    """An encoder, refused unless it gives as many rows as it gets."""
+
+    def encoded(block):
+        out, size = encode(block), check.rows("batch", block)
+        rows = {jnp.shape(x)[:1] for x in jax.tree.leaves(out)}
+        got = f"one that makes {size} rows to shape {sorted(rows)}"
+        check.require(
+            rows == {(size,)}, "encode", got, "a function that keeps the rows"
+        )
+        return out
+
+    return encoded

@@ -73,6 +73,7 @@ def minimize(
         (True, 50)
     """
     steps, every = check.count("steps", steps, 0), check.count("every", every, 1)
+    check.function("loss", loss, "z", *map(str, range(len(args))))
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)
     schedules = tuple(arg if callable(arg) else None for arg in args)
     passed = tuple(() if callable(arg) else arg for arg in args)
@@ -138,6 +139,4 @@ def _steps(loss, optimizer, schedules, args, z, state, first, *, steps, all_loss
 
 def _scalar(value):
     """A loss, refused unless it is one number."""
-    shape = jax.tree.map(jnp.shape, value)
-    check.require(shape == (), "loss", f"shape {shape}", "a function to a number")
-    return jnp.asarray(value)
+    return jnp.asarray(check.gives("loss", value, ()))

@@ -658,6 +658,8 @@ def by_code(made):
     if isinstance(made, ft.partial):
         options = tuple((k, by_code(v)) for k, v in sorted(made.keywords.items()))
         return by_code(made.func), tuple(map(by_code, made.args)), options
+    if isinstance(made, dict):
+        return tuple(sorted(made.items()))
     if not isinstance(made, types.FunctionType):
         return made
     code, cells = made.__code__, made.__closure__ or ()

@@ -568,12 +568,21 @@ attraction = linear(lambda A, B, N, M: -B)
 repulsion = linear(lambda A, B, N, M: M)
 
 
+def sums_to_one(q):
+    """Whether every row of q does, where it has a neighbour."""
+    if q.shape[1] is None or q.per_pair:
+        return True
+    mass = np.where(np.isneginf(q.log_mass), 0, q.log_mass)[:, None]
+    total = np.sum(np.exp(q.score - mass), 1)
+    return np.allclose(total[~np.isneginf(q.log_mass)], 1, atol=1e-6)
+
+
 def divergence(f, outer=lambda x: x):
     """g(Σ f(p_ij, log q_ij)) over p's support, averaged over anchors."""
 
     def verb(p, q, *, weight=None):
         require(p.shape == q.shape and not p.repeats and not p.is_signed)
-        require(not p.placed and not q.placed)
+        require(not p.placed and not q.placed and sums_to_one(q))
         total = 0.0
         for i, share in enumerate(shares(np.array(p.log_mass), weight, False)):
             if share:
