@@ -132,7 +132,7 @@ def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
 
 
 def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:
-    """Finite numbers in the dtype of `like`, float32 at least, of one of these shapes."""
+    """Finite numbers in the dtype of `like` or float32, in one of these shapes."""
     x = _array(argument, x, "a number")
     is_bool = np.dtype(x.dtype).kind == "b"
     require(not is_bool, argument, "a boolean", "a number")

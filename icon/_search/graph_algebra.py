@@ -25,7 +25,12 @@ def _one_set(graph) -> Graph:
 
 
 def union(a, b):
-    """The probabilistic or of two strengths: a + b - ab."""
+    """The probabilistic or of two strengths, from 0 to 1: a + b - ab."""
+    if check.concrete(a, b):
+        most = np.max(np.maximum(a, b), initial=0)
+        check.require(
+            most <= 1 + 1e-5, "union", f"a weight of {most}", "weights up to 1"
+        )
     return a + b - a * b
 
 
@@ -68,7 +73,7 @@ def symmetrize(graph: Graph, combine: Callable = mean) -> Graph:
     got = f"one to shape {combined.shape} from {pairs.shape}"
     check.require(combined.shape == pairs.shape, "combine", got, "a weight for a pair")
     good = np.all((combined >= 0) & (combined < np.inf))
-    negative = "one to negative or infinite weights: union wants weights up to 1"
+    negative = "one to negative or infinite weights"
     check.require(good, "combine", negative, "weights from 0")
     matrix = sp.csr_array((combined, both.indices, both.indptr), shape=graph.shape)
     return from_sparse(matrix, dtype, graph.excludes_self)

@@ -27,19 +27,23 @@ SLACK = 1e-5  # of a squared distance: nearer than that, two of them are a tie
 
 
 def _by_function(a, b, ids, k, excludes_self, distances):
-    """The k smallest of distances(anchor [d], candidates [m, d]) -> [m]."""
+    """The k smallest of distances(anchor [d], candidates [m, d]) -> [m].
+
+    And whether all of an anchor's are distances: none of them nan or below 0.
+    """
 
     def search(ids):
         rows = jax.vmap(distances, (0, None))(a[ids], b)
-        return smallest(without_self(rows, ids) if excludes_self else rows, k)
+        good = jnp.all(rows >= 0, 1)
+        return *smallest(without_self(rows, ids) if excludes_self else rows, k), good
 
     return in_blocks(search, ids, b.shape[0])
 
 
 @ft.partial(jax.jit, static_argnames=("k", "excludes_self", "distances"))
-def _nearest_by_function(a, b, ids, k, excludes_self, distances) -> Nearest:
-    index, distance = _by_function(a, b, ids, k, excludes_self, distances)
-    return index.astype(jnp.int32), distance
+def _nearest_by_function(a, b, ids, k, excludes_self, distances):
+    index, distance, good = _by_function(a, b, ids, k, excludes_self, distances)
+    return index.astype(jnp.int32), distance, good
 
 
 # ------------------------------------------------------- by a product of matrices
@@ -113,7 +117,7 @@ def nearest(a, b, ids, k: int, metric: Metric, excludes_self: bool) -> Nearest:
     distances = lambda anchor, candidates: metric.length(candidates - anchor[None])
     by_function = ft.partial(_by_function, distances=distances)
     search = _by_product if metric.is_euclidean else by_function
-    index, length = search(a, b, ids, k, excludes_self)
+    index, length, *_ = search(a, b, ids, k, excludes_self)
     return index.astype(jnp.int32), metric.restore(length, unit)
 
 
@@ -156,8 +160,9 @@ def knn(
 
     Raises:
         InvalidInput: k above the number of others, an unknown metric, values that are
-            not finite; a function to anything but distances; a matrix of distances that is not square, has negative numbers
-            or is not symmetric, a sparse row with fewer than k entries.
+            not finite; a function to anything but distances; a matrix of distances that
+            is not square, has negative numbers or is not symmetric, a sparse row with
+            fewer than k entries.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -177,9 +182,10 @@ def knn(
     if callable(metric):
         check.function("metric", metric, "anchor", "candidates")
         check.gives("metric", jax.eval_shape(metric, a[0], b), b.shape[:1])
-        index, distance = _nearest_by_function(a, b, ids, k, excludes_self, metric)
-        if check.concrete(distance):
-            check.require(distance.min() >= 0, "metric", "nan or below 0", "distances")
+        found = _nearest_by_function(a, b, ids, k, excludes_self, metric)
+        index, distance, good = found
+        if check.concrete(good):
+            check.require(good.all(), "metric", "one to nan or below 0", "distances")
         return index, distance
     by = named(metric, "precomputed, or a function")
     return nearest(a, b, ids, k, by, excludes_self)

@@ -17,6 +17,7 @@ from icon._training.history import (
     any_stops,
     joined,
     refuse_divergence,
+    refuse_unusable,
     updated,
 )
 
@@ -66,8 +67,9 @@ def fit(
         [1.0, 1.0, 1.0]
     """
     check.key("key", key)
-    got = type(batches).__name__
-    check.require(callable(batches), "batches", got, "a function (key, epoch)")
+    check.function("batches", batches, "key", "epoch")
+    check.function("loss", loss, "params", "batch", "key")
+    refuse_unusable(optimizer, callbacks)
     params = jax.tree.map(_trainable, params)
     state, losses, metrics = optimizer.init(params), [], []
     interrupted = False

@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from icon._base import checks as check
+
 
 class History(NamedTuple):
     """What a descent leaves behind: the loss of every step, and how to go on."""
@@ -64,6 +66,20 @@ class PeerLost(RuntimeError):
 
 
 # ------------------------------------------------------- a step, and what is seen of it
+
+
+def refuse_unusable(optimizer, callbacks) -> None:
+    """Refuse what is no optimizer of optax, and callbacks that cannot be called."""
+    known = isinstance(optimizer, optax.GradientTransformation)
+    got = f"a {type(optimizer).__name__}"
+    check.require(
+        known, "optimizer", got, "a transformation of optax: optax.adam(1e-3)"
+    )
+    several = isinstance(callbacks, Sequence) and not isinstance(callbacks, str)
+    got = f"a {type(callbacks).__name__}"
+    check.require(several, "callbacks", got, "a list of functions (step, loss, z)")
+    for callback in callbacks:
+        check.function("callbacks", callback, "step", "loss", "z")
 
 
 def updated(optimizer: optax.GradientTransformation, gradient, state, params):

@@ -16,6 +16,7 @@ from icon._training.history import (
     any_stops,
     joined,
     refuse_divergence,
+    refuse_unusable,
     updated,
 )
 
@@ -74,6 +75,7 @@ def minimize(
     """
     steps, every = check.count("steps", steps, 0), check.count("every", every, 1)
     check.function("loss", loss, "z", *map(str, range(len(args))))
+    refuse_unusable(optimizer, callbacks)
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)
     schedules = tuple(arg if callable(arg) else None for arg in args)
     passed = tuple(() if callable(arg) else arg for arg in args)

@@ -31,8 +31,8 @@ CLOUD = icon.normal(X, X, KEY)
 SGD = optax.sgd(0.1)
 
 
-def with_entry(x, value, at=(0, 0)):
-    x = np.array(x, np.float32)
+def with_entry(x, value, at=(0, 0), dtype=np.float32):
+    x = np.array(x, dtype)
     x[at] = value
     return x
 
@@ -64,6 +64,8 @@ def matrices(x):
         "inf": with_entry(x, np.inf),
         "masked": np.ma.masked_array(x, x == x[0, 0]),
         "random keys": jax.random.split(KEY, x.shape),
+        "beyond float32": with_entry(x, 1e39, dtype=np.float64),
+        "far below": with_entry(x, -1e300, dtype=np.float64),
     }
 
 
@@ -114,8 +116,21 @@ def positives(*more):
         "two numbers": np.ones(2),
         "a list of words": ["x"],
         "an object": object(),
+        "yes": True,
+        "a boolean": np.bool(True),
+        "beyond float32": 1e39,
+        "far beyond": 1e300,
+        "a huge integer": 10**400,
+        "subnormal": 1e-40,
+        "least of all": 1e-45,
+        "beyond float64": 1e-300,
+        "minus inf": -np.inf,
         **{str(x): x for x in more},
     }
+
+
+BEYOND = "beyond float32", "far beyond"  # degrees of freedom of a Gaussian
+SMALL = "zero", "subnormal", "least of all", "beyond float64"
 
 
 def weights(size):
@@ -132,6 +147,9 @@ def weights(size):
         "words": one.astype(str),
         "complex": one * 1j,
         "sparse": sp.csr_array(one[None]),
+        "beyond float32": one * 1e39,
+        "subnormal": one * 1e-40,
+        "booleans": one > 0,
     }
 
 
@@ -150,7 +168,19 @@ def counts(*more):
 
 def fractions():
     keep = positives(1.5, -0.1, np.inf)
-    return {name: bad for name, bad in keep.items() if name != "zero"}
+    return {name: bad for name, bad in keep.items() if name not in SMALL}
+
+
+def functions():
+    """What cannot be called with so many arguments."""
+    return {
+        "a word": "x",
+        "nothing": None,
+        "a number": 1.0,
+        "an array": X,
+        "too few arguments": lambda: 0.0,
+        "too many": lambda a, b, c, d, e, f: 0.0,
+    }
 
 
 def keys():
@@ -209,8 +239,8 @@ def wrong_kernel(a, b):
     return jnp.zeros(())
 
 
-def points(anchors=X, candidates=None, kernel=lambda a, b: b @ a):
-    return icon.points(kernel, anchors, candidates)
+def points(anchors=X, candidates=None, kernel=lambda a, b: b @ a, **options):
+    return icon.points(kernel, anchors, candidates, **options)
 
 
 LEAVES = {
@@ -271,12 +301,37 @@ def turned(p=P, q=Q):
     return icon.both_ways(icon.kl)(p, q)
 
 
-def descent(loss=lambda z: jnp.sum(z), z=X, steps=1, every=1):
-    return icon.minimize(loss, z, SGD, steps, every=every)
+NO_OPTIMIZERS = {"a word": "sgd", "nothing": None, "a rate": 0.1, "a function": len}
+NO_CALLBACKS = {
+    **{"nothing": None, "a function": print, "a word": "print", "words": ["print"]},
+    "too few arguments": [lambda step: True],
+}
+NO_DISTRIBUTIONS = {
+    "wide": icon.wide(Q),
+    "wide, order 2": icon.wide(Q, 2),
+    "sharp": icon.sharp(Q),
+    "sampled": icon.sampled(Q, KEY, 2),
+    "smooth of wide": icon.smooth(icon.wide(Q), 0.1),
+    "a mix with sharp": icon.mix(Q, icon.sharp(Q), weights=[1.0, 1.0]),
+    "margin of wide": icon.margin(icon.wide(Q), P, 0.5),
+    "among sharp": icon.among(icon.sharp(Q), LISTED),
+}
 
 
-def training(key=KEY, batches=lambda key, epoch: [], params=X):
-    return icon.fit(lambda *a: jnp.zeros(()), params, batches, SGD, key)
+def descent(loss=lambda z: jnp.sum(z), z=X, optimizer=SGD, steps=1, every=1, **more):
+    return icon.minimize(loss, z, optimizer, steps, every=every, **more)
+
+
+def training(
+    *,
+    key=KEY,
+    batches=lambda key, epoch: [],
+    params=X,
+    loss=lambda *a: jnp.zeros(()),
+    optimizer=SGD,
+    callbacks=(),
+):
+    return icon.fit(loss, params, batches, optimizer, key, callbacks=callbacks)
 
 
 def no_distances():
@@ -296,12 +351,15 @@ def no_distances():
 
 TABLE = {
     "divergence": [
-        *rows(icon.divergence, f={"nothing": None, "a word": "tv"}),
+        *rows(icon.divergence, f=functions()),
         *rows(
             lambda outer: icon.divergence(np.maximum, outer),
-            outer={"a word": "log", "a number": 1.0},
+            outer={k: v for k, v in functions().items() if k != "nothing"},
         ),
         *verb(icon.divergence(lambda p, log_q: p - np.e * log_q)),
+        *rows(lambda q: icon.tv(P, q), q=NO_DISTRIBUTIONS),
+        *rows(lambda q: icon.jsd(P, q), q=NO_DISTRIBUTIONS),
+        *rows(lambda q: icon.hellinger(P, q), q=NO_DISTRIBUTIONS),
     ],
     "among": rows(
         lambda q=Q, index=LISTED: icon.among(q, index),
@@ -311,6 +369,9 @@ TABLE = {
     "bernoulli": rows(icon.bernoulli, q=strangers() | {"a continuum": CLOUD}),
     "both_ways": [
         *rows(turned, p=strangers(), q=strangers()),
+        *rows(icon.both_ways, loss=functions() | {"a loss": icon.kl(P, Q)}),
+        ("one set against two", "q", lambda: turned(icon.same(IDS, IDS), Q)),
+        ("two sets against one", "q", lambda: turned(P, icon.cosine(X, X))),
         ("a scale each", "q", lambda: turned(q=icon.gaussian(X, scale=np.ones(N)))),
         (
             "one for each of fewer anchors",
@@ -340,7 +401,7 @@ TABLE = {
     "density": [
         *rows(
             lambda log_density=flat, anchors=X: icon.density(log_density, 1.0, anchors),
-            log_density={"a word": "x", "nothing": None},
+            log_density=functions(),
             anchors=LEAVES,
         ),
         ("as p", "p", lambda: icon.kl(icon.density(flat, 1.0, X), CLOUD)),
@@ -363,7 +424,10 @@ TABLE = {
     "fit": rows(
         training,
         key=keys(),
-        batches={"a list": [X], "nothing": None},
+        batches=functions() | {"a list": [X]},
+        loss=functions(),
+        optimizer=NO_OPTIMIZERS,
+        callbacks=NO_CALLBACKS,
         params={
             "integers": X.astype(int),
             "nan": with_entry(X, np.nan),
@@ -392,6 +456,8 @@ TABLE = {
         matrix={k: v for k, v in matrices(W).items() if k != "sparse"}
         | {
             "negative": with_entry(W, -1.0),
+            "no edge": 0 * W,
+            "no entry": sp.csr_array(W.shape),
             "sparse and negative": sp.csr_array(with_entry(W, -1.0)),
             "sparse and nan": sp.csr_array(with_entry(W, np.nan)),
             "sparse and complex": sp.csr_array(W.astype(complex)),
@@ -409,8 +475,8 @@ TABLE = {
     "grad_cache": [
         *rows(
             lambda encode=kept, loss=len, block=2: icon.grad_cache(encode, loss, block),
-            encode={"a word": "x", "nothing": None},
-            loss={"a word": "x", "nothing": None},
+            encode=functions(),
+            loss={"a word": "x", "nothing": None, "a number": 1.0},
             block=counts(),
         ),
         (
@@ -454,7 +520,14 @@ TABLE = {
         *rows(ft.partial(icon.knn, X, candidates=X[:2]), k=counts(3)),
         *rows(
             ft.partial(icon.knn, X, 1),
-            metric={"unknown": "hyperbolic", "nothing": None, "a number": 2},
+            metric={
+                **{"unknown": "hyperbolic", "nothing": None, "a number": 2},
+                "too few arguments": lambda: X,
+                "one distance": lambda a, b: jnp.sum(a[None] - b),
+                "integers": lambda a, b: jnp.arange(len(b)),
+                "nan": lambda a, b: jnp.full(len(b), np.nan),
+                "negative": lambda a, b: 2 - jnp.sum((a[None] - b) ** 2, 1),
+            },
         ),
         *rows(ft.partial(icon.knn, metric="precomputed", k=1), anchors=no_distances()),
         *rows(ft.partial(icon.knn, W, metric="precomputed"), k=counts(N, 100)),
@@ -490,7 +563,16 @@ TABLE = {
     ),
     "minimize": rows(
         descent,
-        loss={"no number": lambda z: z, "two": lambda z: (z.sum(), z.sum())},
+        loss=functions()
+        | {
+            "no number": lambda z: z,
+            "two": lambda z: (z.sum(), z.sum()),
+            "an integer": lambda z: 3,
+            "a word": lambda z: "x",
+            "a boolean": lambda z: z[0, 0] > 0,
+        },
+        optimizer=NO_OPTIMIZERS,
+        callbacks=NO_CALLBACKS,
         z={k: v for k, v in matrices(X).items() if k in ("integers", "nan", "inf")}
         | {"words": ["x"], "complex": X * 1j},
         steps={k: v for k, v in counts().items() if k != "zero"},
@@ -514,13 +596,27 @@ TABLE = {
         key=keys(),
         samples=counts(),
     ),
-    "odds": rows(icon.odds, p=strangers()),
+    "odds": rows(
+        icon.odds,
+        p=strangers()
+        | {
+            "weights above 1": icon.graph(2 * W),
+            "scores above 0": icon.dot(X),
+        },
+    ),
     "per_anchor": verb(icon.per_anchor),
     "points": rows(
         points,
         anchors=LEAVES,
         candidates={k: v for k, v in LEAVES.items() if k != "nothing"},
-        kernel={"one score for all": wrong_kernel, "a word": "gaussian"},
+        kernel=functions()
+        | {
+            "one score for all": wrong_kernel,
+            "integers": lambda a, b: jnp.arange(len(b)),
+            "two arrays": lambda a, b: (b @ a, b @ a),
+            "a matrix": lambda a, b: b * a[None],
+        },
+        whole_rows={"a word": "yes", "one": 1, "nothing": None},
     ),
     "positive": [
         *rows(
@@ -575,6 +671,10 @@ TABLE = {
         lambda q=Q, axis_name="data": icon.sharded(q, axis_name),
         q=strangers() | {"a list": icon.among(Q, LISTED), "a graph": GRAPH},
         axis_name={"nothing": None, "a number": 3},
+    )
+    + rows(
+        lambda ring: icon.sharded(Q, "data", ring=ring),
+        ring={"a word": "no", "one": 1, "nothing": None},
     ),
     "scores": rows(
         lambda matrix=W, temperature=1.0: icon.scores(matrix, temperature=temperature),
@@ -595,10 +695,30 @@ TABLE = {
         ("everybody", "samples", lambda: icon.smooth(P, 0.5, samples=1, key=KEY)),
         ("no samples", "key", lambda: icon.smooth(GRAPH, 0.5, key=KEY)),
     ],
-    "student_t": two_sets(icon.student_t, dof=positives(), scale=positives()),
+    "student_t": two_sets(
+        icon.student_t,
+        dof={k: v for k, v in positives().items() if k not in BEYOND},
+        scale=positives(),
+    ),
     "symmetrize": rows(
         icon.symmetrize,
         graph=strangers() | {"points": Q, "wide": icon.graph(W[:2])},
+    )
+    + [
+        (
+            "union of weights above 1",
+            "union",
+            lambda: icon.symmetrize(icon.graph(2 * W), icon.union),
+        )
+    ]
+    + rows(
+        lambda combine: icon.symmetrize(icon.graph(2 * W), combine),
+        combine=functions()
+        | {
+            "negative": lambda a, b: a - b - 5,
+            "nan": lambda a, b: a * np.nan,
+            "a number": lambda a, b: 1.0,
+        },
     ),
     "terms": verb(icon.terms) + with_joint(icon.terms, "weight"),
     "tiled": rows(
@@ -648,15 +768,9 @@ def test_every_public_name_has_rows():
 FREE = {
     "joint": "a truth value",
     "uniform": "a truth value",
-    "whole_rows": "a truth value",
-    "ring": "a truth value",
     "params": "a pytree",
     "args": "a pytree",
     "state": "a pytree",
-    "callbacks": "functions",
-    "optimizer": "functions of optax",
-    "loss": "a function, whose values are looked at",
-    "combine": "a function",
     "kernel": "a function, where distances are given",
 }
 
