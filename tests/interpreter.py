@@ -1,13 +1,16 @@
 """What does a jaxpr compute, read as NumPy, without a compiler?
 
 XLA takes a third of a second for every gradient, and the tests want a thousand of
-them: every neighbourhood under every loss. What NumPy has no function for (a gather, a
-random draw) is left to JAX, one operation at a time.
+them: every neighbourhood under every loss. What NumPy has no function for (a random
+draw) is left to JAX, one operation at a time.
 """
+
+import functools as ft
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.extend import core
 
 
@@ -77,6 +80,7 @@ def _scan(args, *, jaxpr, length, num_consts, num_carry, **_):
 
 
 ELEMENTWISE = {
+    "abs": np.abs,
     "add": np.add,
     "add_any": np.add,
     "and": np.bitwise_and,
@@ -97,7 +101,10 @@ ELEMENTWISE = {
     "mul": np.multiply,
     "ne": np.not_equal,
     "neg": np.negative,
+    "not": np.invert,
     "or": np.bitwise_or,
+    "pow": np.power,
+    "rem": np.fmod,
     "sign": np.sign,
     "sqrt": np.sqrt,
     "square": np.square,
@@ -112,6 +119,17 @@ def _broadcast(x, *, shape, broadcast_dimensions, **_):
     return np.broadcast_to(np.reshape(x, aligned), shape)
 
 
+def _dot_general(x, y, *, dimension_numbers, preferred_element_type, **_):
+    (x_sums, y_sums), (x_batch, y_batch) = dimension_numbers
+    x_axes, y_axes = list(range(x.ndim)), list(range(x.ndim, x.ndim + y.ndim))
+    for k, other in zip((*y_sums, *y_batch), (*x_sums, *x_batch), strict=True):
+        y_axes[k] = other
+    free = lambda axes, *used: [a for k, a in enumerate(axes) if k not in sum(used, ())]
+    out = [*x_batch, *free(x_axes, x_sums, x_batch), *free(y_axes, y_sums, y_batch)]
+    dtype = preferred_element_type or x.dtype
+    return np.einsum(x, x_axes, y, y_axes, out).astype(dtype)
+
+
 def _iota(*, dtype, shape, dimension, **_):
     line = np.arange(shape[dimension], dtype=dtype)
     return _broadcast(line, shape=shape, broadcast_dimensions=(dimension,))
@@ -120,6 +138,81 @@ def _iota(*, dtype, shape, dimension, **_):
 def _slice(x, *, start_indices, limit_indices, strides):
     steps = strides or (1,) * x.ndim
     return x[tuple(map(slice, start_indices, limit_indices, steps))]
+
+
+def _pad(x, value, *, padding_config):
+    low, high, inside = zip(*padding_config, strict=True) if x.ndim else ((), (), ())
+    if min(*low, *high, 0) < 0:
+        return _as_numpy(lax.pad(x, value, padding_config))
+    shape = np.shape(x) + np.maximum(np.subtract(np.shape(x), 1), 0) * inside
+    whole = np.full(shape + low + high, value)
+    ends = zip(low, shape, inside, strict=True)
+    whole[tuple(slice(a, a + n, 1 + step) for a, n, step in ends)] = x
+    return whole
+
+
+def _windows(shape, indices, sizes, starts, batching, index_batching, mode):
+    """The index along each axis of every entry of windows [*batch, *sizes].
+
+    And whether each window is inside, where one that is not is filled or dropped.
+    """
+    batch = indices.shape[:-1]
+    if mode == lax.GatherScatterMode.CLIP:
+        indices = np.clip(indices, 0, [shape[k] - sizes[k] for k in starts])
+    grid = np.indices((*batch, *sizes), sparse=True)
+    index = list(grid[len(batch) :])
+    for axis, k in enumerate(starts):
+        index[k] = index[k] + np.expand_dims(
+            indices[..., axis].astype(np.int64), _trailing(batch, shape)
+        )
+    for k, axis in zip(batching, index_batching, strict=True):
+        index[k] = index[k] + grid[axis]
+    inside = np.ones((*batch, *[1] * len(shape)), bool)
+    for k, size in enumerate(shape):
+        valid = (index[k] >= 0) & (index[k] < size)
+        inside = inside & np.all(valid, _trailing(batch, shape), keepdims=True)
+        index[k] = np.clip(index[k], 0, size - 1)
+    return tuple(index), inside
+
+
+def _trailing(batch, shape):
+    return tuple(range(len(batch), len(batch) + len(shape)))
+
+
+def _gather(x, indices, *, dimension_numbers, slice_sizes, mode, fill_value, **_):
+    at, batch = dimension_numbers, indices.ndim - 1
+    batching = at.operand_batching_dims, at.start_indices_batching_dims
+    index, inside = _windows(
+        x.shape, indices, slice_sizes, at.start_index_map, *batching, mode
+    )
+    rows = x[index]
+    if mode == lax.GatherScatterMode.FILL_OR_DROP and not inside.all():
+        nothing = np.nan if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+        rows = np.where(inside, rows, nothing if fill_value is None else fill_value)
+    lost = *at.collapsed_slice_dims, *at.operand_batching_dims
+    rows = rows.squeeze(tuple(batch + k for k in lost)).astype(x.dtype)
+    return np.moveaxis(rows, range(batch, rows.ndim), at.offset_dims)
+
+
+def _scatter(x, indices, updates, *, add, dimension_numbers, mode, **_):
+    at, batch = dimension_numbers, indices.ndim - 1
+    lost = *at.inserted_window_dims, *at.operand_batching_dims
+    kept = at.update_window_dims
+    updates = np.moveaxis(updates, kept, range(batch, updates.ndim))
+    for k in sorted(lost):
+        updates = np.expand_dims(updates, batch + k)
+    starts = at.scatter_dims_to_operand_dims
+    batching = at.operand_batching_dims, at.scatter_indices_batching_dims
+    sizes = updates.shape[batch:]
+    index, inside = _windows(x.shape, indices, sizes, starts, *batching, mode)
+    index = np.broadcast_arrays(*index, updates)[:-1]
+    valid = np.broadcast_to(inside, updates.shape)
+    out, chosen = np.array(x), tuple(k[valid] for k in index)
+    if add:
+        np.add.at(out, chosen, updates[valid])
+    else:
+        out[chosen] = updates[valid]
+    return out
 
 
 def _select(which, *cases):
@@ -132,12 +225,17 @@ WITH_PARAMETERS = {
     "concatenate": lambda *xs, dimension: np.concatenate(xs, dimension),
     "convert_element_type": lambda x, *, new_dtype, **_: np.asarray(x, new_dtype),
     "integer_pow": lambda x, *, y: x**y,
+    "dot_general": _dot_general,
+    "gather": _gather,
     "iota": _iota,
+    "pad": _pad,
     "reduce_and": lambda x, *, axes, **_: np.all(x, axes),
     "reduce_max": lambda x, *, axes, **_: np.max(x, axes),
     "reduce_or": lambda x, *, axes, **_: np.any(x, axes),
     "reduce_sum": lambda x, *, axes, **_: np.sum(x, axes, dtype=x.dtype),
     "reshape": lambda x, *, new_sizes, **_: np.reshape(x, new_sizes),
+    "scatter": ft.partial(_scatter, add=False),
+    "scatter-add": ft.partial(_scatter, add=True),
     "select_n": _select,
     "slice": _slice,
     "squeeze": lambda x, *, dimensions: np.squeeze(x, dimensions),

@@ -8,7 +8,6 @@ both sides of a loss. `WRAPPERS[name](lib, learned, q)` puts something around q.
 
 import dataclasses
 import functools as ft
-import math
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -132,8 +131,16 @@ def widen(x):
 
 PLAIN = icon.graph(PATTERN.astype(np.float32))
 KNOWN = np.where(PATTERN, learned(0).log_weight, -np.inf)  # log-weights, not learned
+
+
+@ft.cache
+def _known_graph(dtype):
+    with jax.ensure_compile_time_eval():  # what is cached outlives a trace
+        return icon.graph(np.exp(KNOWN).astype(dtype))
+
+
 with jax.enable_x64(True):
-    KNOWN_GRAPH = icon.graph(np.exp(KNOWN))
+    KNOWN_GRAPH = _known_graph(np.float64)
 
 
 def learned_graph(log_weight):
@@ -145,7 +152,7 @@ OURS = SimpleNamespace(
     **vars(icon)
     | dict(
         learned_graph=learned_graph,
-        known_graph=lambda: KNOWN_GRAPH,
+        known_graph=lambda: _known_graph(np.dtype(jnp.result_type(float)).type),
         lopsided=lambda a, b: icon.points(all_lopsided, a, b),
         attraction=lambda p, q, **options: icon.terms(p, q, **options)[0],
         repulsion=lambda p, q, **options: icon.terms(p, q, **options)[1],
@@ -161,7 +168,7 @@ FORMULA = SimpleNamespace(
         known_graph=lambda: reference.graph(KNOWN, known=True),
         lopsided=lambda a, b: reference.points(lopsided, a, b),
         alpha=reference.divergence(
-            lambda p, log_q: p**1.5 * math.exp(-log_q / 2), lambda x: 2 * math.log(x)
+            lambda p, log_q: p**1.5 * np.exp(-log_q / 2), lambda x: 2 * np.log(x)
         ),
         memberships=lambda x: np.exp(x) / np.exp(x).sum(1, keepdims=True),
         exp=np.exp,

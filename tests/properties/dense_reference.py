@@ -33,8 +33,8 @@ def log_sum(scores, weights):
     """log Σ e^s, and its gradient e^s / Σ e^s."""
     scores = np.asarray(scores, float)
     peak = max(scores, default=-np.inf)
-    if peak in (-np.inf, np.inf):
-        return peak, np.zeros(len(scores))
+    if peak in (-np.inf, np.inf):  # no probabilities: nothing, or inf / inf
+        return peak, np.full(len(scores), 0.0 if peak < 0 else np.nan)
     mass = peak + math.log(sum(math.exp(s - peak) for s in scores))
     return mass, np.array([math.exp(s - mass) for s in scores])
 
@@ -161,7 +161,7 @@ def _compared(kernel, anchors, candidates, mass=log_sum, weight=None) -> Rows:
         if not (one_set and i == j):
             score[i, j] = kernel(i, anchors[i], others[j])
             if weight is not None and mass is log_sum:
-                score[i, j] += math.log(weight[j])
+                score[i, j] += math.log(weight[j]) if weight[j] else -np.inf
 
     def reweighed(more):
         before = np.ones(len(others)) if weight is None else weight
@@ -240,6 +240,11 @@ def points(kernel, anchors, candidates=None, /, **params):
 # ------------------------------------------------------- lists and clusters
 
 
+def _log(weight):
+    with np.errstate(divide="ignore"):
+        return np.log(weight)
+
+
 def graph(log_weight, known=False):
     """From a matrix of log-weights, -inf where j is not listed for i; one set.
 
@@ -250,7 +255,7 @@ def graph(log_weight, known=False):
         True,
         is_list=True,
         is_whole=False,
-        reweighed=lambda weight: graph(log_weight + np.log(weight)[None], known),
+        reweighed=lambda weight: graph(log_weight + _log(weight)[None]),
         turned=(lambda: graph(log_weight.T, known)) if known else nothing,
     )
 
@@ -455,8 +460,10 @@ def interpolated(q):
 
 
 def tiled(q, rows, columns):
-    require(isinstance(q, Rows) and q.is_points)
-    return dataclasses.replace(q, placed=q.placed or "tiled")
+    placed = f"tiled, {rows} x {columns}"
+    require(isinstance(q, Rows) and q.is_points and q.placed in ("", placed))
+    turned = lambda: tiled(q.T, rows, columns)
+    return dataclasses.replace(q, placed=placed, turned=turned)
 
 
 def sharded(q, axis_name):
@@ -525,6 +532,7 @@ def expectation(weights, values):
 def report(p, q):
     """E_p of both scores and both log-masses, of every anchor."""
     require(p.shape == q.shape and "sharded" not in (p.placed, q.placed))
+    require("" in (p.placed, q.placed) or p.placed == q.placed)
     A, B = np.zeros(p.shape[0]), np.zeros(p.shape[0])
     for i in range(len(A)):
         at, weight = p.support(i)
@@ -536,6 +544,7 @@ def report(p, q):
 def shares(p_mass, weight, joint):
     """π_i: given weights, or p's masses, of the anchors that have a neighbour."""
     weight = np.ones(len(p_mass)) if weight is None else np.asarray(weight, float)
+    require(len(weight) == len(p_mass))
     if joint:
         weight = np.exp(p_mass - max(p_mass))
     weight = np.where(p_mass > -np.inf, weight, 0)
