@@ -152,10 +152,13 @@ def normalized(probability, one_set, **more) -> Rows:
 # ------------------------------------------------------- points under a kernel
 
 
-def _compared(kernel, anchors, candidates, mass=log_sum, weight=None) -> Rows:
-    """kernel(i, a, b): the score of candidate b for anchor i, which is a."""
-    one_set = candidates is None
-    others = anchors if one_set else candidates
+def _compared(kernel, a, b, mass=log_sum, weight=None, own=False) -> Rows:
+    """kernel(i, a, b): the score of candidate b for anchor i, which is a.
+
+    own: anchors have numbers of their own, and are not turned into candidates.
+    """
+    one_set = b is None
+    anchors, others = a, a if one_set else b
     score = np.full((len(anchors), len(others)), -np.inf)
     for i, j in np.ndindex(score.shape):
         if not (one_set and i == j):
@@ -165,13 +168,13 @@ def _compared(kernel, anchors, candidates, mass=log_sum, weight=None) -> Rows:
 
     def reweighed(more):
         before = np.ones(len(others)) if weight is None else weight
-        return _compared(kernel, anchors, candidates, mass, before * more)
+        return _compared(kernel, a, b, mass, before * more, own)
 
     def turned():
         require(weight is None)
         if one_set:
-            return _compared(lambda i, a, b: kernel(i, b, a), anchors, None, mass)
-        return _compared(lambda i, a, b: kernel(i, b, a), candidates, anchors, mass)
+            return _compared(lambda i, a, b: kernel(i, b, a), a, None, mass)
+        return _compared(lambda i, a, b: kernel(i, b, a), b, a, mass)
 
     return rows_of(
         score,
@@ -180,9 +183,9 @@ def _compared(kernel, anchors, candidates, mass=log_sum, weight=None) -> Rows:
         weight,
         is_points=mass is log_sum,
         is_whole=mass is log_sum,
-        reduced=lambda other: _compared(kernel, anchors, candidates, other, weight),
+        reduced=lambda other: _compared(kernel, a, b, other, weight, own),
         reweighed=reweighed,
-        turned=turned,
+        turned=nothing if own else turned,
     )
 
 
@@ -199,7 +202,7 @@ def gaussian(anchors, candidates=None, *, scale=1.0):
         kernel = lambda i, a, b: -squared(a, b) / (2 * scale**2)
         return _compared(kernel, anchors, candidates)
     kernel = lambda i, a, b: -squared(a, b) / (2 * scale[i] ** 2)
-    return dataclasses.replace(_compared(kernel, anchors, candidates), turned=nothing)
+    return _compared(kernel, anchors, candidates, own=True)
 
 
 def student_t(anchors, candidates=None, *, dof=1.0, scale=1.0):
