@@ -1,18 +1,22 @@
 """What can be done from a terminal? icon table | embed | cells."""
 
+import contextlib
 import dataclasses
+import functools as ft
 import importlib.util
 import io
 import json
+import math
 import os
 import platform
+import re
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import numpy as np
@@ -20,11 +24,12 @@ import numpy as np
 from icon import TABLE, Cell, DivergenceError, InvalidInput
 from icon._base import checks as check
 from icon._base.extras import required
-from icon._base.files import replace
+from icon._base.files import replace_all
 from icon._table import formula
 
 
 FILES = ("table.png", "table.html", "table.json")
+SUFFIXES = ("npy", "csv", "json", "png")
 
 
 # ------------------------------------------------------- icon cells
@@ -47,42 +52,54 @@ def cells() -> None:
 # ------------------------------------------------------- icon table
 
 
-def find(name: str):
+def find(name: str) -> Cell:
     """A cell by its name in the table, or by FILE.py:NAME."""
     if name in TABLE:
         return TABLE[name]
     file, _, attribute = name.rpartition(":")
     expected = "a name that `icon cells` prints, or FILE.py:NAME"
     check.require(file, "cells", repr(name), expected)
-    check.require(Path(file).is_file(), "cells", f"{file}, which is no file", expected)
-    cell = vars(_module(file)).get(attribute)
+    real = check.path("cells", file).is_file() and file.endswith(".py")
+    check.require(real, "cells", f"{file}, which is no such file", expected)
+    cell: Any = vars(_module(file)).get(attribute)
     got = f"{attribute}, which is no Cell in {file}"
     check.require(isinstance(cell, Cell), "cells", got, expected)
     return cell
 
 
 def _module(file: str):
-    spec = importlib.util.spec_from_file_location(Path(file).stem, file)
-    assert spec and spec.loader
+    # by its whole path: a json.py is not the json that others import
+    spec = importlib.util.spec_from_file_location(str(Path(file).resolve()), file)
+    assert spec and spec.loader  # of every .py there are
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # lambdas are looked up by their module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         got = f"{file}, which raises {type(error).__name__}: {error}"
         raise InvalidInput("cells", got, "a file that runs") from error
     return module
 
 
-def _folder(out: Path) -> Path:
-    """The output folder, made and found writable before anything is trained."""
-    expected = "a folder that can be written to"
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Whatever the file system refuses, as an InvalidInput that names the folder."""
     try:
+        yield
+    except OSError as error:
+        got = f"{folder} ({error.strerror})"
+        raise InvalidInput("out", got, "a folder that can be written to") from error
+
+
+def _folder(out: Path, names: Sequence[str]) -> Path:
+    """The output folder, made and found writable before anything is trained."""
+    with _writing(check.path("out", out)):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
-            return out
-    except OSError as error:
-        raise InvalidInput("out", f"{out} ({error.strerror})", expected) from error
+            pass
+    for name in names:
+        check.writable("out", out / name)
+    return out
 
 
 def _dataset(data: Path | None, features, labels, source: str = "--data"):
@@ -106,7 +123,8 @@ def table(
 ) -> None:
     """Train every row of the periodic table and draw it.
 
-    Writes table.png, table.html and table.json into a folder, replacing them.
+    Writes table.png, table.html and table.json into a folder, replacing them. Ctrl-C
+    ends it early and writes the rows that are finished, if any.
 
     Args:
         cells: only these: names that `icon cells` prints, or FILE.py:NAME.
@@ -119,24 +137,41 @@ def table(
         quick: fewer points and steps, to see every row in little time.
     """
     required("matplotlib", "plot")
-    bar = required("tqdm", "cli").tqdm
-    check.count("seed", seed, 0, 2**32 - 1)
+    required("tqdm", "cli")
+    check.seed("seed", seed)
     from icon import recipes
 
     if quick:
         _compile_little()
     rows = [find(name) for name in cells] if cells else list(TABLE.values())
-    dataset, folder = _dataset(data, features, labels), _folder(out)
+    dataset, folder = _dataset(data, features, labels), _folder(out, FILES)
     m = recipes.material(dataset, seed, recipes.QUICK if quick else recipes.FULL)
-    ground, results = recipes.ground(m), []
-    with bar(rows, unit="row", dynamic_ncols=True) as progress:
-        for cell in progress:
-            progress.set_postfix_str(cell.name)
-            results.append(recipes.attempt(cell, m, ground))
-    _write(folder, results, dict(data=dataset.name, seed=seed, quick=quick))
+    results = _attempts(rows, m)
+    missing = [cell.name for cell in rows[len(results) :]]
+    run = dict(data=dataset.name, seed=seed, quick=quick, unfinished=missing)
+    _write(folder, results, run)
     _summary(results)
     for name in FILES:
         print(folder / name)
+    if missing:
+        raise KeyboardInterrupt(f"{len(results)} of {len(rows)} rows were written")
+
+
+def _attempts(rows: Sequence[Cell], m) -> list[dict[str, Any]]:
+    """The results of the rows, at least one; after Ctrl-C, of those finished."""
+    from icon import recipes
+
+    bar = required("tqdm", "cli").tqdm
+    ground, results = recipes.ground(m), []
+    try:
+        with bar(rows, unit="row", dynamic_ncols=True) as progress:
+            for cell in progress:
+                progress.set_postfix_str(cell.name)
+                results.append(recipes.attempt(cell, m, ground))
+    except KeyboardInterrupt:
+        if not results:
+            raise
+    return results
 
 
 LITTLE = (
@@ -168,14 +203,17 @@ def _summary(results: list[dict[str, Any]]) -> None:
 def _write(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> None:
     from icon import plot
 
-    plot.table(results, folder / "table.png")
-    plot.page(results, folder / "table.html")
-    replace(folder / "table.json", _json(dict(run=run | _versions(), rows=results)))
+    with _writing(folder), tempfile.TemporaryDirectory(".icon", dir=folder) as beside:
+        drawn = [Path(beside) / name for name in FILES]
+        plot.table(results, drawn[0])
+        plot.page(results, drawn[1])
+        drawn[2].write_bytes(_json(dict(run=run | _versions(), rows=results)))
+        replace_all({folder / file.name: file.read_bytes() for file in drawn})
 
 
 def _json(value: dict[str, Any]) -> bytes:
     text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
-    return text.encode()
+    return text.encode(errors="backslashreplace")  # a file name may be no Unicode
 
 
 def _versions() -> dict[str, Any]:
@@ -195,9 +233,9 @@ def _plain(value):
         return {key: _plain(x) for key, x in value.items()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         value = value.round(4).tolist() if value.dtype.kind == "f" else value.tolist()
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_plain(x) for x in value]
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 # ------------------------------------------------------- icon embed
@@ -250,16 +288,19 @@ def embed(
         out: the folder to write to.
         seed: decides a random start.
     """
-    check.count("seed", seed, 0, 2**32 - 1)
+    check.seed("seed", seed)
     if how.n_components == 2:
         required("matplotlib", "plot")
-    dataset, folder = _dataset(file, features, labels, "a file"), _folder(out)
+    names = [f"embedding.{suffix}" for suffix in SUFFIXES]
+    dataset, folder = _dataset(file, features, labels, "a file"), _folder(out, names)
     settings = dataclasses.asdict(how) | dict(seed=seed)
     if len(how.perplexity) == 1:
         settings["perplexity"] = how.perplexity[0]
     model, seconds = _fitted(dataset.features, **settings)
     run = _outcome(model, dataset) | dict(settings=settings, seconds=seconds)
     _keep(folder, model.embedding_, dataset.labels, run | _versions())
+    if model.interrupted_:
+        raise KeyboardInterrupt("the embedding was written as it was")
 
 
 def _fitted(x, seed: int, **settings):
@@ -288,12 +329,14 @@ def _outcome(model, dataset) -> dict[str, Any]:
 
 
 def _keep(folder: Path, z, labels, run: dict[str, Any]) -> None:
-    files = {"npy": _npy(z), "csv": _csv(z, labels), "json": _json(run)}
+    contents = {"npy": _npy(z), "csv": _csv(z, labels), "json": _json(run)}
     if z.shape[1] == 2:
-        files["png"] = _png(z, labels)
-    for suffix, content in files.items():
-        replace(folder / f"embedding.{suffix}", content)
-        print(folder / f"embedding.{suffix}")
+        contents["png"] = _png(z, labels)
+    files = {folder / f"embedding.{suffix}": x for suffix, x in contents.items()}
+    with _writing(folder):
+        replace_all(files)
+    for file in files:
+        print(file)
 
 
 def _npy(z) -> bytes:
@@ -331,20 +374,70 @@ COMMANDS: dict[str, Callable] = {"table": table, "embed": embed, "cells": cells}
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; a mistake in its arguments is one line and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that cannot be printed
+            stream.reconfigure(errors="backslashreplace")
     try:
-        tyro = required("tyro", "cli")
-        flat = (tyro.conf.OmitArgPrefixes,)  # --perplexity, not --how.perplexity
-        run = tyro.extras.subcommand_cli_from_dict
-        run(COMMANDS, prog="icon", args=args, config=flat)
+        _parsed(sys.argv[1:] if args is None else args)()
+        print(end="", flush=True)
     except (InvalidInput, ImportError) as error:
-        print(f"icon: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except DivergenceError as error:
-        print(f"icon: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("icon: stopped; nothing was written", file=sys.stderr)
-        raise SystemExit(130) from None
+        _stop(str(error), 2)
+    except (DivergenceError, MemoryError) as error:
+        _stop(str(error) or "not enough memory", 1)
+    except KeyboardInterrupt as error:
+        _stop(f"stopped; {error.args[0] if error.args else 'nothing was written'}", 130)
     except BrokenPipeError:  # `icon cells | head` is no error
         sys.stdout = None
         raise SystemExit(0) from None
+    except OSError as error:
+        sys.stdout = None
+        _stop(f"{error.strerror}", 1)
+
+
+def _stop(why: str, status: int) -> NoReturn:
+    """Say why in one line of at most 400 characters, and end."""
+    line = " ".join(why.split())
+    line = line if len(line) <= 400 else f"{line[:250]} ... {line[-140:]}"
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+    print(f"icon: {line}", file=sys.stderr)
+    raise SystemExit(status) from None
+
+
+def _parsed(args: Sequence[str]) -> Callable[[], None]:
+    """The command with its arguments; what tyro refuses, in one line."""
+    tyro = required("tyro", "cli")
+    flat = (tyro.conf.OmitArgPrefixes,)  # --perplexity, not --how.perplexity
+    run = tyro.extras.subcommand_cli_from_dict
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return run(LATER, prog="icon", args=_filled(args), config=flat)
+    except SystemExit as end:
+        if end.code != 2:
+            raise
+    words = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())  # no colors
+    rule = r"(?m)^[^\w\n]*[-─]{5,}[^\w\n]*$"  # under the title, and above the help
+    got = " ".join(re.sub(r"[│╭╮╰╯─]", " ", re.split(rule, words)[1]).split())
+    named = re.search(r"--([a-z][a-z-]*)", got)
+    argument = named[1].replace("-", "_") if named else "arguments"
+    raise InvalidInput(argument, got, "what `icon --help` says")
+
+
+def _filled(args: Sequence[str]) -> Sequence[str]:
+    """Arguments none of which is empty, as an unset variable of a shell is."""
+    for before, arg in zip(("arguments", *args), args, strict=False):
+        check.require(arg, before.strip("-").replace("-", "_"), repr(arg), "a value")
+    return args
+
+
+def _later(command: Callable) -> Callable[..., Callable[[], None]]:
+    """The command as tyro sees it, to be run after its arguments were read."""
+
+    @ft.wraps(command)
+    def bound(*args, **options):
+        return ft.partial(command, *args, **options)
+
+    return bound
+
+
+LATER = {name: _later(command) for name, command in COMMANDS.items()}

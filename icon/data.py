@@ -84,10 +84,10 @@ def mnist(folder: str | os.PathLike | None = None) -> Dataset:
     Source: LeCun, Cortes and Burges, The MNIST database.
     """
     folder = os.environ.get("ICON_DATA") if folder is None else folder
-    path = Path(folder or "") / "mnist20k.npz"
-    if not folder or not path.is_file():
-        expected = "a folder holding mnist20k.npz, here or in ICON_DATA"
-        raise InvalidInput("folder", folder, expected)
+    expected = "a folder holding mnist20k.npz, here or in ICON_DATA"
+    check.require(folder not in (None, ""), "folder", folder, expected)
+    path = check.path("folder", folder) / "mnist20k.npz"
+    check.require(path.is_file(), "folder", folder, expected)
     with _reading("folder", path), zipfile.ZipFile(path) as bundle:
         _sizes(bundle)
         both = lambda name: np.concatenate(
@@ -175,7 +175,7 @@ def _classes(values: np.ndarray, n: int, where: Where) -> np.ndarray:
 
 
 def _file(argument: str, path: str | os.PathLike) -> Path:
-    file = Path(path)
+    file = check.path(argument, path)
     if not file.is_file():
         raise InvalidInput(argument, os.fspath(path), "a file that exists")
     _bounded(file.stat().st_size, argument)
@@ -322,7 +322,8 @@ def _columns(names: list[str], features, label: str | None) -> list[int]:
     if features is None:
         features = [name for name in names if name != label]
     chosen = [features] if isinstance(features, str) else list(features)
-    if not chosen or not set(chosen) <= set(names):
+    once = all(names.count(x) == chosen.count(x) == 1 for x in chosen)
+    if not chosen or not once:
         raise InvalidInput("features", chosen, f"some of the columns {names}")
     return [names.index(name) for name in chosen]
 
@@ -386,9 +387,9 @@ def split(
         >>> len(train), len(test)
         (7, 3)
     """
-    n = check.count("n", n, 2)
-    if not 0 < fraction < 1:
-        raise InvalidInput("fraction", fraction, "a number between 0 and 1")
+    n, seed = check.size("n", n, 2), check.seed("seed", seed)
+    between = check.scalar("fraction", fraction, 0, above=True) < 1
+    check.require(between, "fraction", fraction, "a number between 0 and 1")
     order = np.random.default_rng(seed).permutation(n)
     cut = min(max(round(fraction * n), 1), n - 1)
     return np.sort(order[:cut]), np.sort(order[cut:])
@@ -425,7 +426,8 @@ def batches(
     epochs = check.count("epochs", epochs, 0)
 
     def epoch_of(key: PRNGKeyArray, epoch: int) -> Iterator[Any]:
-        if 0 <= epoch < epochs:
+        check.key("key", key)
+        if 0 <= check.count("epoch", epoch, -(2**31)) < epochs:
             order = np.asarray(jr.permutation(jr.fold_in(key, epoch), n))
             for start in range(0, n - size + 1, size):
                 yield _take(arrays, order[start : start + size])
@@ -531,7 +533,7 @@ def augment(key: PRNGKeyArray, image: Float[Array, "h w"]) -> Float[Array, "h w"
         >>> data.augment(jax.random.key(0), image).shape
         (8, 8)
     """
-    image = check.floating("image", image, (2,))
+    image, key = check.floating("image", image, (2,)), check.key("key", key)
     motion, light, grain = jr.split(key, 3)
     moved = map_coordinates(image, list(_sources(motion, image)), order=1)
     spread = jnp.max(image) - jnp.min(image)
@@ -564,7 +566,7 @@ def two_views(
 
     Source: Chen et al., A Simple Framework for Contrastive Learning (2020).
     """
-    x = check.floating("x", x, (2, 3))
+    x, key = check.floating("x", x, (2, 3)), check.key("key", key)
     view = _images if x.ndim == 3 else _vectors
     first, second = jr.split(key)
     return view(first, x), view(second, x)
@@ -619,9 +621,11 @@ def halves(x: Any) -> tuple[Float[Array, "n a"], Float[Array, "n a"]]:
         >>> left.shape, right.shape
         ((1797, 32), (1797, 32))
     """
-    if x.ndim not in (2, 3) or x.shape[-1] < 2:
-        expected = "images [n, h, w] or vectors [n, d], 2 columns wide or more"
-        raise InvalidInput("x", f"shape {x.shape}", expected)
+    shape = check.shape("x", x)
+    expected = "images [n, h, w] or vectors [n, d], 2 columns wide or more"
+    wide = len(shape) in (2, 3) and shape[-1] >= 2
+    check.require(wide, "x", f"shape {shape}", expected)
+    x = x if isinstance(x, jax.Array) else np.asarray(x)
     half, n = x.shape[-1] // 2, x.shape[0]
     return x[..., :half].reshape(n, -1), x[..., -half:].reshape(n, -1)
 
@@ -661,7 +665,7 @@ def tokens(
 
     cut = patches(check.reals("images", images, np.float32))
     source = cut if among is None else patches(check.reals("among", among, np.float32))
-    flat = source.reshape(-1, 4)
+    flat, seed = source.reshape(-1, 4), check.seed("seed", seed)
     order = np.random.default_rng(seed).permutation(len(flat))
     sample = flat[order[:_SAMPLE]]
     words = check.count("words", words, 1, len(np.unique(sample, axis=0)))

@@ -6,6 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from icon._base import checks as check
+
 
 class MLP(nn.Module):
     """Dense layers with a relu between them, on rows of any shape.
@@ -28,6 +30,8 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b k"]:
+        shape = check.shape("x", x)
+        check.require(shape and 0 not in shape, "x", f"shape {shape}", "rows [b, ...]")
         return Decoder(self.features, name="layers")(x.reshape(len(x), -1))
 
 
@@ -54,9 +58,10 @@ class Decoder(nn.Module):
 
     @nn.compact
     def __call__(self, z: Float[Array, "... k"]) -> Float[Array, "... d"]:
-        for width in self.features[:-1]:
+        *hidden, last = check.sizes("features", self.features)
+        for width in hidden:
             z = nn.relu(nn.Dense(width)(z))
-        return nn.Dense(self.features[-1])(z)
+        return nn.Dense(last)(z)
 
 
 class CNN(nn.Module):
@@ -81,11 +86,16 @@ class CNN(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w"]) -> Float[Array, "b k"]:
+        x = check.floating("x", x, (3,))
+        features = check.sizes("features", self.features)
+        width, least = check.size("width", self.width), 2 ** len(features)
+        sides = f"sides of {least} or more: each of {len(features)} layers halves them"
+        check.require(min(x.shape[1:]) >= least, "x", f"shape {x.shape}", sides)
         x = x[..., None]
-        for channels in self.features:
+        for channels in features:
             x = nn.LayerNorm()(nn.Dense(channels)(_windows(x)))
             x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
-        return nn.Dense(self.width)(x.reshape(len(x), -1))
+        return nn.Dense(width)(x.reshape(len(x), -1))
 
 
 def _windows(x: Float[Array, "b h w c"]) -> Float[Array, "b h w k"]:
@@ -119,7 +129,8 @@ class ClusterHead(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b C"]:
-        return nn.softmax(MLP((*self.features, self.clusters))(x))
+        clusters = check.size("clusters", self.clusters)
+        return nn.softmax(MLP((*self.features, clusters))(x))
 
 
 class Prototypes(nn.Module):
@@ -144,8 +155,8 @@ class Prototypes(nn.Module):
 
     @nn.compact
     def __call__(self) -> Float[Array, "K dim"]:
-        start = nn.initializers.normal(self.dim**-0.5)
-        return self.param("points", start, (self.count, self.dim))
+        count, dim = check.size("count", self.count), check.size("dim", self.dim)
+        return self.param("points", nn.initializers.normal(dim**-0.5), (count, dim))
 
 
 class Posterior(nn.Module):
@@ -175,7 +186,8 @@ class Posterior(nn.Module):
     def __call__(
         self, x: Float[Array, "b ..."]
     ) -> tuple[Float[Array, "b k"], Float[Array, "b k"]]:
-        both = MLP((*self.features, 2 * self.latent))(x)
+        latent = check.count("latent", self.latent, 1, 2**30)
+        both = MLP((*self.features, 2 * latent))(x)
         mean, raw = jnp.split(both, 2, -1)
         # The floor keeps log std finite where the loss is least at std = 0.
         return mean, nn.softplus(raw) + 1e-4
@@ -207,8 +219,13 @@ class TokenEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Int[Array, "b t"]) -> Float[Array, "b t k"]:
-        start = nn.initializers.normal(self.width**-0.5)
-        h = nn.Embed(self.words + 1, self.width, embedding_init=start)(x)
+        words, width = check.size("words", self.words), check.size("width", self.width)
+        check.count("layers", self.layers, 0, 1000)
+        shape = check.shape("x", x)
+        whole = len(shape) == 2 and jnp.issubdtype(x.dtype, jnp.integer)
+        check.require(whole, "x", f"dtype {x.dtype}, shape {shape}", "ids [b, t]")
+        start = nn.initializers.normal(width**-0.5)
+        h = nn.Embed(words + 1, width, embedding_init=start)(x)
         h = h + self.param("position", start, (1, x.shape[1], self.width))
         for _ in range(self.layers):
             h = h + _mix(nn.LayerNorm()(h).mT, x.shape[1]).mT

@@ -1,9 +1,13 @@
 """What is printed, and written, from a terminal?"""
 
 import csv
+import dataclasses
+import io
 import json
+import re
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -212,3 +216,148 @@ def test_embed_names_the_extra_it_lacks(rows, monkeypatch, capsys):
         embed(rows)
     assert stopped.value.code == 2
     assert "icon-jax[plot]" in capsys.readouterr().err
+
+
+# ------------------------------------------------------- everything that is refused
+
+
+NUMBERS = {  # every flag that takes a number, from the settings themselves
+    field.name.replace("_", "-"): field.type is int
+    for field in dataclasses.fields(cli.How)
+    if field.type in (int, float, tuple[float, ...])
+} | {"seed": True}
+ALWAYS = ("x", "nan", "inf", "-inf", "1e400", "-1", "")
+WHOLE = ("1.5", str(10**30), "True", "1e3")
+HUGE = ("early-exaggeration", "exaggeration", "dof")  # float32 would not hold it
+PATHS = (
+    "a\0b",
+    "x" * 5000,
+    "",
+    "y" * 300 + ".npz",
+    "nowhere.npz",
+    "folder.npz",
+    "a\nb",
+)
+OUTS = ("a\0b", "x" * 5000, "", "good.npz", "good.npz/below", "taken")
+CODE = {
+    "raises.py": b"1 / 0",
+    "two_lines.py": b"raise ValueError('a\\nb')",
+    "exits.py": b"raise SystemExit(0)",
+    "syntax.py": b"def",
+    "three.py": b"cell = 3",
+    "nul.py": b"cell = 3\0",
+    "latin.py": b"cell = '\xff'",
+    "no_suffix": b"cell = 3",
+}
+CELLS = ("", ":cell", "folder.npz:cell", "a\0b:cell", "x" * 5000, "x" * 5000 + ":cell")
+ROWS = {
+    "empty.npz": b"",
+    "empty.npy": b"",
+    "empty.csv": b"",
+    "ragged.csv": b"a,b\n1,2\n3\n",
+    "words.csv": b"a,b\n1,x\n",
+    "nan.csv": b"a,b\n1,nan\n2,3\n",
+    "nul.csv": b"a,b\n1,\x002\n",
+    "latin.csv": b"a,b\n1,\xff\n",
+    "rows.txt": b"1,2\n",
+}
+
+
+def _header(shape) -> bytes:
+    file = io.BytesIO()
+    header = dict(descr="<f4", fortran_order=False, shape=shape)
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + bytes(64)
+
+
+def _zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("features.npy", content)
+    return file.getvalue()
+
+
+SHAPES = {"huge": (10**6, 10**6), "absurd": (10**30, 2), "negative": (-1, 5)}
+for name, shape in SHAPES.items():
+    ROWS |= {f"{name}.npy": _header(shape), f"{name}.npz": _zipped(_header(shape))}
+
+
+def _saved(save, *arrays, **named) -> bytes:
+    file = io.BytesIO()
+    save(file, *arrays, **named)
+    return file.getvalue()
+
+
+OBJECTS = np.array([[{}]], object)
+ROWS["pickled.npy"] = _saved(np.save, OBJECTS)
+ROWS["pickled.npz"] = _saved(np.savez, features=OBJECTS)
+GOOD = _saved(np.savez, features=np.arange(12.0).reshape(6, 2))
+ROWS["cut.npz"] = GOOD[: len(GOOD) // 2]
+
+EMBED, TABLE = ["embed", "good.npz"], ["table", "--quick", "--cells", "PCA"]
+BAD = [
+    *([*EMBED, f"--{flag}", x] for flag in NUMBERS for x in ALWAYS),
+    *(
+        [*EMBED, f"--{flag}", x]
+        for flag, whole in NUMBERS.items()
+        if whole
+        for x in WHOLE
+    ),
+    *([*EMBED, f"--{flag}", "1e39"] for flag in HUGE),
+    *([*TABLE, "--seed", x] for x in (*ALWAYS, *WHOLE)),
+    *(["embed", x] for x in (*PATHS, *ROWS)),
+    *([*TABLE, "--data", x] for x in (*PATHS, "one.csv")),
+    *([*EMBED, "--out", x] for x in OUTS),
+    *([*TABLE, "--out", x] for x in OUTS),
+    *(["table", "--cells", x] for x in (*CELLS, *(f"{file}:cell" for file in CODE))),
+    *([*EMBED, f"--{x}", "$x$"] for x in ("features", "labels", "metric", "init")),
+    *([*EMBED, f"--{x}"] for x in (*NUMBERS, "nothing", "out", "features")),
+    *([*EMBED, "--metric", x] for x in ("precomputed", "affinity")),
+    *([], ["embd"], ["embed", "a", "b"], ["table", "a"], ["cells", "a"]),
+]
+
+
+@pytest.fixture(scope="module")
+def bad_files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "folder.npz").mkdir()
+    for name in (*cli.FILES, *FILES):
+        (folder / "taken" / name).mkdir(parents=True)
+    for name, content in {
+        **ROWS,
+        **CODE,
+        "good.npz": GOOD,
+        "one.csv": b"1,2\n",
+    }.items():
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.mark.parametrize("args", BAD, ids=lambda args: " ".join(args)[:50].__repr__())
+def test_what_cannot_be_used_is_one_line_and_status_2(
+    args, bad_files, capsys, monkeypatch
+):
+    monkeypatch.chdir(bad_files)
+    before = sorted(bad_files.rglob("*"))
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(args)
+    printed = capsys.readouterr()
+    line = re.fullmatch(r"icon: ([A-Za-z_]+): expected .+, got .+\n", printed.err)
+    assert line and len(printed.err) < 420 and stopped.value.code == 2
+    flags = [arg for arg in args[-2:] if arg.startswith("--")]
+    named = {"data": ("path", "data")}.get(flags[-1][2:]) if flags else None
+    if flags and "nothing" not in flags[-1]:
+        own = flags[-1][2:].replace("-", "_")
+        assert line[1] in (named or (own, "X")), line[1]
+    made = set(bad_files.rglob("*")) - set(before)
+    assert not [x for x in made if x.is_file() and "__pycache__" not in x.parts]
+
+
+def test_the_cases_are_many():
+    assert len(BAD) > 150 and len(NUMBERS) == 8
+
+
+def test_a_cell_file_does_not_hide_a_module(tmp_path):
+    (tmp_path / "json.py").write_text(CELL)
+    assert cli.find(f"{tmp_path}/json.py:t_supcon").name == "my <t-SupCon>"
+    assert sys.modules["json"] is json

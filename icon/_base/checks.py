@@ -3,8 +3,10 @@
 import contextlib
 import inspect
 import math
-from collections.abc import Callable, Collection
+import os
+from collections.abc import Callable, Collection, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -349,3 +351,65 @@ def floating(argument: str, x, ranks: Collection[int]) -> jax.Array:
     good = x.ndim in ranks and jnp.issubdtype(x.dtype, jnp.floating)
     require(good, argument, f"dtype {x.dtype}, shape {x.shape}", expected)
     return jnp.asarray(x)
+
+
+# ------------------------------------------------------- paths, seeds, settings
+
+
+def path(argument: str, x) -> Path:
+    """A path that can be looked up, whether or not something is there."""
+    expected = "a path"
+    named = isinstance(x, str | os.PathLike) and isinstance(os.fspath(x), str)
+    require(named, argument, f"a {type(x).__name__}", expected)
+    name = os.fspath(x)
+    require(name and "\0" not in name, argument, repr(name), expected)
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, UnicodeError) as error:
+        raise InvalidInput(argument, f"{name!r}: {error.args[-1]}", expected) from None
+    return Path(name)
+
+
+def writable(argument: str, x) -> Path:
+    """Where a file can be put: in a folder that is there, over a file or nothing."""
+    file = path(argument, x)
+    place = os.path.isfile(file) or not os.path.exists(file)
+    require(place, argument, str(file), "the name of a file, not of a folder or device")
+    require(file.parent.is_dir(), argument, str(file), "a file in a folder that exists")
+    return file
+
+
+def seed(argument: str, x) -> int:
+    """What every generator of NumPy and scikit-learn takes as a seed."""
+    return count(argument, x, 0, 2**32 - 1)
+
+
+def size(argument: str, x, low: int = 1) -> int:
+    """How many of something that an array has one each of."""
+    return count(argument, x, low, 2**31 - 1)
+
+
+def sizes(argument: str, x) -> tuple[int, ...]:
+    """The widths of layers, at least one."""
+    several = isinstance(x, Sequence) and not isinstance(x, str | bytes) and len(x) > 0
+    require(several, argument, repr(x), "a width for each layer")
+    return tuple(size(argument, width) for width in x)
+
+
+def single(argument: str, x) -> float:
+    """A Python number above 0 that float32 holds to all its digits."""
+    limits = np.finfo(np.float32)
+    expected = f"a number from {limits.tiny:.2g} to {limits.max:.2g}"
+    whole = isinstance(x, int) and abs(x) > limits.max  # float() may overflow
+    require(not whole, argument, "a larger one", expected)
+    value = scalar(argument, x, 0, above=True)
+    require(limits.tiny <= value <= limits.max, argument, value, expected)
+    return value
+
+
+def instance(argument: str, x, kind: type, expected: str) -> Any:
+    """An object of a class."""
+    require(isinstance(x, kind), argument, f"a {type(x).__name__}", expected)
+    return x

@@ -15,7 +15,7 @@ def seed_of(random_state) -> int:
         return int(random_state.randint(2**31))
     if isinstance(random_state, np.random.Generator):
         return int(random_state.integers(2**31))
-    return check.count("random_state", random_state, 0, 2**32 - 1)
+    return check.seed("random_state", random_state)
 
 
 def functions(argument: str, callbacks) -> Sequence:

@@ -40,6 +40,7 @@ from icon.recipes import layout
 
 
 INITS = ("pca", "spectral", "random")
+MOST = 2**16  # columns: nobody means more
 FEW = 15  # neighbours of a new row, and of every row with affinity="uniform"
 NEAR = 5.0  # the perplexity of a new row
 
@@ -87,6 +88,7 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         embedding_: the layout, float32 [n, n_components].
         kl_divergence_: at the end, without exaggeration.
         n_iter_: how many steps were taken.
+        interrupted_: whether Ctrl-C ended them.
         loss_: the loss after every 50 of them, early on the exaggerated one.
         learning_rate_: that of the last steps.
         perplexity_: the one used, or a list of those; None where there is none.
@@ -188,27 +190,26 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _check_settings(self) -> None:
         """Refuse every other setting that can be refused without the data."""
-        check.count("n_components", self.n_components, 1)
+        check.count("n_components", self.n_components, 1, MOST)
         perplexities(self.perplexity)
-        check.scalar("dof", self.dof, 0, above=True)
+        check.single("dof", self.dof)
         check.scalar("tol", self.tol, 0)
         check.one_of("affinity", self.affinity, ("perplexity", "uniform"))
         if self.init is None or np.isscalar(self.init):
             check.one_of("init", self.init, INITS, ", or an array")
         if self.n_neighbors is not None:
-            check.count("n_neighbors", self.n_neighbors, 1)
+            check.size("n_neighbors", self.n_neighbors)
         functions("callbacks", self.callbacks)
 
     def _plan(self) -> layout.Plan:
-        positive = lambda name, x: check.scalar(name, x, 0, above=True)
         rate = self.learning_rate
         auto = isinstance(rate, str) and rate == "auto"
         return layout.Plan(
-            check.count("max_iter", self.max_iter, 0),
-            check.count("early_exaggeration_iter", self.early_exaggeration_iter, 0),
-            positive("early_exaggeration", self.early_exaggeration),
-            positive("exaggeration", self.exaggeration),
-            None if auto else positive("learning_rate", rate),
+            check.size("max_iter", self.max_iter, 0),
+            check.size("early_exaggeration_iter", self.early_exaggeration_iter, 0),
+            check.single("early_exaggeration", self.early_exaggeration),
+            check.single("exaggeration", self.exaggeration),
+            None if auto else check.single("learning_rate", rate),
         )
 
     # --------------------------------------------------- neighbours of the data
@@ -294,7 +295,8 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.embedding_ = np.array(z)
         self.loss_, self.learning_rate_ = history.loss, plan.rates(len(z)).then
         self.n_iter_ = min(layout.EVERY * len(history.loss), plan.steps)
-        if history.interrupted:
+        self.interrupted_ = history.interrupted
+        if self.interrupted_:
             steps = f"interrupted after {self.n_iter_} of {plan.steps} steps"
             warnings.warn(f"{steps}: embedding_ is what there was", stacklevel=3)
         if plan.exaggeration == 1 and self.n_iter_ > plan.early:

@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 
@@ -27,6 +28,12 @@ QUIET: Style = dict(color=SOFT)
 ITALIC: Style = dict(color=SOFT, style="italic")
 RIGHT: Style = dict(ha="right", va="baseline", weight="bold")
 CENTER: Style = dict(ha="center", va="center")
+
+
+def printable(words: object) -> str:
+    """Text that every font and encoding takes: no control codes, no half characters."""
+    bad = lambda c: unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t"
+    return "".join("\ufffd" if bad(c) else c for c in str(words))
 
 
 def write(

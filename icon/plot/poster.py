@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace
 from icon.plot.ink import (
@@ -72,7 +73,8 @@ def table(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None
 
     Raises:
         InvalidInput: no results, a key that is missing, an unknown status, points
-            outside the plane, labels or clusters of another length.
+            outside the plane, labels or clusters of another length, a path where no
+            file can be put.
         ImportError: matplotlib is missing.
 
     Example:
@@ -86,7 +88,7 @@ def table(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None
     Source: Alshammari et al. 2025, "I-Con: a unifying framework for representation
     learning", Figure 1.
     """
-    shown = pictures(results)
+    shown, path = pictures(results), check.writable("path", path)
     required("matplotlib", "plot")
     from matplotlib import style
 

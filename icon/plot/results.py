@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt
 
 from icon._base import checks as check
 from icon.plot.colors import classes, matched, palette
+from icon.plot.ink import printable
 
 
 COLUMNS = (
@@ -41,6 +42,7 @@ READING = (
 GRID = 65535  # the largest coordinate of a picture
 _MOST = 3000  # points of one picture: more are ink, not information
 _TEXTS = ("name", "column", "row", "status", "p", "q", "loss", "reference")
+_MORE = ("protocol", "note")
 _NEEDED = ("name", "column", "row", "status", "z")
 
 Score = tuple[str, float]
@@ -92,8 +94,10 @@ def score_text(value: float) -> str:
 
 def pictures(results: Sequence[Mapping[str, Any]]) -> list[Picture]:
     """Every row of results, checked."""
-    count = len(results)
-    check.require(count, "results", "nothing", "at least one row of the table")
+    expected = "at least one row of the table, in a list"
+    listed = isinstance(results, Sequence)
+    check.require(listed, "results", f"a {type(results).__name__}", expected)
+    check.require(len(results), "results", "nothing", expected)
     return [picture(f"results[{i}]", row) for i, row in enumerate(results)]
 
 
@@ -110,14 +114,14 @@ def picture(argument: str, row: Mapping[str, Any]) -> Picture:
     kept = kept[:: math.ceil(len(kept) / _MOST) or 1]
     xy, color = on_grid(z[kept]), (color[kept] % 256).astype(np.uint8)
     return Picture(
-        text={key: str(row.get(key) or "") for key in (*_TEXTS, "protocol", "note")},
+        text={key: printable(row.get(key) or "") for key in (*_TEXTS, *_MORE)},
         xy=xy,
         color=color,
         palette=palette(count),
         rings=[] if clusters is None else _rings(xy, color),
-        scores=_scores(row.get("scores") or {}),
+        scores=_scores(f"{argument}['scores']", row.get("scores") or {}),
         n=n,
-        numbers=_numbers(row, n),
+        numbers=_numbers(argument, row, n),
     )
 
 
@@ -137,7 +141,10 @@ def _points(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
     # V: bfloat16, which NumPy knows only by size. O: JSON's null, for NaN.
     real = x.dtype.kind in "biufVO"
     check.require(real, argument, f"dtype {x.dtype}", "real numbers")
-    x = x.astype(float).reshape(0, 2) if not x.size else x.astype(float)
+    try:
+        x = x.astype(float).reshape(0, 2) if not x.size else x.astype(float)
+    except TypeError as error:
+        raise check.InvalidInput(argument, str(error), "real numbers") from None
     plane = x.ndim == 2 and x.shape[1] == 2
     check.require(plane, argument, f"shape {x.shape}", "points [m, 2]")
     return x
@@ -163,24 +170,34 @@ def _rings(xy: UInt[np.ndarray, "m 2"], color: UInt[np.ndarray, " m"]) -> list[R
     return [(int(x), int(y), c) for (x, y), c in middles]
 
 
-def _scores(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Numbers by name; null, as JSON has it, is not a number."""
-    return {str(k): math.nan if v is None else float(v) for k, v in scores.items()}
+def _scores(argument: str, scores: Mapping[str, Any]) -> dict[str, float]:
+    """Numbers by name."""
+    check.instance(argument, scores, Mapping, "a dict of numbers")
+    return {printable(k): _real(argument, value) for k, value in scores.items()}
 
 
-def _numbers(row: Mapping[str, Any], n: int) -> dict[str, str]:
+def _real(argument: str, value: Any) -> float:
+    """A number, finite or not; null, as JSON has it, is not a number."""
+    x = np.asarray(math.nan if value is None else value)
+    real = x.ndim == 0 and x.dtype.kind in "biufV"
+    check.require(real, argument, repr(value), "real numbers")
+    return float(x)
+
+
+def _numbers(argument: str, row: Mapping[str, Any], n: int) -> dict[str, str]:
     """The numbers of a run that there are, as text."""
     texts = {
-        "loss value": _number(row.get("loss_value")),
-        "seconds": _number(row.get("seconds")),
-        "n": str(row.get("n", n)),
-        "seed": str(row.get("seed", "")),
+        "loss value": _number(f"{argument}['loss_value']", row.get("loss_value")),
+        "seconds": _number(f"{argument}['seconds']", row.get("seconds")),
+        "n": printable(row.get("n", n)),
+        "seed": printable(row.get("seed", "")),
     }
     return {key: text for key, text in texts.items() if text}
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.4g}"
+def _number(argument: str, value: Any) -> str:
+    number = _real(argument, value)
+    return f"{number:.4g}" if math.isfinite(number) else ""
 
 
 def by_square(pictures: Sequence[Picture]) -> dict[Square, list[Picture]]:

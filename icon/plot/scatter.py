@@ -1,7 +1,7 @@
 """What do points of the plane, and a loss, look like?"""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, Real
 from icon._base import checks as check
 from icon._base.extras import required
 from icon.plot.colors import TAB10, classes, palette
+from icon.plot.ink import printable
 
 
 if TYPE_CHECKING:
@@ -53,15 +54,19 @@ def embedding(
     """
     points = _plane(z)
     values, group = classes("labels", labels, len(points))
-    texts = [str(value) for value in values] if names is None else list(names)
     expected = f"one for each of {len(values)} classes"
+    listed = names is None or (isinstance(names, Sequence) and names != str(names))
+    check.require(listed, "names", repr(names), expected)
+    texts = [printable(name) for name in (values if names is None else names)]
     check.require(len(texts) == len(values), "names", len(texts), expected)
     ax = _axes(ax)
     colors = palette(len(values))
-    area = size or min(30.0, max(2.0, 2e4 / len(points)))
+    usual = min(30.0, max(2.0, 2e4 / len(points)))
+    area = usual if size is None else check.single("size", size)
     ax.scatter(*points.T, s=area, c=np.array(colors)[group], linewidths=0)
     ax.set_aspect("equal", "datalim")
-    ax.set(xticks=[], yticks=[], title=title)
+    ax.set(xticks=[], yticks=[])
+    ax.set_title(printable(title), parse_math=False)
     if labels is not None and len(values) <= 20:
         _legend(ax, colors, texts)
     return ax
@@ -111,14 +116,18 @@ def _plane(z) -> Float[np.ndarray, "n 2"]:
 
 def _axes(ax: "Axes | None") -> "Axes":
     required("matplotlib", "plot")
+    from matplotlib import axes, pyplot
+
     if ax is not None:
-        return ax
-    from matplotlib import pyplot
+        return check.instance("ax", ax, axes.Axes, "axes of matplotlib")
 
     return pyplot.subplots(layout="constrained")[1]
 
 
 def _legend(ax: "Axes", colors: Sequence[str], names: Sequence[str]) -> None:
-    for color, name in zip(colors, names, strict=True):
-        ax.scatter([], [], c=[color], label=name, linewidths=0)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    dots = [ax.scatter([], [], c=[color], linewidths=0) for color in colors]
+    place = dict[str, Any](loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    legend = ax.legend(dots, ["name"] * len(dots), **place)
+    # afterwards, as plain text: matplotlib hides a label _a and sets $a$ in italics
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        text.set(text=name, parse_math=False)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
+from icon._base import checks as check
 from icon._base.files import replace
 from icon.plot.results import (
     BEYOND,
@@ -59,7 +60,7 @@ def page(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
     Source: Alshammari et al. 2025, "I-Con: a unifying framework for representation
     learning", Figure 1.
     """
-    shown = pictures(results)
+    shown, path = pictures(results), check.writable("path", path)
     squares = by_square(shown)
     index = {id(picture): i for i, picture in enumerate(shown)}
     draw = lambda at: _tiles([(x, index[id(x)]) for x in squares.get(at, [])])

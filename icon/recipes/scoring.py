@@ -45,6 +45,7 @@ def ground(m: Material) -> Ground:
     """
     from sklearn.cluster import KMeans
 
+    checks.instance("m", m, Material, "what recipes.material returns")
     kmeans: Any = KMeans(m.classes, n_init=10, random_state=m.seed)  # pyright: ignore
     protocols = (HELD_OUT, LEFT_OUT) if m.labelled else ()
     near = {protocol: _knn_accuracy(m.flat, m, protocol) for protocol in protocols}
@@ -155,7 +156,7 @@ def plane(z, steps: int = 250) -> np.ndarray:
         >>> recipes.plane(np.random.default_rng(0).normal(size=(40, 5)), 10).shape
         (40, 2)
     """
-    z = np.asarray(z, np.float32)
+    z = np.asarray(checks.floating("z", z, (2,)), np.float32)
     if z.shape[1] <= 2:
         return np.pad(z, ((0, 0), (0, 2 - z.shape[1])))
     perplexity = min(15.0, (len(z) - 1) / 3)
@@ -205,6 +206,8 @@ def attempt(cell: Cell, m: Material, raw: Ground) -> dict[str, Any]:
         m: what `material` makes of a data set.
         raw: what `ground` returned for it.
     """
+    checks.instance("cell", cell, Cell, "a Cell")
+    checks.instance("m", m, Material, "what recipes.material returns")
     try:
         return result(train(cell, m), m, raw)
     except (checks.InvalidInput, DivergenceError) as error:

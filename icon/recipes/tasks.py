@@ -11,6 +11,7 @@ import jax.random as jr
 import numpy as np
 
 from icon import data as datasets
+from icon._base import checks as check
 from icon._loss import terms
 from icon._search import knn
 from icon._table import cells
@@ -77,7 +78,10 @@ def material(data, seed: int = 0, budget: Budget = FULL) -> Material:
         >>> len(m.train), len(m.test)
         (1258, 539)
     """
-    n = len(data.features)
+    made = "a data set: icon.data.load"
+    n = len(check.instance("data", data, datasets.Dataset, made).features)
+    check.require(n > 1, "data", f"{n} rows", "two rows or more")
+    seed, budget = check.seed("seed", seed), _affordable(budget)
     chosen = np.sort(np.random.default_rng(seed).permutation(n)[: budget.points])
     x = np.asarray(data.features if data.images is None else data.images)[chosen]
     labelled = data.labels is not None
@@ -85,6 +89,15 @@ def material(data, seed: int = 0, budget: Budget = FULL) -> Material:
     train, test = datasets.split(len(x), seed)
     classes = int(labels.max()) + 1 if labelled else 10
     return Material(x, labels, train, test, classes, seed, budget, labelled)
+
+
+def _affordable(budget: Budget) -> Budget:
+    """A budget of counts, of two points or more."""
+    check.instance("budget", budget, Budget, "a recipes.Budget")
+    for name, value in budget._asdict().items():
+        low = 2 if name == "points" else 1
+        check.size(f"budget.{name}", value, low)
+    return budget
 
 
 # ------------------------------------------------------- what a task is

@@ -247,6 +247,8 @@ def train(cell: Cell, m: Material) -> Trained:
         >>> recipes.train(icon.TABLE["PCA"], m).embedding.shape
         (500, 2)
     """
+    checks.instance("cell", cell, Cell, "a Cell")
+    checks.instance("m", m, Material, "what recipes.material returns")
     began, note = time.monotonic(), ""
     setup = setup_of(cell, m)
     descend = _descend_at_once if setup.task.size is None else _descend_batches

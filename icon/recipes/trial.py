@@ -24,7 +24,8 @@ def example(cell: Cell, n: int = 32, seed: int = 0) -> tuple[tuple, tuple]:
         >>> [x.shape for x in embedding]
         [(22, 128), (22, 128)]
     """
-    random = np.random.default_rng(seed)
+    checks.instance("cell", cell, Cell, "a Cell")
+    n, random = checks.size("n", n, 8), np.random.default_rng(checks.seed("seed", seed))
     code, labels = random.normal(size=(n, 3)), np.arange(n) % 4
     code[:, 0] += 3 * labels  # few dimensions and some classes, as data have
     x = np.tanh(code @ random.normal(size=(3, 36))).reshape(n, 6, 6).astype(np.float32)

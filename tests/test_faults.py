@@ -1,0 +1,227 @@
+"""What is left when the disk is full, the run is stopped, or a name is hostile?"""
+
+import csv
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import icon
+from icon import cli, plot
+from icon._base.files import replace, replace_all
+
+
+EVIL = '=1+1</script><b>$x_$ "a"'
+RUN = [sys.executable, "-c", "from icon.cli import main; main()"]
+
+
+@pytest.fixture
+def rows(tmp_path):
+    file = tmp_path / "rows.csv"
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    lines = [",".join(map(str, row)) + f',"{mark}x"' for row, mark in zip(x, MARKS)]
+    file.write_text("a,b,c,label\n" + "\n".join(lines))
+    return file
+
+
+MARKS = ["=", "+", "-", "@", "\t"] * 8
+
+
+# ------------------------------------------------------- files
+
+
+def test_of_several_files_none_is_replaced_when_one_cannot_be_written(tmp_path):
+    (tmp_path / "a").write_text("old")
+    resource_limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource_limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            replace_all({tmp_path / "a": b"new", tmp_path / "b": bytes(10_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, resource_limit)
+    assert (tmp_path / "a").read_text() == "old" and len(os.listdir(tmp_path)) == 1
+
+
+def test_a_symbolic_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "file")
+    for content in (b"first", b"second"):
+        replace(tmp_path / "link", content)
+        assert (tmp_path / "there" / "file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    replace(tmp_path / ("x" * 255), b"a")
+    assert os.listdir(tmp_path) == ["x" * 255]
+
+
+def test_two_writers_leave_one_whole_file(tmp_path):
+    contents = [bytes([i]) * 100_000 for i in range(2)]
+    write = lambda content: [replace(tmp_path / "a", content) for _ in range(20)]
+    threads = [threading.Thread(target=write, args=(x,)) for x in contents]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() in contents
+
+
+def test_a_killed_writer_leaves_the_old_or_the_new(tmp_path):
+    file = tmp_path / "a"
+    file.write_bytes(b"0" * 500_000)
+    code = "import sys; from icon._base.files import replace\n"
+    code += "while 1: replace(sys.argv[1], b'1' * 500_000); print(flush=True)"
+    child = subprocess.Popen([sys.executable, "-c", code, file], stdout=subprocess.PIPE)
+    assert child.stdout
+    child.stdout.readline()
+    child.kill()
+    child.communicate()
+    assert file.read_bytes() in (b"0" * 500_000, b"1" * 500_000)
+
+
+# ------------------------------------------------------- the command
+
+
+def stopped(capsys, *args):
+    """The exit status of a command, and the last line on stderr."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([*map(str, args)])
+    return end.value.code, capsys.readouterr().err.splitlines()[-1]
+
+
+FEW = ("--max-iter", "50", "--perplexity", "5", "--n-components", "3")
+
+
+def test_a_full_disk_is_one_line_and_the_old_files_stay(
+    rows, tmp_path, capsys, monkeypatch
+):
+    out = tmp_path / "out"
+    cli.main(["embed", str(rows), *FEW, "--out", str(out)])
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    status, line = stopped(capsys, "embed", rows, *FEW, "--out", out, "--seed", 1)
+    assert status == 2 and "out: expected" in line and "No space left" in line
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_ctrl_c_keeps_an_embedding_as_it_is(rows, tmp_path, capsys, monkeypatch):
+    def interrupt(bar, step, loss, _):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(icon.estimators.progress, "_update", interrupt)
+    status, line = stopped(capsys, "embed", rows, *FEW, "--out", tmp_path / "out")
+    assert (status, line) == (130, "icon: stopped; the embedding was written as it was")
+    assert len(os.listdir(tmp_path / "out")) == 3
+
+
+def result(cell, *_):
+    place = dict(column="Gaussian", row="Student-t", status="known")
+    return dict(name=cell.name, z=np.eye(2), scores={}, note="", protocol="") | place
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """A table whose rows cost nothing, and whose second row is stopped by Ctrl-C."""
+    done = []
+
+    def attempt(cell, *_):
+        done.append(cell.name)
+        if done == ["SNE", "t-SNE"]:
+            raise KeyboardInterrupt
+        return result(cell)
+
+    monkeypatch.setattr(icon.recipes, "ground", lambda m: None)
+    monkeypatch.setattr(icon.recipes, "attempt", attempt)
+
+
+def test_ctrl_c_keeps_the_finished_rows(untrained, tmp_path, capsys):
+    args = ("table", "--cells", "SNE", "t-SNE", "PCA", "--out", tmp_path)
+    assert stopped(capsys, *args) == (130, "icon: stopped; 1 of 3 rows were written")
+    kept = json.loads((tmp_path / "table.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == ["SNE"]
+    assert kept["run"]["unfinished"] == ["t-SNE", "PCA"]
+    assert sorted(os.listdir(tmp_path)) == sorted(cli.FILES)
+
+
+def test_ctrl_c_before_the_first_row_writes_nothing(tmp_path, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(icon.recipes, "ground", interrupt)
+    status, line = stopped(capsys, "table", "--out", tmp_path / "out")
+    assert (status, line) == (130, "icon: stopped; nothing was written")
+    assert not os.listdir(tmp_path / "out")
+
+
+def test_ctrl_c_of_a_terminal_is_one_line(rows, tmp_path):
+    args = ["embed", rows, "--max-iter", "1000000000", "--out", tmp_path / "out"]
+    child = subprocess.Popen([*RUN, *args], stderr=subprocess.PIPE, text=True)
+    assert child.stderr
+    while not any((tmp_path / "out").glob("*")) and "%" not in child.stderr.read(1):
+        pass
+    child.send_signal(signal.SIGINT)
+    error = child.communicate(timeout=60)[1]
+    assert child.returncode == 130 and "Traceback" not in error
+    assert error.splitlines()[-1].startswith("icon: stopped; ")
+
+
+@pytest.mark.parametrize("closed", ["1>/dev/full", "1>&-", "2>&-", "0<&-"])
+def test_streams_that_are_full_or_closed(closed):
+    env = {k: v for k, v in os.environ.items() if k not in ("HOME", "MPLCONFIGDIR")}
+    command = f"'{RUN[0]}' -c '{RUN[2]}' cells {closed}"
+    options = dict(shell=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, **options, env=env | dict(PYTHONIOENCODING="ascii"))
+    full = "full" in closed
+    assert done.returncode == (1 if full else 0)
+    assert done.stderr == ("icon: No space left on device\n" if full else "")
+
+
+# ------------------------------------------------------- hostile names
+
+
+def test_labels_that_are_formulas_become_numbers(rows, tmp_path, capsys):
+    file = rows.rename(tmp_path / f"{EVIL.replace('/', '')}\udcff.csv")
+    cli.main(["embed", str(file), *FEW, "--out", str(tmp_path / "out")])
+    with open(tmp_path / "out" / "embedding.csv", newline="") as opened:
+        lines = list(csv.reader(opened))[1:]
+    assert len(lines) == 40 and all(float(x) < 1e9 for line in lines for x in line)
+    run = json.loads((tmp_path / "out" / "embedding.json").read_text())
+    assert run["data"]["name"] == file.stem
+
+
+NAMES = [EVIL, "$$", "$\\frac{", "\ud800", "\0", "_hidden", "&lt;", "{}", "a\nb"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hostile_name_is_drawn_as_text(name, tmp_path):
+    from matplotlib.figure import Figure
+
+    fields = ("name", "column", "row", "p", "q", "loss", "reference", "protocol")
+    row = dict.fromkeys(fields, name) | dict(status="known", z=np.eye(2), note=name)
+    plot.page([row | dict(scores={name: 0.5})], tmp_path / "page.html")
+    assert "<b>$" not in (tmp_path / "page.html").read_text(encoding="utf-8")
+    plot.table([row | dict(scores={name: 0.5})], tmp_path / "table.png")
+    figure = Figure()
+    ax = figure.subplots()
+    plot.embedding(np.eye(2), [0, 1], names=[name, "b"], title=name, ax=ax)
+    figure.savefig(tmp_path / "points.png")
+    shown = name.replace("\0", "\ufffd").replace("\ud800", "\ufffd")
+    legend = ax.get_legend()
+    assert legend and [x.get_text() for x in legend.get_texts()] == [shown, "b"]
+    assert ax.get_title() == shown
+
+
+def test_json_has_no_infinity():
+    value = dict(a=np.float32([np.inf, np.nan, 1]), b=(float("-inf"), 2.0))
+    assert json.loads(cli._json(value)) == dict(a=[None, None, 1.0], b=[None, 2.0])
