@@ -25,7 +25,10 @@ RUN = [sys.executable, "-c", "from icon.cli import main; main()"]
 def rows(tmp_path):
     file = tmp_path / "rows.csv"
     x = np.random.default_rng(0).normal(size=(40, 3))
-    lines = [",".join(map(str, row)) + f',"{mark}x"' for row, mark in zip(x, MARKS)]
+    lines = [
+        ",".join(map(str, row)) + f',"{mark}x"'
+        for row, mark in zip(x, MARKS, strict=True)
+    ]
     file.write_text("a,b,c,label\n" + "\n".join(lines))
     return file
 
