@@ -246,3 +246,66 @@ def test_traced_input_is_not_looked_at_and_a_nan_is_not_hidden():
     )
     assert np.isnan(value) and np.isnan(gradient).any()
     chex.assert_tree_all_finite(jax.grad(loss)(z, 0.5, 0.1))
+
+
+# ------------------------------------------------------- one set, or two
+
+
+Z = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+PAIRS = np.arange(6) // 2
+
+
+@pytest.mark.parametrize("wrap", [lambda q: q, lambda q: icon.smooth(q, 0.1)])
+@pytest.mark.parametrize("verb", [icon.kl, icon.tv, icon.per_anchor])
+def test_one_set_against_two_is_refused(verb, wrap):
+    one, two = icon.cosine(Z), icon.cosine(Z, Z)
+    for p, q in (
+        (icon.same(PAIRS), two),
+        (icon.same(PAIRS, PAIRS), one),
+        (icon.gaussian(Z), two),
+    ):
+        with pytest.raises(icon.InvalidInput, match=r"same\(ids, ids\)"):
+            verb(wrap(p), wrap(q))
+
+
+def test_whoever_has_no_neighbor_at_all_is_refused_when_built():
+    for built in (
+        lambda: icon.same(np.arange(6)),
+        lambda: icon.same(np.arange(6), np.arange(6, 12)),
+        lambda: icon.graph(np.zeros((6, 6))),
+        lambda: icon.scores(np.full((6, 6), -np.inf)),
+    ):
+        with pytest.raises(icon.InvalidInput):
+            built()
+
+
+def test_both_ways_of_a_verb_with_its_options_visits_each_pair_once():
+    p, q = icon.same(PAIRS, PAIRS), icon.dot(Z, Z)
+    by_name = jax.jit(lambda p, q: icon.both_ways(icon.kl)(p, q, joint=True))
+    given = jax.jit(lambda p, q: icon.both_ways(ft.partial(icon.kl, joint=True))(p, q))
+    assert str(jax.make_jaxpr(by_name)(p, q)) == str(jax.make_jaxpr(given)(p, q))
+
+
+# ------------------------------------------------------- a nan stays one
+
+
+@pytest.mark.parametrize("name", ["kl", "cross_entropy"])
+@pytest.mark.parametrize("block", [None, 4])
+def test_a_nan_in_p_alone_is_in_the_loss(name, block):
+    x = jnp.asarray(Z).at[0, 0].set(jnp.nan)
+    verb = getattr(icon, name)
+
+    @jax.jit
+    def losses(x):
+        p, q = icon.gaussian(x), icon.cosine(Z)
+        both = icon.both_ways(verb)(icon.gaussian(x, x), icon.dot(Z, Z), block=block)
+        return verb(p, q, block=block), verb(p, icon.tiled(q, 4, 4)), both
+
+    assert np.all(np.isnan(losses(x)))
+
+
+def test_a_nan_is_in_every_entry_of_a_joint_gradient_by_pairs():
+    x = jnp.asarray(Z[:, :2]).at[0, 0].set(jnp.nan)
+    repulsion = lambda x: icon.interpolated(icon.student_t(x)).joint_log_mass()
+    value, gradient = jax.jit(jax.value_and_grad(repulsion))(x)
+    assert np.isnan(value) and np.all(np.isnan(gradient))

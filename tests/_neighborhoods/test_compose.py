@@ -187,3 +187,23 @@ def test_odds_of_weights_are_those_of_their_probabilities():
     with np.errstate(divide="ignore"):
         exact = np.log(weight / (1 - weight))
     np.testing.assert_allclose(found, exact, rtol=1e-5, atol=1e-6)
+
+
+# ------------------------------------------------------- a list with repetitions
+
+
+@pytest.mark.parametrize("limit", [lambda q: q, icon.sharp])
+def test_a_candidate_that_is_listed_twice_counts_twice(limit, x64):
+    z, index = np.float64(embedding()), np.tile([[7, 1, 1, 2]], (7, 1))
+    q = limit(icon.among(icon.dot(z[:7], z), index))
+    if limit is icon.sharp:  # a maximum counts nothing
+        np.testing.assert_allclose(
+            q.score(0, jnp.array([1, 3], jnp.int32)), [z[0] @ z[1], -np.inf]
+        )
+        return
+    weights = np.exp(z[:7] @ z[[7, 1, 2]].T) * [1, 2, 1]
+    rows = icon.dense(q)
+    np.testing.assert_allclose(rows.sum(1), 1, rtol=1e-12)
+    exact = weights / weights.sum(1, keepdims=True)
+    np.testing.assert_allclose(rows[:, [7, 1, 2]], exact, rtol=1e-12)
+    assert abs(icon.kl(q, q)) < 1e-12

@@ -140,3 +140,91 @@ def test_hard_and_empty_clusters_have_gradients():
         chex.assert_tree_all_finite(interpret(both, phi))
         values = interpret(lambda phi, block=block: losses(phi, block), phi)
         np.testing.assert_allclose(values[4:7], 0, atol=1e-6)  # q is p
+
+
+# ------------------------------------------------------- kernels of one's own
+
+
+def length(a, b):
+    return -jnp.linalg.norm(a[None] - b, axis=1)  # without a gradient at a = b
+
+
+SUMMED = {
+    "held": lambda p, q: icon.kl(p, q),
+    "in strips": lambda p, q: icon.kl(p, q, block=3),
+    "jointly, in strips": lambda p, q: icon.kl(p, q, joint=True, block=3),
+    "in tiles": lambda p, q: icon.kl(p, icon.tiled(q, 3, 2)),
+    "as p": lambda p, q: icon.kl(q, icon.gaussian(p_points())),
+    "as a listed p asks": lambda p, q: icon.kl(LISTED, q),
+}
+LISTED = icon.uniform((np.arange(8)[:, None] + [1, 3]) % 8)
+
+
+def p_points():
+    return embedding(8, 2)
+
+
+@pytest.mark.parametrize("name", SUMMED)
+def test_a_kernel_may_be_singular_where_a_is_b(name):
+    """The gradient is that of the Laplace kernel, which is written to have one."""
+
+    def loss(make, z):
+        return SUMMED[name](icon.same(IDS), make(z))
+
+    found, known = (
+        interpret(jax.value_and_grad(ft.partial(loss, make)), embedding())
+        for make in (ft.partial(icon.points, length), icon.laplace)
+    )
+    chex.assert_tree_all_finite(found)
+    chex.assert_trees_all_close(found, known, rtol=1e-5, atol=1e-6)
+
+
+def centred(a, b):
+    score = b @ a
+    return score - jnp.mean(score)
+
+
+def test_a_kernel_of_whole_rows_sees_them_whoever_asks():
+    z = embedding()
+    q = icon.points(centred, z, whole_rows=True)
+    score = z @ z.T
+    expected = score - score.mean(1, keepdims=True)
+    at = jnp.array([1, 6])
+    for i in (0, 3):
+        np.testing.assert_allclose(q.score(i, at), expected[i, at], atol=1e-5)
+    plain = icon.kl(LISTED, icon.dot(z))  # a constant of a row is nothing
+    np.testing.assert_allclose(icon.kl(LISTED, q), plain, rtol=1e-5)
+    known = icon.kl(icon.same(IDS), icon.dot(z))
+    np.testing.assert_allclose(icon.kl(icon.same(IDS), q, block=3), known, rtol=1e-5)
+    for refused in (lambda: q.T, lambda: icon.tiled(q)):
+        with pytest.raises(icon.InvalidInput):
+            refused()
+
+
+# ------------------------------------------------------- numbers at their ends
+
+
+def test_infinite_degrees_of_freedom_are_a_gaussian():
+    z = embedding()
+    for dof in (np.inf, 1e30, jnp.float32(jnp.inf)):
+        q = icon.student_t(z, dof=dof, scale=0.7)
+        chex.assert_trees_all_equal(q, icon.gaussian(z, scale=0.7))
+    large = icon.kl(icon.same(IDS), icon.student_t(z, dof=1e19))
+    limit = icon.kl(icon.same(IDS), icon.gaussian(z))
+    np.testing.assert_allclose(large, limit, rtol=1e-6)
+
+
+def test_given_scores_without_some_neighbors_have_a_temperature_to_learn(x64):
+    rng = np.random.default_rng(0)
+    matrix = np.where(rng.random((6, 6)) < 0.4, -np.inf, rng.normal(size=(6, 6)))
+    matrix[:, 0] = 0.5
+    z = rng.normal(size=(6, 3))
+
+    def loss(T):
+        given = icon.scores(matrix, temperature=T)
+        one = icon.kl(given, icon.dot(z, z))
+        return one + icon.kl(icon.same(np.zeros(6, int), np.arange(6)), given)
+
+    h = 1e-6
+    slope = (loss(1.3 + h) - loss(1.3 - h)) / (2 * h)
+    np.testing.assert_allclose(jax.grad(loss)(1.3), slope, rtol=1e-6)

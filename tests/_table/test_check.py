@@ -22,6 +22,11 @@ def leaning(a, b, w):
     return b @ a + w
 
 
+def centred(a, b):
+    """Scores that depend on which candidates are asked."""
+    return b @ a - jnp.mean(b @ a)
+
+
 def lopsided(z):
     """Scores that depend on the place of a candidate."""
     return icon.points(leaning, z, w=jnp.arange(len(z), dtype=z.dtype))
@@ -72,6 +77,11 @@ def alone(z):
             "rows_of_q = 0.5",
         ),
         (lambda z: icon.points(cusp, z), "a finite gradient", "gradient = nan"),
+        (
+            lambda z: icon.points(centred, z),
+            r"the score of j from candidate j alone, or points\(..., whole_rows=True\)",
+            "candidates = [0-9.]+",
+        ),
         (
             lambda z: icon.points(far_off, z),
             "float32 as good as float64",
@@ -151,3 +161,10 @@ def test_only_single_precision_is_doubled():
             assert _double(x).dtype == np.float64
     for x in (np.int32([1]), jnp.asarray([1]), jax.random.key(0), "a word", 3):
         assert _double(x) is x
+
+
+def test_a_kernel_of_whole_rows_passes_where_it_says_so():
+    whole = icon.Cell(
+        "c", icon.same, lambda z: icon.points(centred, z, whole_rows=True)
+    )
+    assert examine(whole, (LABELS,), (Z,)).candidates == 0
