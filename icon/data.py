@@ -387,7 +387,7 @@ def split(
         >>> len(train), len(test)
         (7, 3)
     """
-    n, seed = check.size("n", n, 2), check.seed("seed", seed)
+    n, seed = check.size("n", n, 2), check.count("seed", seed, 0)
     between = check.scalar("fraction", fraction, 0, above=True) < 1
     check.require(between, "fraction", fraction, "a number between 0 and 1")
     order = np.random.default_rng(seed).permutation(n)

@@ -9,11 +9,13 @@ import subprocess
 import sys
 import threading
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import icon
-from icon import cli, plot
+from icon import cli, data, encoders, plot, recipes
 from icon._base.files import replace, replace_all
 
 
@@ -144,8 +146,8 @@ def untrained(monkeypatch):
             raise KeyboardInterrupt
         return result(cell)
 
-    monkeypatch.setattr(icon.recipes, "ground", lambda m: None)
-    monkeypatch.setattr(icon.recipes, "attempt", attempt)
+    monkeypatch.setattr(recipes, "ground", lambda m: None)
+    monkeypatch.setattr(recipes, "attempt", attempt)
 
 
 def test_ctrl_c_keeps_the_finished_rows(untrained, tmp_path, capsys):
@@ -161,7 +163,7 @@ def test_ctrl_c_before_the_first_row_writes_nothing(tmp_path, capsys, monkeypatc
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(icon.recipes, "ground", interrupt)
+    monkeypatch.setattr(recipes, "ground", interrupt)
     status, line = stopped(capsys, "table", "--out", tmp_path / "out")
     assert (status, line) == (130, "icon: stopped; nothing was written")
     assert not os.listdir(tmp_path / "out")
@@ -228,3 +230,113 @@ def test_a_hostile_name_is_drawn_as_text(name, tmp_path):
 def test_json_has_no_infinity():
     value = dict(a=np.float32([np.inf, np.nan, 1]), b=(float("-inf"), 2.0))
     assert json.loads(cli._json(value)) == dict(a=[None, None, 1.0], b=[None, 2.0])
+
+
+# ------------------------------------------------------- keys, seeds, counts, paths
+
+
+X = np.random.default_rng(0).normal(size=(12, 6)).astype(np.float32)
+IMAGES, TOKENS, KEY = X.reshape(12, 2, 3), np.zeros((2, 3), np.int32), jax.random.key(0)
+FIGURE = dict(name="a", column="Gaussian", row="Student-t", status="known", z=np.eye(2))
+COUNTS = (True, -1, 10**30, 1.5, "3", None, float("nan"), [3])
+SEEDS = (True, -1, 1.5, "3", None, float("nan"), [3])
+KEYS = (3, None, "a", np.zeros(2), jax.random.split(KEY, 2))
+PATHS = (3, None, b"x", True, "a\0b", "x" * 5000, "", ["a"])
+NUMBERS = (True, "a", float("nan"), float("inf"), -1.0, 0.0, 10**400, 1e300, 1e-300)
+THINGS = (None, 3, "a", np.eye(2))
+Place = icon.estimators.TSNE
+few = icon.data.Dataset("few", X)
+CALLS = {  # argument: calls, values
+    "n": ([lambda v: data.split(v, 0)], COUNTS),
+    "seed": (
+        [
+            lambda v: data.split(9, v),
+            lambda v: data.tokens(X, 3, v),
+            lambda v: recipes.material(few, v),
+            lambda v: recipes.example(icon.TABLE["PCA"], seed=v),
+        ],
+        SEEDS,
+    ),
+    "fraction": ([lambda v: data.split(9, 0, v)], ("a", None, [0.5], 0.0, 1.0)),
+    "key": (
+        [
+            lambda v: data.augment(v, jnp.asarray(IMAGES[0])),
+            lambda v: data.two_views(v, jnp.asarray(X)),
+            lambda v: list(data.batches(X, 3, 1)(v, 0)),
+        ],
+        KEYS,
+    ),
+    "path": (
+        [data.load, *(lambda v, f=f: f([FIGURE], v) for f in (plot.page, plot.table))],
+        (*PATHS, "/dev/null", "/tmp", "/no folder/x.csv"),
+    ),
+    "folder": ([data.mnist], (*PATHS[:1], *PATHS[2:])),
+    "features": (
+        [lambda v: encoders.MLP(v).init(KEY, X)],
+        ((), (0,), (-1,), (True,), (1.5,), 3, None, "ab", (10**30,)),
+    ),
+    "width": (
+        [
+            lambda v: encoders.CNN((1,), v).init(KEY, IMAGES),
+            lambda v: encoders.TokenEncoder(8, v).init(KEY, TOKENS),
+        ],
+        COUNTS,
+    ),
+    "clusters": ([lambda v: encoders.ClusterHead(v).init(KEY, X)], COUNTS),
+    "count": ([lambda v: encoders.Prototypes(v, 3).init(KEY)], COUNTS),
+    "dim": ([lambda v: encoders.Prototypes(3, v).init(KEY)], COUNTS),
+    "latent": ([lambda v: encoders.Posterior(v).init(KEY, X)], COUNTS),
+    "words": ([lambda v: encoders.TokenEncoder(v).init(KEY, TOKENS)], COUNTS),
+    "layers": ([lambda v: encoders.TokenEncoder(8, 8, v).init(KEY, TOKENS)], COUNTS),
+    "data": ([recipes.material], (*THINGS, few._replace(features=X[:1]))),
+    "budget": ([lambda v: recipes.material(few, 0, v)], THINGS),
+    "budget.steps": ([lambda v: recipes.material(few, 0, budget(steps=v))], COUNTS),
+    "budget.points": ([lambda v: recipes.material(few, 0, budget(points=v))], COUNTS),
+    "cell": (
+        [
+            recipes.example,
+            lambda v: recipes.train(v, None),
+            lambda v: recipes.attempt(v, None, None),
+        ],
+        THINGS,
+    ),
+    "m": ([recipes.ground, lambda v: recipes.train(icon.TABLE["PCA"], v)], THINGS),
+    "z": ([recipes.plane], THINGS[:3]),
+    "results": ([lambda v: plot.page(v, "x"), lambda v: plot.table(v, "x")], (None, 3)),
+    "size": ([lambda v: plot.embedding(X[:, :2], size=v)], NUMBERS),
+    "names": ([lambda v: plot.embedding(X[:, :2], names=v)], (3, "a", True, [1, 2])),
+    "ax": ([lambda v: plot.embedding(X[:, :2], ax=v)], (3, "a", True)),
+    "results[0]['scores']": (
+        [lambda v: plot.page([FIGURE | dict(scores=v)], "x")],
+        (3, "a", [1], dict(a="b"), dict(a=[1])),
+    ),
+    "results[0]['seconds']": (
+        [lambda v: plot.page([FIGURE | dict(seconds=v)], "x")],
+        ("a", [1]),
+    ),
+}
+SETTINGS = {
+    **dict.fromkeys(("n_components", "max_iter", "early_exaggeration_iter"), COUNTS),
+    **dict.fromkeys(("early_exaggeration", "exaggeration", "dof"), NUMBERS),
+    "learning_rate": NUMBERS,
+    "random_state": (*SEEDS[:4], *SEEDS[5:], 2**32),
+}
+CALLS |= {
+    name: ([lambda v, name=name: Place(**{name: v}).fit(X)], values)
+    for name, values in SETTINGS.items()
+}
+CALLS["x"] = ([data.halves], (3, None, "a", np.ones(3), np.ones((3, 1))))
+
+
+def budget(**changed):
+    return recipes.QUICK._replace(**changed)
+
+
+@pytest.mark.parametrize("argument", CALLS)
+def test_what_cannot_be_used_is_refused_by_its_name(argument):
+    calls, values = CALLS[argument]
+    for call in calls:
+        for value in values:
+            with pytest.raises(icon.InvalidInput) as refused:
+                call(value)
+            assert refused.value.argument == argument, value
