@@ -401,11 +401,12 @@ def sizes(argument: str, x) -> tuple[int, ...]:
 def single(argument: str, x) -> float:
     """A Python number above 0 that float32 holds to all its digits."""
     limits = np.finfo(np.float32)
-    expected = f"a number from {limits.tiny:.2g} to {limits.max:.2g}"
-    whole = isinstance(x, int) and abs(x) > float(limits.max)  # float() may overflow
+    least, most = float(limits.tiny), float(limits.max)
+    expected = f"a number from {least:.2g} to {most:.2g}"
+    whole = isinstance(x, int) and abs(x) > most  # float() may overflow
     require(not whole, argument, "a larger one", expected)
     value = scalar(argument, x, 0, above=True)
-    require(limits.tiny <= value <= limits.max, argument, value, expected)
+    require(least <= value <= most, argument, value, expected)
     return value
 
 
