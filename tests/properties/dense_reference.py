@@ -614,8 +614,8 @@ def half_jsd(p, log_q):
     """
     q = np.exp(log_q)
     middle = (p + q) / 2
-    of_q = q * math.log(q / middle) if q else 0.0
-    return (p * math.log(p / middle) + of_q + math.log(2) * (p - q)) / 2
+    of_q = q * np.log(q / middle) if q else 0.0
+    return (p * np.log(p / middle) + of_q + np.log(2) * (p - q)) / 2
 
 
 tv = divergence(lambda p, log_q: max(p - np.exp(log_q), 0))
