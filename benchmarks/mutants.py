@@ -5,7 +5,8 @@ Draws places of the package at random and breaks each in turn, in a copy: a sign
 integer, a term, an order, an axis, a comparison, and / or, maximum / minimum, a
 stop_gradient; each kind of fault as often as another. The tests of the module run, then
 those of its room, two minutes at most, up to the first that fails: that mutant is
-killed. One that survives is an equivalent program, or a gap. Without a mutant the same tests have to pass.
+killed. One that survives is an equivalent program, or a gap. Without a mutant the same
+tests have to pass.
 Writes benchmarks/results/mutants.json.
 """
 
