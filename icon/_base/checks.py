@@ -331,7 +331,10 @@ def scalar(argument: str, x, low: float, *, above: bool = False) -> float:
     number = x.item() if single else x
     real = isinstance(number, Real) and not isinstance(number, bool | np.bool)
     require(real, argument, repr(x), expected)
-    value = float(number)
+    try:
+        value = float(number)
+    except OverflowError:  # an integer beyond all floats
+        value = math.inf
     inside = low < value if above else low <= value
     require(inside and value < math.inf, argument, value, expected)
     return value
