@@ -259,7 +259,7 @@ def function(argument: str, f, *takes: str, **named) -> Any:
     return f
 
 
-def gives(argument: str, x, shape: tuple[int, ...]) -> jax.Array:
+def gives(argument: str, x, shape: tuple[int, ...]) -> Any:
     """What a function of the user's has given: one array of floats, of this shape."""
     expected = f"a function to {'a number' if shape == () else f'floats {shape}'}"
     leaves, structure = jax.tree.flatten(x)

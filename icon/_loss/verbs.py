@@ -312,8 +312,9 @@ def both_ways(loss: Callable) -> Callable:
     """
 
     check.function("loss", loss, "p", "q")
-    plain = isinstance(loss, ft.partial) and not loss.args
-    verb, given = (loss.func, loss.keywords) if plain else (loss, {})
+    verb, given = loss, {}
+    if isinstance(loss, ft.partial) and not loss.args:
+        verb, given = loss.func, loss.keywords
 
     @ft.wraps(loss)
     def both(p: Neighborhood, q: Neighborhood, **options):

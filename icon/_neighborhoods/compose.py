@@ -299,7 +299,10 @@ class Among(Around):
 
     base: Any
     index: Any  # [n, k]
-    sets = None  # candidates are listed, whichever they are
+
+    @property
+    def sets(self):
+        return None  # candidates are listed, whichever they are
 
     @property
     def is_limit(self):
@@ -669,7 +672,10 @@ class Sampled(Around):
     base: Any
     key: Any
     count: int = static()
-    is_normalized = False
+
+    @property
+    def is_normalized(self):
+        return False
 
     @property
     def T(self):

@@ -2,6 +2,7 @@
 
 import functools as ft
 import warnings
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -94,8 +95,10 @@ def _found(a, b, k, metric: Metric, excludes_self, seed):
     with warnings.catch_warnings():  # of rows that it gives up: these are repaired
         warnings.simplefilter("ignore")
         tree = NNDescent(fit(b), metric=name, n_neighbors=width, random_state=seed)
-        ids = tree.neighbor_graph[0] if excludes_self else tree.query(fit(a), k, 0.3)[0]
-    return jnp.asarray(ids, jnp.int32)
+        found: Any = (
+            tree.neighbor_graph if excludes_self else tree.query(fit(a), k, 0.3)
+        )
+    return jnp.asarray(found[0], jnp.int32)
 
 
 @ft.partial(jax.jit, static_argnames=("k", "metric", "excludes_self"))
