@@ -2,6 +2,8 @@
 
 import jax
 
+from icon._base import checks as check
+
 
 _deterministic = jax.make_user_context(default_value=False)
 
@@ -14,7 +16,8 @@ def deterministic(on: bool = True):
     whole gradient of its own anchors and candidates. Sums over devices are taken in
     one order. It takes about twice as long, gathers what a ring would pass round, and
     is for p and q that are points without weights, in one place or inside a `shard_map`
-    with `axis_name=`.
+    with `axis_name=`. Build `cosine` neighbours within it: that is when their rows are
+    divided by their norms.
 
     $$\nabla_{b_j} = \sum_i \left(g^B_i\,p_{ij} + g^M_i\,q_{ij}\right)
       \partial s_{ij} / \partial b_j, \quad i \text{ in one order}$$
@@ -23,18 +26,19 @@ def deterministic(on: bool = True):
         on: False switches it off again, inside another.
 
     Raises:
-        InvalidInput: by the verbs, for any other p and q, and for arrays that an
-            explicit mesh spreads.
+        InvalidInput: neither True nor False; by the verbs, for any other p and q, and
+            for arrays that an explicit mesh spreads.
 
     Example:
         >>> import icon, jax.numpy as jnp
-        >>> p, q = icon.same([0, 0, 1, 1]), icon.cosine(jnp.eye(4))
+        >>> def loss(z):
+        ...     return icon.kl(icon.same([0, 0, 1, 1]), icon.cosine(z))
         >>> with icon.deterministic():
-        ...     loss = icon.kl(p, q)
-        >>> bool(jnp.isclose(loss, icon.kl(p, q)))
+        ...     exactly = loss(jnp.eye(4))
+        >>> bool(jnp.isclose(exactly, loss(jnp.eye(4))))
         True
     """
-    return _deterministic(bool(on))
+    return _deterministic(check.boolean("on", on))
 
 
 def is_deterministic() -> bool:

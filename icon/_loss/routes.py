@@ -260,7 +260,7 @@ def summed(loss: Loss, p, q, weight=None, block=None, axis_name=None):
     try:
         return over_mesh(engine, p, q, weight)(p, q, weight)
     except TypeError as error:
-        if "custom_vjp" in str(error):
+        if "(jvp) to a custom_vjp function" in str(error):
             _refuse_forward_mode(loss, p, q, weight, placement, error)
         raise
 

@@ -256,12 +256,13 @@ def fuzzy(
     """
     listed, count, excludes_self = _checked_list(index, candidates)
     distance = _checked_distances(distance, listed)
-    total = math.log2(listed.shape[1] + 1)
-    logit = jax.vmap(_log_strength, (0, None))(distance, total)
+    logit = _log_strengths(distance, math.log2(listed.shape[1] + 1))
     return _from_rows(listed, logit, count, excludes_self)
 
 
-def _log_strength(distance, target):
+@jax.jit
+@ft.partial(jax.vmap, in_axes=(0, None))
+def _log_strengths(distance, target):
     """log v of one row at the scale that gives its strengths this sum."""
     nearest = jnp.min(jnp.where(distance > 0, distance, jnp.inf))
     rho = jnp.where(jnp.isfinite(nearest), nearest, 0)

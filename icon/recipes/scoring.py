@@ -18,7 +18,7 @@ from icon.recipes.training import Trained, train
 
 
 NEIGHBORS, NEAR = 10, 12
-HELD_OUT, LEFT_OUT = "held-out 30%", "leave-one-out"
+HELD_OUT, LEFT_OUT, ALL = "held-out 30%", "leave-one-out", "all rows"
 
 
 class Ground(NamedTuple):
@@ -66,7 +66,9 @@ def _linear_probe(z, m: Material) -> float:
 
 
 def _protocol(trained: Trained) -> str:
-    return HELD_OUT if trained.learner.maps else LEFT_OUT
+    if trained.learner.maps:
+        return HELD_OUT
+    return ALL if trained.cell.row == cells.C else LEFT_OUT
 
 
 def _scored_rows(trained: Trained, m: Material) -> np.ndarray:
@@ -76,8 +78,8 @@ def _scored_rows(trained: Trained, m: Material) -> np.ndarray:
 def score(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
     """How good a trained cell is: its scores, the main one first, and the raw data's.
 
-    Rows that learn a map are scored on the 30% they have not seen; free embeddings and
-    memberships leave one out. Clusterings are scored against the labels.
+    Rows that learn a map are scored on the 30% they have not seen; free embeddings
+    leave one out. Clusterings are matched to the labels, free ones on all rows.
 
     Args:
         trained: what `train` returned.

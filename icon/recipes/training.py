@@ -182,7 +182,7 @@ def _interpolated(q):
 def _descent(cell: Cell, setup: Setup, p) -> Callable:
     """A descent by one learner, as a function of the key of its start."""
     learner, budget = setup.learner, setup.m.budget
-    clustering = learner.width > 2 and not learner.maps
+    clustering = cell.row == cells.C and not learner.maps
     steps = budget.annealing if clustering else budget.steps
     steps = steps // 2 if learner.maps else steps
     optimizer = setup.optimizer(steps)

@@ -26,7 +26,7 @@ GRAPHS = {
     "hub": hub,
     "even": lambda: icon.entropic(*icon.knn(layout(60), 9), perplexity=5.0),
     "mutual": lambda: icon.symmetrize(icon.uniform(icon.knn(layout(60), 7)[0])),
-    "empty": lambda: icon.graph(np.zeros((60, 60), np.float32)),
+    "empty": lambda: from_sparse(sp.csr_array((60, 60)), np.float32, True),
 }
 PARAMS = {
     "student_t": dict(dof=3.0, scale=0.8),

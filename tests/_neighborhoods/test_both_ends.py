@@ -7,6 +7,7 @@ import pytest
 import scipy.sparse as sp
 
 import icon
+from icon._neighborhoods import from_sparse
 from icon._neighborhoods.both_ends import STRIP, WIDTH, BothEnds
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood
 
@@ -86,7 +87,7 @@ def test_a_hub_costs_its_edges_and_not_its_length_for_every_anchor():
 
 
 def test_a_graph_without_an_edge_has_edges_without_weight():
-    ready = icon.graph(np.zeros((5, 5), np.float32)).prepared()
+    ready = from_sparse(sp.csr_array((5, 5)), np.float32, True).prepared()
     for edges in (ready.joint_edges, ready.conditional_edges):
         assert len(edges.anchor) == STRIP and not np.asarray(edges.weight).any()
     score, mass = ready.self_report()

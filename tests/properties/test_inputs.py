@@ -398,6 +398,9 @@ TABLE = {
     "cross_entropy": verb(icon.cross_entropy)
     + with_joint(icon.cross_entropy, "weight"),
     "dense": rows(icon.dense, p=strangers() | {"a continuum": CLOUD}),
+    "deterministic": rows(
+        icon.deterministic, on={"a word": "no", "one": 1, "nothing": None}
+    ),
     "density": [
         *rows(
             lambda log_density=flat, anchors=X: icon.density(log_density, 1.0, anchors),
@@ -745,7 +748,6 @@ EXEMPT = {
     "DivergenceError": "raised, not called",
     "InvalidInput": "raised, not called",
     "PeerLost": "raised, not called",
-    "deterministic": "a context; the verbs refuse what it cannot do",
     "Neighborhood": "a protocol",
     "TABLE": "data",
     "check": "looks at cells; test_cells has it",

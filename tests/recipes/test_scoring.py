@@ -68,7 +68,7 @@ def test_a_clustering_is_scored_by_its_most_likely_clusters(digits, raw):
     }
     shown = recipes.result(trained, digits, raw)
     assert np.array_equal(shown["clusters"], found)
-    assert np.array_equal(shown["z"], raw.picture)
+    assert np.array_equal(shown["z"], raw.picture) and shown["protocol"] == "all rows"
 
 
 def test_unlabelled_data_are_trained_and_drawn_too():
