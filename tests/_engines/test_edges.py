@@ -19,7 +19,7 @@ from pair_sums import (
 
 import icon
 from icon._engines.edges import attraction
-from icon._neighborhoods import to_sparse
+from icon._neighborhoods import from_sparse, to_sparse
 
 
 GRAPHS = {
