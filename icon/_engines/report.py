@@ -102,7 +102,7 @@ def _along_p(weight, p_score, score, out: Report):
     """∂A/∂s^p_j = w_j (1 + s^p_j - A) and ∂B/∂s^p_j = w_j (s^q_j - B)."""
     valid = (weight != 0) & (score != -jnp.inf)
     weight_, score = common(weight, score)
-    mean = out.q_score.astype(score.dtype)
+    mean = finite(out.q_score).astype(score.dtype)
     beyond = jnp.where(valid, score, mean) - mean  # -inf has no gradient
     above = jnp.where(valid, p_score, out.p_score) - out.p_score
     return jnp.where(valid, weight, 0) * (1 + above), weight_ * beyond

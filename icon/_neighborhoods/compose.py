@@ -1,12 +1,14 @@
 """Which neighbourhoods are made of others?"""
 
 import dataclasses
+import functools as ft
 import math
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from icon._base import checks as check
 from icon._base.numerics import log_mixture, log_odds, lse, safe_log
@@ -225,7 +227,9 @@ class Mixture(Neighborhood):
         return weight / jnp.where(jnp.sum(weight) == 0, 1, jnp.sum(weight))
 
     def score(self, i, at):
-        log_prob = jnp.stack([_log_prob(p, i, at) for p in self.parts])
+        parts = [_log_prob(p, i, at) for p in self.parts]
+        dtype = ft.reduce(np.promote_types, [x.dtype for x in parts])
+        log_prob = jnp.stack([x.astype(dtype) for x in parts])
         peak = finite(jax.lax.stop_gradient(jnp.max(log_prob, 0)))
         weight = self._weights(i).astype(log_prob.dtype)
         return safe_log(weight @ jnp.exp(log_prob - peak[None])) + peak
