@@ -126,9 +126,8 @@ def _dot_general(x, y, *, dimension_numbers, preferred_element_type, **_):
         y_axes[k] = other
     free = lambda axes, *used: [a for k, a in enumerate(axes) if k not in sum(used, ())]
     out = [*x_batch, *free(x_axes, x_sums, x_batch), *free(y_axes, y_sums, y_batch)]
-    dtype = preferred_element_type or x.dtype
-    if x.dtype.kind == "V":  # NumPy has no sums of bfloat16
-        x, y = (a.astype(np.float32) for a in (x, y))
+    dtype = np.dtype(preferred_element_type or x.dtype)
+    x, y = (np.asarray(a, np.float32 if dtype.kind == "V" else dtype) for a in (x, y))
     return np.einsum(x, x_axes, y, y_axes, out).astype(dtype)
 
 
