@@ -208,7 +208,8 @@ def _hard(rng, inside):
 
 def _wide(rng, inside):
     order = int(rng.integers(1, 3))
-    return f"wide(·, {order})", lambda lib, d, q: lib.wide(q, order)
+    given = (order,) * (order > 1)
+    return f"wide(·, {order})", lambda lib, d, q: lib.wide(q, *given)
 
 
 def _sampled(rng, inside):

@@ -23,6 +23,15 @@ def test_the_weights_of_a_point_sum_to_one(order):
     np.testing.assert_allclose(own, (weights**2).sum(1), rtol=1e-9)
 
 
+@pytest.mark.parametrize("order", [3, 4, 8])
+def test_a_point_that_just_fits_stays_on_its_rung(order):
+    size = 32
+    room = (size - order - 1) // 2
+    at = lambda node: grid.Position(jnp.array([[0], [node]]), [])
+    rung = lambda node: int(grid.rung((size, 2 * size), order, at(node)))
+    assert [rung(node) for node in (room, -room, room + 1, -room - 1)] == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_spectra_of_the_host_are_those_of_the_device(d):
     for size, ready in grid.spectra(CAUCHY, (16, 24), d, "float32").items():
