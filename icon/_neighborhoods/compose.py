@@ -582,7 +582,8 @@ def odds(p) -> Odds:
     """
     p = as_part("p", p)
     if check.concrete(p) and (p.is_sparse or math.prod(p.shape) <= LOOKED_AT):
-        most = float(jnp.max(_largest_scores(p)))
+        with jax.ensure_compile_time_eval():
+            most = float(np.max(_largest_scores(p)))
         check.require(most != -math.inf, "p", "no neighbour", "one at least")
         above = f"a weight of {math.exp(min(most, 700)):.6g}"
         check.require(not most > 1e-5, "p", above, "probabilities, up to 1")
