@@ -152,8 +152,10 @@ def graph(matrix) -> Graph:
     n, m = weights.shape
     check.require(n and m, "matrix", f"shape {(n, m)}", "at least one entry")
     check.require(weights.nnz, "matrix", "no entry", "a neighbour for some anchor")
-    data = check.at_least("matrix", check.floats("matrix", weights.data, 1), 0)
-    check.require(data.max() > 0, "matrix", "zeros only", "a neighbour for some anchor")
+    check.at_least("matrix", check.floats("matrix", weights.data, 1), 0)
+    check.require(
+        weights.data.max() > 0, "matrix", "zeros only", "a neighbour for some anchor"
+    )
     excludes_self = n == m and not weights.diagonal().any()
     dtype = np.promote_types(weights.dtype, np.float32)
     return from_sparse(weights, jax.dtypes.canonicalize_dtype(dtype), excludes_self)

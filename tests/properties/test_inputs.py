@@ -882,3 +882,19 @@ GOOD = {
 @pytest.mark.parametrize("what", GOOD)
 def test_what_is_taken(what):
     assert np.isfinite(icon.dense(GOOD[what]())).all()
+
+
+KNOWN = {
+    "scores": lambda: icon.scores(W),
+    "graph": lambda: icon.graph(W),
+    "same": lambda: icon.same(IDS),
+    "odds": lambda: icon.odds(icon.same(IDS)),
+    "odds of a graph": lambda: icon.odds(icon.graph(W / 9)),
+    "student_t": lambda: icon.student_t(X, dof=np.inf),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_is_known_is_looked_at_inside_of_a_jit_too(name):
+    inside = jax.eval_shape(lambda: KNOWN[name]().log_mass(0))
+    assert inside.shape == KNOWN[name]().log_mass(0).shape == ()
