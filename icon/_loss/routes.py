@@ -154,58 +154,85 @@ class Route(NamedTuple):
 
 ROUTES = (
     Route(
-        "the same bits on any number of devices",
-        lambda case: case.placement.reproducible,
-        *(_reproducibly, 2, "a strip", False),
+        name="the same bits on any number of devices",
+        when=lambda case: case.placement.reproducible,
+        engine=_reproducibly,
+        sweeps=2,
+        memory="a strip",
+        forward=False,
     ),
     Route(
-        "tiles of a given size, or round a ring",
-        lambda case: case.points and (case.placement.tiles or case.placement.ring),
-        *(_in_tiles, 2, "a tile", False),
+        name="tiles of a given size, or round a ring",
+        when=lambda case: case.points and (case.placement.tiles or case.placement.ring),
+        engine=_in_tiles,
+        sweeps=2,
+        memory="a tile",
+        forward=False,
     ),
     Route(
-        "both directions of points, held at once",
-        lambda case: case.loss.both and not case.placement.block,
-        *(_held, 1, "n m", True),
+        name="both directions of points, held at once",
+        when=lambda case: case.loss.both and not case.placement.block,
+        engine=_held,
+        sweeps=1,
+        memory="n m",
+        forward=True,
     ),
     Route(
-        "strips of points: joint, both directions, or one symmetric set",
-        lambda case: (
+        name="strips of points: joint, both directions, or one symmetric set",
+        when=lambda case: (
             case.points
             and case.placement.block
             and case.loss.coefficients
             and (case.loss.joint or case.loss.both or case.symmetric)
         ),
-        *(_in_tiles, 2, "a strip", False),
+        engine=_in_tiles,
+        sweeps=2,
+        memory="a strip",
+        forward=False,
     ),
     Route(
-        "a divergence over p's support",
-        lambda case: not case.loss.coefficients and not case.placement.block,
-        *(_anchor_by_anchor, 1, "n m", True),
+        name="a divergence over p's support",
+        when=lambda case: not case.loss.coefficients and not case.placement.block,
+        engine=_anchor_by_anchor,
+        sweeps=1,
+        memory="n m",
+        forward=True,
     ),
     Route(
-        "strips, every anchor its own distribution",
-        lambda case: (
+        name="strips, every anchor its own distribution",
+        when=lambda case: (
             case.placement.block
             and not case.loss.joint
             and not {"q_score", "q_mass"} & case.bulk.keys()
         ),
-        *(_anchor_by_anchor, 1, "a strip", False),
+        engine=_anchor_by_anchor,
+        sweeps=1,
+        memory="a strip",
+        forward=False,
     ),
     Route(
-        "answers for all anchors at once",
-        lambda case: case.bulk,
-        *(_from_reports, 1, "n", False),
+        name="answers for all anchors at once",
+        when=lambda case: case.bulk,
+        engine=_from_reports,
+        sweeps=1,
+        memory="n",
+        forward=False,
     ),
     Route(
-        "strips, one distribution over pairs",
-        lambda case: case.placement.block,
-        *(_from_reports, 2, "a strip", True),
+        name="strips, one distribution over pairs",
+        when=lambda case: case.placement.block,
+        engine=_from_reports,
+        sweeps=2,
+        memory="a strip",
+        forward=True,
     ),
     Route(
-        "all scores held at once",
-        lambda case: True,
-        *(_held_reports, 1, "n m", True),
+        name="all scores held at once",
+        when=lambda case: True,
+        engine=_held_reports,
+        sweeps=1,
+        memory="n m",
+        forward=True,
     ),
 )
 

@@ -167,7 +167,7 @@ def by_loop(a, k):
 @given(
     seed=st.integers(0, 10**6),
     d=st.sampled_from([1, 2, 9, 40]),
-    k=st.sampled_from([1, 5, 30]),
+    k=st.sampled_from([1, 30]),
     tight=st.sampled_from([1.0, 1e-3, 1e-6, 1e-15]),
     scale=st.sampled_from([1e-30, 1.0, 1e20]),
     tied=st.booleans(),

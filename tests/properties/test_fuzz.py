@@ -164,7 +164,7 @@ def check(case: Case) -> str:
     return ""
 
 
-SOON = 150
+SOON = 200
 
 
 @pytest.mark.parametrize("seed", range(SOON))
