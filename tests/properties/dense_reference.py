@@ -586,7 +586,8 @@ def sums_to_one(q):
         return True
     mass = np.where(np.isneginf(q.log_mass), 0, q.log_mass)[:, None]
     total = np.sum(np.exp(q.score - mass), 1)
-    return np.allclose(total[~np.isneginf(q.log_mass)], 1, atol=1e-6)
+    known = ~np.isneginf(q.log_mass) & ~np.isnan(total)  # inf - inf is anything
+    return np.allclose(total[known], 1, atol=1e-6)
 
 
 def divergence(f, outer=lambda x: x):
