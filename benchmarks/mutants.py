@@ -32,12 +32,18 @@ LIMIT = 120  # seconds for the tests of one mutant
 FUZZ = "tests/properties/test_fuzz.py"
 TESTS = {  # what kills most comes first
     "_loss": [FUZZ, "tests/_loss"],
-    "_engines": [FUZZ, "tests/_engines/test_report.py", "tests/_engines/test_tiles.py"],
+    "_engines": [
+        FUZZ,
+        "tests/_engines/test_report.py",
+        "tests/_engines/test_devices.py",
+        "tests/_engines/test_tiles.py",
+    ],
     "_neighborhoods": [
         FUZZ,
         "tests/_neighborhoods/test_points.py",
         "tests/_neighborhoods/test_limits.py",
         "tests/_neighborhoods/test_compose.py",
+        "tests/_engines/test_devices.py",
         "tests/properties/test_everything.py::test_what_may_be_around_what",
     ],
 }
