@@ -408,14 +408,14 @@ def _parsed(args: Sequence[str]) -> Callable[[], None]:
     tyro = required("tyro", "cli")
     flat = (tyro.conf.OmitArgPrefixes,)  # --perplexity, not --how.perplexity
     run = tyro.extras.subcommand_cli_from_dict
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(printed):
             return run(LATER, prog="icon", args=_filled(args), config=flat)
     except SystemExit as end:
         if end.code != 2:
             raise
-    words = re.sub(r"\x1b\[[0-9;]*m", "", said.getvalue())  # no colors
+    words = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())  # no colors
     rule = r"(?m)^[^\w\n]*[-─]{5,}[^\w\n]*$"  # under the title, and above the help
     got = " ".join(re.sub(r"[│╭╮╰╯─]", " ", re.split(rule, words)[1]).split())
     named = re.search(r"--([a-z][a-z-]*)", got)

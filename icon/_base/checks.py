@@ -406,8 +406,6 @@ def single(argument: str, x) -> float:
     limits = np.finfo(np.float32)
     least, most = float(limits.tiny), float(limits.max)
     expected = f"a number from {least:.2g} to {most:.2g}"
-    whole = isinstance(x, int) and abs(x) > most  # float() may overflow
-    require(not whole, argument, "a larger one", expected)
     value = scalar(argument, x, 0, above=True)
     require(least <= value <= most, argument, value, expected)
     return value

@@ -1,6 +1,8 @@
 """How near is every candidate to one anchor? One anchor, all candidates -> scores."""
 
 import dataclasses
+import functools as ft
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -125,7 +127,7 @@ class Own(Kernel):
 
     function: Callable
     whole_rows: bool = False
-    is_smooth = False  # nothing is known of it
+    is_smooth: bool = True
 
     def __call__(self, a, b, /, **params):
         return self.function(a, b, **params)
@@ -155,6 +157,28 @@ class Exchanged(Kernel):
         return self.base, {}
 
 
-def as_kernel(kernel: Callable, whole_rows: bool = False) -> Kernel:
-    """A user's function as a kernel; a kernel as it is."""
-    return kernel if isinstance(kernel, Kernel) else Own(kernel, whole_rows)
+def is_smooth(kernel: Kernel, anchors, params) -> bool:
+    """Whether a kernel has a gradient where a = b, tried at a point of norm 1."""
+
+    def point(x):
+        along = jnp.linspace(1, 2, max(1, math.prod(x.shape[1:])))
+        along = along / jnp.linalg.norm(along)
+        return along.reshape(x.shape[1:]).astype(x.dtype)
+
+    ones = lambda x: x if check.concrete(x) else jnp.ones(x.shape, x.dtype)
+    try:
+        with jax.ensure_compile_time_eval():
+            at, known = jax.tree.map(point, anchors), jax.tree.map(ones, params)
+            return bool(_is_finite_at(kernel, at, known))
+    except (TypeError, ValueError):  # it wants as many candidates as there are
+        return True
+
+
+@ft.partial(jax.jit, static_argnames=("kernel",))
+def _is_finite_at(kernel, point, params):
+    def score(a, b, params):
+        return kernel(a, jax.tree.map(lambda x: x[None], b), **params)[0]
+
+    gradients = jax.grad(score, (0, 1, 2), allow_int=True)(point, point, params)
+    leaves = [x for x in jax.tree.leaves(gradients) if x.dtype != jax.dtypes.float0]
+    return jnp.stack([jnp.all(jnp.isfinite(x)) for x in leaves]).all()

@@ -146,9 +146,10 @@ class Points(Neighborhood):
         return jnp.where(self.is_self(i, at), -jnp.inf, score)
 
     def _compared(self, i, at):
-        """The candidates, another one where i is: a kernel may be singular at a = b.
+        """The candidates, another one where i is if the kernel is singular at a = b.
 
-        What is masked has a cotangent of 0, and 0 · inf is nan.
+        What is masked has a cotangent of 0, and 0 · inf is nan. Every anchor then has
+        candidates of its own, n m d numbers: only where it must be.
         """
         candidates = take(self._candidates, at)
         if self.kernel.is_smooth or not self.excludes_self:
@@ -236,13 +237,17 @@ def points(
     m = n if candidates is None else check.rows("candidates", candidates)
     anchors, candidates = jax.tree.map(jnp.asarray, (anchors, candidates))
     params = jax.tree.map(check.array, params)
+    check.function("kernel", kernel, "anchor", "candidates", **params)
+    whole_rows = check.boolean("whole_rows", whole_rows)
     if not isinstance(kernel, Kernel):
-        check.function("kernel", kernel, "anchor", "candidates", **params)
-    kernel = kernels.as_kernel(kernel, check.boolean("whole_rows", whole_rows))
+        kernel = kernels.Own(kernel, whole_rows)
     q = _build(kernel, anchors, candidates, **params)
     # of the kernel itself: where j = i is masked, a scalar would broadcast to [m]
     one_row = lambda q: q.kernel(take(q.anchors, 0), q._candidates, **q.params)
     check.gives("kernel", jax.eval_shape(one_row, q), (m,))
+    if candidates is None and isinstance(kernel, kernels.Own):
+        smooth = kernels.is_smooth(kernel, anchors, params)
+        q = dataclasses.replace(q, kernel=dataclasses.replace(kernel, is_smooth=smooth))
     return q
 
 

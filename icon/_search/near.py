@@ -62,7 +62,7 @@ def near(
     a, b, excludes_self = two_sets(anchors, candidates)
     check.require(check.concrete(a, b), "anchors", "traced", "near outside of jit")
     k = check.count("k", k, 1, b.shape[0] - excludes_self)
-    seed = check.count("seed", seed, 0, 2**32 - 1)
+    seed = check.seed("seed", seed)
     by = named(metric, "knn for a function")
     if b.shape[0] <= max(EXACT, 4 * k):
         return nearest(a, b, jnp.arange(a.shape[0]), k, by, excludes_self)

@@ -40,7 +40,7 @@ from icon.recipes import layout
 
 
 INITS = ("pca", "spectral", "random")
-MOST = 2**16  # columns: nobody means more
+MOST = 2**16  # columns of an embedding
 FEW = 15  # neighbours of a new row, and of every row with affinity="uniform"
 NEAR = 5.0  # the perplexity of a new row
 

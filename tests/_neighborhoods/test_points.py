@@ -228,3 +228,20 @@ def test_given_scores_without_some_neighbors_have_a_temperature_to_learn(x64):
     h = 1e-6
     slope = (loss(1.3 + h) - loss(1.3 - h)) / (2 * h)
     np.testing.assert_allclose(jax.grad(loss)(1.3), slope, rtol=1e-6)
+
+
+def tilted(a, b):
+    return -jnp.log1p((1 - b @ a) / 0.1)
+
+
+def test_a_smooth_kernel_of_ones_own_shares_its_candidates():
+    """Only where it is singular has every anchor n m d candidates of its own."""
+    n, d = 64, 48
+
+    def megabytes(kernel):
+        z = jax.ShapeDtypeStruct((n, d), jnp.float32)
+        loss = lambda z: icon.kl(icon.same(np.arange(n) // 2), icon.points(kernel, z))
+        made = jax.jit(jax.grad(loss)).lower(z).compile()
+        return made.memory_analysis().temp_size_in_bytes / 1e6
+
+    assert megabytes(tilted) < n * n * d * 4e-6 / 4 < megabytes(length)
