@@ -185,14 +185,13 @@ def drawn(every: list, count: int, rng) -> list:
 
 def described(mutant: Mutant) -> dict:
     place = f"{mutant.file.relative_to(ROOT)}:{mutant.node.lineno}"
+    place += f":{mutant.node.col_offset + 1}"
     texts = dict(original=ast.unparse(mutant.node), mutated=ast.unparse(mutant.instead))
     return dict(place=place, kind=mutant.kind, **texts)
 
 
 def name(one: dict) -> tuple:
-    """What a mutant is called: its line may move."""
-    file = one["place"].partition(":")[0]
-    return file, one["kind"], one["original"], one["mutated"]
+    return one["place"], one["kind"], one["original"], one["mutated"]
 
 
 def main():
