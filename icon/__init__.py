@@ -46,6 +46,7 @@ from icon._neighborhoods import (
     same,
     sampled,
     scores,
+    self_tuning,
     sharp,
     smooth,
     student_t,

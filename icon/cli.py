@@ -1,4 +1,4 @@
-"""What can be done from a terminal? icon table | embed | cells."""
+"""What can be done from a terminal? icon table | embed | cluster | cells."""
 
 import contextlib
 import dataclasses
@@ -304,14 +304,19 @@ def embed(
 
 
 def _fitted(x, seed: int, **settings):
-    """A t-SNE and its seconds; each of its warnings is printed as one line."""
+    """A t-SNE and its seconds."""
     from icon.estimators import TSNE
 
     required("tqdm", "cli")
+    return _timed(TSNE(**settings, random_state=seed, verbose=1), x)
+
+
+def _timed(model, x):
+    """The model, fitted, and its seconds; each of its warnings is printed as a line."""
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = TSNE(**settings, random_state=seed, verbose=1).fit(x)
+        model.fit(x)
     for warning in caught:
         print(f"icon: {warning.message}", file=sys.stderr)
     return model, round(time.perf_counter() - start, 3)
@@ -332,7 +337,11 @@ def _keep(folder: Path, z, labels, run: dict[str, Any]) -> None:
     contents = {"npy": _npy(z), "csv": _csv(z, labels), "json": _json(run)}
     if z.shape[1] == 2:
         contents["png"] = _png(z, labels)
-    files = {folder / f"embedding.{suffix}": x for suffix, x in contents.items()}
+    _replace(folder, "embedding", contents)
+
+
+def _replace(folder: Path, name: str, contents: dict[str, bytes]) -> None:
+    files = {folder / f"{name}.{suffix}": x for suffix, x in contents.items()}
     with _writing(folder):
         replace_all(files)
     for file in files:
@@ -366,10 +375,117 @@ def _png(z, labels) -> bytes:
     return picture.getvalue()
 
 
+# ------------------------------------------------------- icon cluster
+
+
+@dataclasses.dataclass(frozen=True)
+class Grouping:
+    """How rows are clustered: as icon.estimators.NeighborClustering takes it."""
+
+    n_neighbors: int | None = None
+    """Neighbours in the graph; by default a quarter of a cluster, from 5 to 20."""
+    metric: str = "cosine"
+    """cosine, of rows less their mean, or euclidean."""
+    alpha: float = 0.6
+    """The share of q that is uniform."""
+    swaps: int = 2
+    """Exchanges of clusters after averaging."""
+
+
+def cluster(
+    file: Path | None = None,
+    /,
+    n_clusters: int = 10,
+    how: Grouping = Grouping(),  # noqa: B008
+    features: str | None = None,
+    labels: str | None = None,
+    out: Path = Path("icon-cluster"),
+    seed: int = 0,
+) -> None:
+    """Cluster the rows of a file of features.
+
+    Writes clusters.csv, clusters.json and, of 300 rows or more, clusters.png into a
+    folder, replacing them.
+
+    Args:
+        file: a .npy, .npz or .csv file; scikit-learn's digits without one.
+        n_clusters: how many clusters; -k for short.
+        how: the settings of the clustering.
+        features: which array or columns to cluster; by default the only matrix.
+        labels: which array or column has the labels, to score the clusters by; by
+            default label, labels or y.
+        out: the folder to write to.
+        seed: decides every start.
+    """
+    check.seed("seed", seed)
+    required("matplotlib", "plot")
+    names = [f"clusters.{suffix}" for suffix in ("csv", "json", "png")]
+    dataset, folder = _dataset(file, features, labels, "a file"), _folder(out, names)
+    settings = dataclasses.asdict(how) | dict(n_clusters=n_clusters, seed=seed)
+    model, seconds = _clustered(dataset.features, **settings)
+    scores = _agreement(model.labels_, dataset.labels)
+    run = _found(model, dataset) | dict(settings=settings, scores=scores)
+    run |= dict(seconds=seconds)
+    contents = {"csv": _assignments(model, dataset.labels)}
+    contents["json"] = _json(run | _versions())
+    if model.embedding_ is not None:
+        contents["png"] = _png(model.embedding_, model.labels_)
+    _replace(folder, "clusters", contents)
+    for name, value in scores.items():
+        print(f"{name} {value:.3f}")
+
+
+def _clustered(x, seed: int, **settings):
+    """A clustering and its seconds; each of its warnings is printed as one line."""
+    from icon.estimators import NeighborClustering
+
+    return _timed(NeighborClustering(**settings, random_state=seed), x)
+
+
+def _found(model, dataset) -> dict[str, Any]:
+    """What was clustered, and how large the clusters are."""
+    rows, columns = dataset.features.shape
+    return dict(
+        data=dict(name=dataset.name, rows=rows, columns=columns),
+        loss=model.loss_,
+        member_losses=model.member_losses_,
+        sizes=np.bincount(model.labels_, minlength=model.n_clusters),
+        n_neighbors_used=model.n_neighbors_,
+    )
+
+
+def _agreement(clusters, labels) -> dict[str, float]:
+    """How good the clusters are by the labels; nothing without any."""
+    from icon import evaluate
+
+    if labels is None:
+        return {}
+    accuracy = evaluate.hungarian_accuracy(labels, clusters)
+    others = dict(
+        nmi=evaluate.nmi(labels, clusters), ari=evaluate.ari(labels, clusters)
+    )
+    return dict(accuracy=accuracy) | others
+
+
+def _assignments(model, labels) -> bytes:
+    """The cluster of every row, and how far the averaged partitions agree on it."""
+    agreement = model.memberships_[np.arange(len(model.labels_)), model.labels_]
+    head, columns = ["cluster", "agreement"], [model.labels_, agreement.round(4)]
+    if labels is not None:
+        head, columns = [*head, "label"], [*columns, labels]
+    rows = (",".join(map(str, row)) for row in zip(*columns, strict=True))
+    return "".join(f"{row}\n" for row in (",".join(head), *rows)).encode()
+
+
 # ------------------------------------------------------- icon
 
 
-COMMANDS: dict[str, Callable] = {"table": table, "embed": embed, "cells": cells}
+COMMANDS: dict[str, Callable] = {
+    "table": table,
+    "embed": embed,
+    "cluster": cluster,
+    "cells": cells,
+}
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -423,11 +539,14 @@ def _parsed(args: Sequence[str]) -> Callable[[], None]:
     raise InvalidInput(argument, got, "what `icon --help` says")
 
 
+SHORT = {"-k": "--n-clusters"}
+
+
 def _filled(args: Sequence[str]) -> Sequence[str]:
-    """Arguments none of which is empty, as an unset variable of a shell is."""
+    """Arguments in full, none of them empty, as an unset variable of a shell is."""
     for before, arg in zip(("arguments", *args), args, strict=False):
         check.require(arg, before.strip("-").replace("-", "_"), repr(arg), "a value")
-    return args
+    return [SHORT.get(arg, arg) for arg in args]
 
 
 def _later(command: Callable) -> Callable[..., Callable[[], None]]:

@@ -272,6 +272,7 @@ def _uneven(x):
 GRAPHS = {
     "uniform": lambda x: icon.uniform(LISTED),
     "fuzzy": lambda x: icon.fuzzy(LISTED, _distances(x)),
+    "self_tuning": lambda x: icon.self_tuning(LISTED, _distances(x)),
     "entropic": lambda x: icon.entropic(LISTED, _distances(x), perplexity=3.0),
     "symmetrized": lambda x: icon.symmetrize(icon.graph(PATTERN * (1 + x[:, :1] ** 2))),
     "propagated": lambda x: icon.propagate(

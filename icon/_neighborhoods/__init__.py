@@ -1,6 +1,6 @@
 """Who is a neighbour?"""
 
-from icon._neighborhoods.affinity import entropic, fuzzy, uniform
+from icon._neighborhoods.affinity import entropic, fuzzy, self_tuning, uniform
 from icon._neighborhoods.both_ends import STRIP, BothEnds, Edges
 from icon._neighborhoods.clusters import clusters
 from icon._neighborhoods.compose import (

@@ -224,6 +224,53 @@ def _settled(distance, perplexity, log_p, entropy):
     return jnp.asarray(log_p)
 
 
+# ------------------------------------------------------- local scales
+
+
+def self_tuning(
+    index: Listed,
+    distance: Distances,
+    *,
+    rank: int = 7,
+    candidates: int | None = None,
+) -> Graph:
+    """A Gaussian over given neighbours whose width both ends of a pair decide.
+
+    $$p_{ij} \\propto \\exp(-d_{ij}^2 / (s_i s_j)), \\quad
+      s_i = d(i, \\text{its neighbour of rank } r)$$
+
+    Dense and sparse regions are each seen in their own unit. Of anchors that share
+    their place with as many others as the rank, s is a thousandth of the median scale.
+
+    Args:
+        index: integers [n, k], as knn gives them, nearest first.
+        distance: floats [n, k], from 0, not squared.
+        rank: of the neighbour whose distance is the scale; k where there are fewer.
+        candidates: None: the anchors themselves. Of another set the scales of the
+            candidates are not known: s_i^2 stands for s_i s_j.
+
+    Raises:
+        InvalidInput: negative distances, ids out of range, rank < 1.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> p = icon.self_tuning(*icon.knn(jnp.array([[0.0], [1.0], [3.0]]), 2), rank=1)
+        >>> icon.dense(p)[0].round(2).tolist()
+        [0.0, 0.97, 0.03]
+
+    Source: Zelnik-Manor & Perona, Self-tuning spectral clustering, 2004.
+    """
+    listed, count, excludes_self = _checked_list(index, candidates)
+    distance = _checked_distances(distance, listed)
+    column = min(check.count("rank", rank, 1), listed.shape[1]) - 1
+    scale = distance[:, column]
+    least = 1e-3 * jnp.median(scale)
+    scale = jnp.maximum(scale, jnp.where(least > 0, least, 1))
+    other = scale[listed] if excludes_self else scale[:, None]
+    logit = -(distance / scale[:, None]) * (distance / other)
+    return _from_rows(listed, jax.nn.log_softmax(logit, 1), count, excludes_self)
+
+
 # ------------------------------------------------------- memberships
 
 

@@ -1,6 +1,7 @@
-"""The scikit-learn face: embeddings that fit, transform, and are cloned and piped."""
+"""The scikit-learn face: estimators that fit, predict or transform, and are piped."""
 
+from icon.estimators.clustering import NeighborClustering
 from icon.estimators.tsne import TSNE
 
 
-__all__ = ["TSNE"]
+__all__ = ["TSNE", "NeighborClustering"]

@@ -1,10 +1,11 @@
 """How is a cell trained on data?
 
 `tasks` says what p is built from, `models` what learns, `training` how, `scoring` how
-well, `trial` what a cell is tried on, `layout` how a layout in few dimensions is found.
+well, `trial` what a cell is tried on, `layout` how a layout in few dimensions is found,
+`cut` and `ensemble` how a graph is cut into clusters.
 """
 
-from icon.recipes import layout
+from icon.recipes import cut, ensemble, layout
 from icon.recipes.models import Learner, Model
 from icon.recipes.scoring import Ground, attempt, ground, plane, result, score
 from icon.recipes.tasks import (

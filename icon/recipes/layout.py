@@ -4,7 +4,7 @@ import dataclasses
 import functools as ft
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -228,8 +228,19 @@ class Plan:
 PLAN = Plan()
 
 
+class Schedules(Protocol):
+    """What a descent asks of its plan: equal ones share one compiled program."""
+
+    @property
+    def steps(self) -> int: ...
+
+    def exaggerations(self) -> Callable: ...
+
+    def rates(self, n: int) -> Callable: ...
+
+
 @ft.lru_cache(64)
-def _optimizer(rates: Phases):
+def _optimizer(rates: Callable):
     """One optimizer for equal rates: programs are found by its identity."""
     return gains(rates)
 
@@ -238,7 +249,7 @@ def lay_out(
     loss: Callable,
     z: Float[ArrayLike, "n c"],
     p: Graph,
-    plan: Plan = PLAN,
+    plan: Schedules = PLAN,
     callbacks: Sequence[Callable] = (),
 ):
     """Descend from a start to a layout.

@@ -275,3 +275,35 @@ def test_the_nearest_that_is_not_in_the_same_place_has_strength_1():
 def test_fuzzy_in_one_place_is_finite():
     graph = icon.fuzzy(*icon.knn(np.ones((60, 3), np.float32), 10))
     np.testing.assert_allclose(np.exp(graph.logit), 1)
+
+
+# ------------------------------------------------------- local scales
+
+
+@pytest.mark.parametrize("rank", [1, 7, 99])
+@pytest.mark.parametrize("data", ["random", "heavy tails", "tiny", "huge"])
+def test_self_tuning(data, rank):
+    index, distance = icon.knn(f32(DATA[data]()), 10)
+    graph = icon.self_tuning(index, distance, rank=rank)
+    d = np.asarray(distance, np.float64)
+    scale = d[:, min(rank, 10) - 1]
+    for i in range(0, 60, 7):
+        # logarithms, since products of what is tiny or huge are beyond float64's reach
+        weight = np.exp(-d[i] / scale[i] * (d[i] / scale[np.asarray(index)[i]]))
+        found = np.exp(np.asarray(graph.score(i, index[i]), np.float64))
+        np.testing.assert_allclose(found, weight / weight.sum(), rtol=1e-4, atol=1e-7)
+
+
+def test_self_tuning_over_another_set_knows_the_scale_of_the_anchors_alone():
+    a, b = f32(RNG(1).normal(size=(5, 2))), f32(RNG(2).normal(size=(30, 2)))
+    index, distance = icon.knn(a, 8, b)
+    graph = icon.self_tuning(index, distance, rank=3, candidates=30)
+    weight = np.exp(-((distance[0] / distance[0, 2]) ** 2))
+    found = np.exp(graph.score(0, index[0]))
+    np.testing.assert_allclose(found, weight / weight.sum(), rtol=1e-5)
+
+
+def test_self_tuning_of_coincident_points_is_finite():
+    for x in (np.repeat(DATA["random"]()[:6], 10, 0), np.ones((60, 3))):
+        graph = icon.self_tuning(*icon.knn(f32(x), 9))
+        np.testing.assert_allclose(icon.dense(graph).sum(1), 1, rtol=1e-5)

@@ -445,6 +445,15 @@ TABLE = {
         distance=DISTANCES,
         candidates=CANDIDATES,
     ),
+    "self_tuning": rows(
+        lambda index=LISTED, distance=FAR, rank=7, candidates=None: icon.self_tuning(
+            index, distance, rank=rank, candidates=candidates
+        ),
+        index=INDEX,
+        distance=DISTANCES,
+        rank=counts(),
+        candidates=CANDIDATES,
+    ),
     "gains": rows(
         lambda learning_rate=1.0, momentum=0.8, longest=5.0: icon.gains(
             learning_rate, momentum, longest

@@ -1,0 +1,211 @@
+r"""Which clusterings are averaged, and how? Starts of three kinds, one consensus.
+
+k-means of the features, of the graph's eigenvectors, and of layouts of the graph by the
+t-SNE cell while its exaggeration falls: each errs elsewhere. Their average is a
+neighbourhood as well, p̄ = 1/M Σ_m clusters(Φ_m), and its clusters are the consensus.
+"""
+
+import dataclasses
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse as sp
+from jaxtyping import Float
+
+from icon._neighborhoods import Graph
+from icon.recipes import layout
+from icon.recipes.cut import Cut, Labels, indicator
+
+
+FEATURES, SPECTRAL, BY_LAYOUT = 8, 12, 3  # members; the last of every layout
+WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
+SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
+MANY = 4_096  # components that are looked at
+LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
+LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
+
+Partition = Labels
+
+
+# ------------------------------------------------------- starts
+
+
+def k_means(
+    x: Float[np.ndarray, "n d"], count: int, seed: int, starts: int = 1
+) -> Partition:
+    """The best of some starts of k-means; clusters may be fewer than asked."""
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+
+    options: Any = dict(n_init=starts, random_state=seed)
+    if len(x) < LARGE or starts > 1:
+        method = KMeans(count, **options)
+    else:
+        method = MiniBatchKMeans(count, batch_size=BATCH, **options)
+    with warnings.catch_warnings():  # fewer places than clusters
+        warnings.simplefilter("ignore")
+        return np.asarray(method.fit(x).labels_)
+
+
+def by_features(x, count: int, seed: int) -> list[Partition]:
+    return [k_means(x, count, seed + m) for m in range(FEATURES)]
+
+
+def eigenvectors(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
+    """The first eigenvectors of D^-1/2 P D^-1/2, the largest eigenvalue first.
+
+    Of each component of the graph the first is known, with eigenvalue 1; Lanczos'
+    method, which finds one vector of a multiple eigenvalue, looks for the others.
+    """
+    from scipy.sparse.linalg import LinearOperator, eigsh
+
+    n = matrix.shape[0]
+    degree = np.asarray(matrix.sum(1)).ravel()
+    scale = 1 / np.sqrt(np.where(degree > 0, degree, 1))
+    by_degree = sp.csr_array(matrix * scale[:, None] * scale)
+    first = _of_components(matrix, degree)[:, :count]
+    rest = count - first.shape[1]
+    if n < max(SMALL, 4 * count):
+        return np.linalg.eigh(by_degree.toarray())[1][:, ::-1][:, :count]
+    if not rest:
+        return first
+    others = lambda v: by_degree @ v - first @ (first.T @ v)
+    start = np.random.default_rng(seed).normal(size=n)
+    options: Any = dict(which="LA", v0=start, tol=1e-3)
+    operator: Any = LinearOperator((n, n), others, dtype=float)
+    value, vector = eigsh(operator, rest, **options)
+    return np.hstack([first, vector[:, np.argsort(-value)]])
+
+
+def _of_components(matrix, degree):
+    """The root of the degree over each component, the largest component first."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, at = connected_components(matrix, directed=False)
+    order = np.argsort(-np.bincount(at), kind="stable")
+    few = min(count, MANY)
+    place = np.argsort(order)[at]
+    root = np.zeros((len(at), few))
+    inside = np.flatnonzero(place < few)
+    root[inside, place[inside]] = np.sqrt(degree[inside])
+    length = np.linalg.norm(root, axis=0)
+    return root[:, length > 0] / length[length > 0]
+
+
+def by_spectrum(matrix, count: int, seed: int) -> list[Partition]:
+    """Of .75, 1 and 1.25 eigenvectors per cluster, in rows of length one."""
+    most = min(matrix.shape[0], int(np.ceil(WIDTHS[-1] * count)))
+    vectors = eigenvectors(matrix, most, seed)
+    widths = [max(1, int(w * count)) for w in WIDTHS] * (SPECTRAL // len(WIDTHS))
+    return [
+        k_means(unit(vectors[:, :width]), count, seed + m)
+        for m, width in enumerate(widths)
+    ]
+
+
+# ------------------------------------------------------- layouts
+
+
+@dataclasses.dataclass(frozen=True)
+class Stages:
+    """A schedule of the step with several values. Equal ones share one program."""
+
+    ends: tuple[int, ...]
+    values: tuple[float, ...]
+
+    def __call__(self, step):
+        at = jnp.searchsorted(jnp.asarray(self.ends), step, side="right")
+        return jnp.asarray(self.values, jnp.float32)[at]
+
+
+@dataclasses.dataclass(frozen=True)
+class Falling:
+    """A plan whose exaggeration falls in stages; as `layout.Plan` is used."""
+
+    ends: tuple[int, ...] = (200, 350, 500, 700)
+    exaggeration: tuple[float, ...] = (12.0, 4.0, 2.0, 1.0)
+
+    @property
+    def steps(self) -> int:
+        return self.ends[-1]
+
+    def exaggerations(self) -> Stages:
+        return Stages(self.ends[:-1], self.exaggeration)
+
+    def rates(self, n: int) -> Stages:
+        return Stages(self.ends[:-1], tuple(n / x for x in self.exaggeration))
+
+
+FALLING = Falling()
+
+
+def layouts(p: Graph, start: layout.Start) -> list[Float[np.ndarray, "n 2"]]:
+    """The layout at the end of every stage."""
+    kept = []
+
+    def keep(step, loss, z):
+        if step in FALLING.ends:
+            kept.append(np.array(z))
+
+    layout.lay_out(layout.Layout(), start, p, FALLING, [keep])
+    return kept
+
+
+def by_layouts(every: Sequence, count: int, seed: int) -> list[Partition]:
+    return [k_means(z, count, seed + m) for z in every for m in range(BY_LAYOUT)]
+
+
+# ------------------------------------------------------- consensus
+
+
+def unit(x):
+    """Rows of length one; rows of zeros stay."""
+    length = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(length > 0, length, 1)
+
+
+def together(members: Sequence[Partition], count: int):
+    """The clusters of all members as one sparse matrix [n, M · count]."""
+    return sp.csc_array(sp.hstack([indicator(labels, count) for labels in members]))
+
+
+def consensus(members: Sequence[Partition], count: int, seed: int) -> Partition:
+    r"""The clusters of the members' average.
+
+    $$\bar p = \tfrac{1}{M} \sum_m \Phi_m N_m^{-1} \Phi_m^\top$$
+
+    by its first eigenvectors, which are singular vectors of [Φ_m N_m^-1/2].
+    """
+    from scipy.sparse.linalg import svds
+
+    of: Any = together(members, count)
+    size = np.asarray(of.sum(0)).ravel()
+    of = of / np.sqrt(np.where(size > 0, size, 1))
+    least = min(of.shape)
+    if count < least // 2:
+        options: Any = dict(v0=np.ones(least), tol=1e-3)
+        vectors = svds(of, count, **options)[0]
+    else:
+        vectors = np.linalg.svd(of.toarray(), full_matrices=False)[0][:, :count]
+    return k_means(unit(vectors), count, seed, starts=4)
+
+
+def memberships(members: Sequence[Partition], labels: Partition, count: int):
+    """How often an item is with the items of each cluster [n, count]; rows sum to 1.
+
+    Σ_m |Φ_m(i) ∩ c| / n_c, normalised: an item that the members disagree about is
+    shared.
+    """
+    of, final = together(members, count), indicator(labels, count)
+    size = np.maximum(1, final.sum(0))
+    often = (of @ (of.T @ (final / size))).toarray()
+    return np.asarray(often / often.sum(1, keepdims=True), np.float32)
+
+
+def best_of(cut: Cut, members: Sequence[Partition], swaps: int, seed: int) -> Partition:
+    """The consensus, with what averaging merged taken apart again."""
+    rng = np.random.default_rng(seed)
+    start = cut.moved(consensus(members, cut.count, seed), rng)
+    return cut.exchanged(start, together(members, cut.count), rng, swaps)

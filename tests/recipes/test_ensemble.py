@@ -1,0 +1,89 @@
+"""Are the members of three kinds, and is their average what it says?"""
+
+import numpy as np
+import pytest
+
+import icon
+from icon.recipes import ensemble, layout
+from icon.recipes.cut import cut
+
+
+RNG = np.random.default_rng(0)
+N, C = 60, 3
+TRUTH = np.arange(N) % C
+X = (RNG.normal(size=(N, 4)) + 8 * np.eye(C, 4)[TRUTH]).astype(np.float32)
+BY = cut(icon.self_tuning(*icon.knn(X, 8)), C, 0.6)
+
+
+@pytest.mark.parametrize("apart", [8, 1], ids=["three components", "one"])
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_eigenvectors_are_those_of_the_normalised_graph(apart, count, monkeypatch):
+    x = RNG.normal(size=(N, 4)) + apart * np.eye(C, 4)[TRUTH]
+    matrix = cut(icon.self_tuning(*icon.knn(x.astype(np.float32), 8)), C, 0.6).matrix
+    degree = np.asarray(matrix.sum(1)).ravel()
+    dense = matrix.toarray() / np.sqrt(degree[:, None] * degree)
+    value = np.linalg.eigvalsh(dense)[::-1][:count]
+    for small in (0, 300):  # by Lanczos' method, and whole
+        monkeypatch.setattr(ensemble, "SMALL", small)
+        found = ensemble.eigenvectors(matrix, count, 0)
+        np.testing.assert_allclose(found.T @ found, np.eye(count), atol=1e-5)
+        rayleigh = np.diag(found.T @ dense @ found)
+        np.testing.assert_allclose(rayleigh, value, atol=2e-3)
+
+
+@pytest.mark.parametrize("kind", [ensemble.by_spectrum, ensemble.by_features])
+def test_clear_clusters_are_found_from_every_start(kind):
+    of = BY.matrix if kind is ensemble.by_spectrum else X
+    every = kind(of, C, 0)
+    assert len(every) == {"by_spectrum": 12, "by_features": 8}[kind.__name__]
+    scores = [icon.evaluate.ari(TRUTH, labels) for labels in every]
+    assert np.mean(np.array(scores) == 1) >= 0.5
+
+
+def test_a_stage_of_exaggeration_ends_where_it_says():
+    stages = ensemble.FALLING.exaggerations()
+    at = [float(stages(step)) for step in (0, 199, 200, 349, 350, 500, 699)]
+    assert at == [12, 12, 4, 4, 2, 1, 1]
+    rates = ensemble.FALLING.rates(120)
+    assert [float(rates(step)) for step in (0, 200, 650)] == [10, 30, 120]
+
+
+def test_a_layout_is_kept_at_the_end_of_every_stage():
+    p = icon.self_tuning(*icon.knn(X, 8))
+    kept = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
+    assert [z.shape for z in kept] == [(N, 2)] * 4
+    assert np.ptp(kept[-1]) > np.ptp(kept[0])  # less attraction, more room
+    members = ensemble.by_layouts(kept, C, 0)
+    assert len(members) == 12 and icon.evaluate.ari(TRUTH, members[-1]) == 1
+
+
+def test_members_that_agree_are_their_consensus():
+    other = np.array([2, 0, 1])[TRUTH]
+    found = ensemble.consensus([TRUTH, other, TRUTH], C, 0)
+    assert icon.evaluate.ari(TRUTH, found) == 1
+
+
+def test_the_majority_decides():
+    wrong = RNG.integers(C, size=(2, N))
+    found = ensemble.consensus([TRUTH, wrong[0], TRUTH, wrong[1], TRUTH], C, 0)
+    assert icon.evaluate.ari(TRUTH, found) > 0.9
+
+
+def test_memberships_are_how_often_items_are_together():
+    members = [RNG.integers(C, size=N) for _ in range(5)]
+    expected = np.zeros((N, C))
+    for i in range(N):
+        for c in range(C):
+            final = np.flatnonzero(TRUTH == c)
+            expected[i, c] = sum((m[final] == m[i]).sum() for m in members) / len(final)
+    expected /= expected.sum(1, keepdims=True)
+    found = ensemble.memberships(members, TRUTH, C)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_loss_of_the_result_is_at_most_that_of_the_average():
+    members = [
+        BY.moved(RNG.integers(C, size=N), np.random.default_rng(m)) for m in (0, 1)
+    ]
+    found = ensemble.best_of(BY, members, 2, 0)
+    assert BY.loss(found) <= BY.loss(ensemble.consensus(members, C, 0)) + 1e-9
