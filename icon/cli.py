@@ -201,14 +201,14 @@ def _summary(results: list[dict[str, Any]]) -> None:
 
 
 def _write(folder: Path, results: list[dict[str, Any]], run: dict[str, Any]) -> None:
-    from icon import plot
+    from icon.plot import poster, webpage
+    from icon.plot import results as drawing
 
-    with _writing(folder), tempfile.TemporaryDirectory(".icon", dir=folder) as beside:
-        drawn = [Path(beside) / name for name in FILES]
-        plot.table(results, drawn[0])
-        plot.page(results, drawn[1])
-        drawn[2].write_bytes(_json(dict(run=run | _versions(), rows=results)))
-        replace_all({folder / file.name: file.read_bytes() for file in drawn})
+    shown = drawing.pictures(results)
+    kept = _json(dict(run=run | _versions(), rows=results))
+    contents = poster.content(shown), webpage.content(shown), kept
+    with _writing(folder):
+        replace_all({folder / name: x for name, x in zip(FILES, contents, strict=True)})
 
 
 def _json(value: dict[str, Any]) -> bytes:

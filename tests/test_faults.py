@@ -1,6 +1,7 @@
 """What is left when the disk is full, the run is stopped, or a name is hostile?"""
 
 import csv
+import fcntl
 import json
 import os
 import resource
@@ -16,11 +17,12 @@ import pytest
 
 import icon
 from icon import cli, data, encoders, plot, recipes
+from icon._base import files
 from icon._base.files import replace, replace_all
 
 
 EVIL = '=1+1</script><b>$x_$ "a"'
-RUN = [sys.executable, "-c", "from icon.cli import main; main()"]
+RUN = [sys.executable, "-c", "from icon_command import main; main()"]
 
 
 @pytest.fixture
@@ -78,17 +80,80 @@ def test_two_writers_leave_one_whole_file(tmp_path):
     assert os.listdir(tmp_path) == ["a"] and (tmp_path / "a").read_bytes() in contents
 
 
-def test_a_killed_writer_leaves_the_old_or_the_new(tmp_path):
-    file = tmp_path / "a"
-    file.write_bytes(b"0" * 500_000)
-    code = "import sys; from icon._base.files import replace\n"
-    code += "while 1: replace(sys.argv[1], b'1' * 500_000); print(flush=True)"
-    child = subprocess.Popen([sys.executable, "-c", code, file], stdout=subprocess.PIPE)
-    assert child.stdout
-    child.stdout.readline()
+def test_of_two_writers_all_files_are_of_one(tmp_path):
+    names, together = [tmp_path / name for name in "abcd"], threading.Barrier(2)
+
+    def write(content):
+        together.wait()
+        replace_all(dict.fromkeys(names, content))
+
+    for _ in range(30):
+        writers = [threading.Thread(target=write, args=(x,)) for x in (b"0", b"1")]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+        assert len({name.read_bytes() for name in names}) == 1
+
+
+def beside(code, *args, before=()):
+    """A process of its own that has `replace_all`, and not all of icon."""
+    start = "import os, runpy, sys, time\n"
+    start += "replace_all = runpy.run_path(sys.argv[1])['replace_all']\n"
+    run = [*before, sys.executable, "-c", start + code, files.__file__, *args]
+    return subprocess.Popen(run, stdout=subprocess.PIPE, text=True)
+
+
+STUCK = """
+os.fsync = lambda _: print("writing", flush=True) or time.sleep(100)
+replace_all({sys.argv[2]: b"new"})
+"""
+
+
+def test_what_a_killed_writer_leaves_is_cleared_by_the_next_and_not_before(tmp_path):
+    (tmp_path / "a").write_bytes(b"old")
+    (tmp_path / ".icon-theme").write_bytes(b"of somebody else")
+    child = beside(STUCK, tmp_path / "a")
+    assert child.stdout and child.stdout.readline() == "writing\n"
+    left = {*os.listdir(tmp_path)}
+    assert len(left) == 3
+    next_one = threading.Thread(target=replace, args=(tmp_path / "b", b"b"))
+    next_one.start()
+    next_one.join(0.2)
+    assert {*os.listdir(tmp_path)} == left  # the first still writes
     child.kill()
     child.communicate()
-    assert file.read_bytes() in (b"0" * 500_000, b"1" * 500_000)
+    next_one.join(60)
+    assert {*os.listdir(tmp_path)} == {"a", "b", ".icon-theme"}
+    assert (tmp_path / "a").read_bytes() == b"old"
+
+
+def test_a_folder_that_cannot_be_locked_is_written_to(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    replace(tmp_path / "a", b"new")
+    assert os.listdir(tmp_path) == ["a"]
+
+
+FULL = """
+old, new = bytes(10_000), bytes(30_000)
+replace_all({"a": old, "b": old})
+try:
+    replace_all({"a": new, "b": new})
+except OSError as error:
+    print(error.strerror, sorted(os.listdir(".")), open("a", "rb").read() == old)
+"""
+
+
+def test_a_disk_that_is_full(tmp_path):
+    mount = f"mount -t tmpfs -o size=64k none {tmp_path} && cd {tmp_path} && exec"
+    apart = ["unshare", "-rm", "sh", "-c", f'{mount} "$@"', "sh"]
+    if subprocess.run([*apart, "true"], capture_output=True).returncode:
+        pytest.skip("a small disk cannot be mounted here")
+    said = beside(FULL, before=apart).communicate()[0]
+    assert said == "No space left on device ['a', 'b'] True\n"
 
 
 # ------------------------------------------------------- the command
@@ -181,6 +246,51 @@ def test_ctrl_c_of_a_terminal_is_one_line(rows, tmp_path):
     assert error.splitlines()[-1].startswith("icon: stopped; ")
 
 
+IMPORTING = """
+import signal, sys, icon_command
+class Icon:
+    @property
+    def cli(self):
+        signal.raise_signal(signal.SIGINT)
+        return self
+    def main(self):
+        print("it goes on")
+sys.modules["icon"] = Icon()
+"""
+COLLECTING = """
+import gc, signal, sys, time, icon_command
+class Icon:
+    def interrupt(*_):
+        gc.callbacks.remove(Icon.interrupt)
+        signal.raise_signal(signal.SIGINT)
+    def main():
+        gc.callbacks.append(Icon.interrupt)
+        try:
+            gc.collect()
+            time.sleep(100)
+        except KeyboardInterrupt:
+            print("stopped")
+Icon.cli = sys.modules["icon"] = Icon
+"""
+IGNORED = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+STOPPED = "icon: stopped; nothing was written\n"
+
+
+@pytest.mark.parametrize(
+    "code, status, out, err",
+    [
+        (IMPORTING, 130, "", STOPPED),
+        (IGNORED + IMPORTING, 0, "it goes on\n", ""),
+        (COLLECTING, 0, "stopped\n", ""),
+    ],
+    ids=["while it imports", "while it imports, ignored", "while it collects garbage"],
+)
+def test_ctrl_c_where_python_loses_it(code, status, out, err):
+    run = [sys.executable, "-c", code + "icon_command.main()"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (status, out, err)
+
+
 @pytest.mark.parametrize("closed", ["1>/dev/full", "1>&-", "2>&-", "0<&-"])
 def test_streams_that_are_full_or_closed(closed):
     env = {k: v for k, v in os.environ.items() if k not in ("HOME", "MPLCONFIGDIR")}
@@ -190,6 +300,42 @@ def test_streams_that_are_full_or_closed(closed):
     full = "full" in closed
     assert done.returncode == (1 if full else 0)
     assert done.stderr == ("icon: No space left on device\n" if full else "")
+
+
+HOMES = {"none": None, "no folder": "/dev/null"}
+SMALL = (
+    ["cells"],
+    ["embed", "--max-iter", "50", "--perplexity", "5"],
+    ["table", "--quick", "--cells", "SNE"],
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("home", HOMES)
+@pytest.mark.parametrize("args", SMALL, ids=lambda args: args[0])
+def test_without_a_home(args, home, tmp_path):
+    homes = "HOME", "MPLCONFIGDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"
+    env = {k: v for k, v in os.environ.items() if k not in homes}
+    env |= {"HOME": HOMES[home]} if HOMES[home] else {}
+    args = args if args == ["cells"] else [*args, "--out", str(tmp_path)]
+    done = subprocess.run([*RUN, *args], capture_output=True, text=True, env=env)
+    assert done.returncode == 0
+    assert not [x for x in done.stderr.splitlines() if "%" not in x and x.strip()]
+
+
+@pytest.mark.slow
+def test_two_whole_runs_into_one_folder(rows, tmp_path, capsys):
+    args = ["embed", rows, *FEW, "--init", "random", "--seed"]
+    both = [[*args, seed, "--out", tmp_path / "both"] for seed in "01"]
+    runs = [subprocess.Popen([*RUN, *run]) for run in both]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert len(os.listdir(tmp_path / "both")) == 3
+    run = json.loads((tmp_path / "both" / "embedding.json").read_text())
+    seed = run["settings"]["seed"]
+    cli.main([*map(str, args), str(seed), "--out", str(tmp_path / "alone")])
+    for name in ("embedding.npy", "embedding.csv"):
+        alone = (tmp_path / "alone" / name).read_bytes()
+        assert (tmp_path / "both" / name).read_bytes() == alone
 
 
 # ------------------------------------------------------- hostile names

@@ -89,6 +89,11 @@ def table(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None
     learning", Figure 1.
     """
     shown, path = pictures(results), check.writable("path", path)
+    replace(path, content(shown))
+
+
+def content(shown: list[Picture]) -> bytes:
+    """The picture as a file has it."""
     required("matplotlib", "plot")
     from matplotlib import style
 
@@ -97,7 +102,7 @@ def table(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None
     with style.context("default"):
         options: Style = dict(format="png", dpi=_DPI, metadata={"Software": None})
         poster(shown).savefig(file, **options)
-    replace(path, file.getvalue())
+    return file.getvalue()
 
 
 def poster(shown: list[Picture]) -> "Figure":

@@ -61,6 +61,11 @@ def page(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
     learning", Figure 1.
     """
     shown, path = pictures(results), check.writable("path", path)
+    replace(path, content(shown))
+
+
+def content(shown: list[Picture]) -> bytes:
+    """The page as a file has it."""
     squares = by_square(shown)
     index = {id(picture): i for i, picture in enumerate(shown)}
     draw = lambda at: _tiles([(x, index[id(x)]) for x in squares.get(at, [])])
@@ -76,7 +81,7 @@ def page(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
         beyond=_beyond(draw, beyond_grid(squares)),
         points=points,
     )
-    replace(path, _file("webpage.html").format(**parts).encode("utf-8"))
+    return _file("webpage.html").format(**parts).encode("utf-8")
 
 
 def _file(name: str) -> str:
