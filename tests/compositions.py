@@ -1,7 +1,8 @@
 """Which losses can be asked at all? Any of them, drawn by a seed.
 
 A `Case` is a p and a q, each a neighbourhood in up to three wrappers, a loss, and how
-it is run; `case(seed)` draws one. `build(lib, learned)` makes a neighbourhood by the
+it is run; `case(seed)` draws one. One in five is then changed: p and q get unlike
+dtypes, or both are points whose bits depend on no device, or q is interpolated. `build(lib, learned)` makes a neighbourhood by the
 library or by its formula, as the expressions of the zoo do.
 """
 
@@ -31,7 +32,14 @@ class Case(NamedTuple):
     q: Made
     ask: Ask
     way: str  # interpreted, swept by vmap, compiled, or eager
-    dtype: Any
+    dtypes: tuple[Any, Any]  # of p and of q
+    deterministic: bool = False
+    slack: float = 0.0  # of an approximation, beside rounding
+
+    @property
+    def exact(self) -> bool:
+        """Whether every number has 53 bits."""
+        return self.dtypes == (jnp.float64, jnp.float64)
 
     @property
     def seeds(self) -> tuple[int, int]:
@@ -40,8 +48,9 @@ class Case(NamedTuple):
 
     def __str__(self):
         asked = ", ".join(f"{k}={v}" for k, v in self.ask._asdict().items() if v)
-        kind = np.dtype(self.dtype).name
-        return f"p = {self.p.text}; q = {self.q.text}; {asked}; {self.way}, {kind}"
+        kinds = ", ".join(np.dtype(x).name for x in self.dtypes)
+        way = f"{self.way}{', deterministic' if self.deterministic else ''}"
+        return f"p = {self.p.text}; q = {self.q.text}; {asked}; {way}, {kinds}"
 
 
 # ------------------------------------------------------- the data
@@ -95,8 +104,8 @@ def _ids(rng, size: int):
     return rng.integers(0, rng.choice([2, 4, 9]), size)
 
 
-def _kernel(rng, sets: str) -> Made:
-    name = rng.choice(list(KERNELS))
+def _kernel(rng, sets: str, names=KERNELS) -> Made:
+    name = rng.choice(list(names))
     others = {"one": None, "twice": "x", "two": "y"}[sets]
     other = lambda d: dict(x=d.x, y=d.y).get(others)
     text = f"{name} of {'x' if others is None else f'x and {others}'}"
@@ -297,6 +306,25 @@ WAYS = "interpreted", "swept", "compiled", "eager"
 
 def case(seed: int) -> Case:
     """The seed's p, q and loss: most of them finite, a few whatever comes."""
+    drawn = _composed(seed)
+    rng = np.random.default_rng([4, seed])
+    changes = None, _unlike, _deterministic, _interpolated
+    change = changes[rng.choice(4, p=[0.8, 0.08, 0.07, 0.05])]
+    return drawn if change is None else change(rng, drawn)
+
+
+def case_on_a_grid(seed: int) -> Case:
+    """Points, of which q is interpolated however few there are."""
+    rng, drawn = np.random.default_rng([5, seed]), _composed(seed)
+    p, pairs = _points(rng, "gaussian", "student_t")
+    make = lambda lib, d: lib.interpolated(pairs.build(lib, d), spacing=0.25)
+    q = Made(f"interpolated({pairs.text}, spacing=0.25)", make)
+    kinds = (jnp.float64,) * 2 if rng.random() < 0.5 else (jnp.float32,) * 2
+    ask = drawn.ask._replace(verb=str(rng.choice(LINEAR)), block=None)
+    return Case(seed, p, q, ask, "compiled", kinds, slack=2e-3)
+
+
+def _composed(seed: int) -> Case:
     rng = np.random.default_rng([3, seed])
     dtype = [jnp.float64, jnp.float32, jnp.bfloat16][rng.choice(3, p=[0.6, 0.2, 0.2])]
     way = WAYS[rng.choice(4, p=[0.88, 0.10, 0.015, 0.005])]
@@ -310,4 +338,39 @@ def case(seed: int) -> Case:
         ask = _asked(rng)
         if not picky or turn > 50 or _fits(*formulas, ask):
             dtype = jnp.float64 if sets == "latent" else dtype  # draws have a dtype
-            return Case(seed, p, q, ask, way, dtype)
+            return Case(seed, p, q, ask, way, (dtype, dtype))
+
+
+# ------------------------------------------------------- what else there is
+
+
+def _points(rng, *names: str) -> tuple[Made, Made]:
+    """p and q of points, over the same candidates."""
+    sets = rng.choice(["one", "twice", "two"])
+    return tuple(_kernel(rng, sets, names or KERNELS) for _ in range(2))
+
+
+def _unlike(rng, drawn: Case) -> Case:
+    """p and q of two dtypes; what has draws keeps its own."""
+    if drawn.p.text in zoo.CONTINUUM or drawn.q.text in zoo.CONTINUUM:
+        return drawn
+    both = rng.permutation(3)[:2]
+    kinds = jnp.float64, jnp.float32, jnp.bfloat16
+    return drawn._replace(dtypes=tuple(kinds[i] for i in both))
+
+
+def _deterministic(rng, drawn: Case) -> Case:
+    p, q = _points(rng)
+    verb = str(rng.choice(LINEAR)) if rng.random() < 0.9 else drawn.ask.verb
+    joint = verb in LINEAR and drawn.ask.joint
+    ask = drawn.ask._replace(verb=verb, joint=joint)
+    return drawn._replace(p=p, q=q, ask=ask, deterministic=True)
+
+
+def _interpolated(rng, drawn: Case) -> Case:
+    """Of few points: pair after pair."""
+    p, q = _points(rng, "gaussian", "student_t")
+    if rng.random() < 0.3:
+        p, q = drawn.p, drawn.q
+    make = lambda lib, d: lib.interpolated(q.build(lib, d))
+    return drawn._replace(p=p, q=Made(f"interpolated({q.text})", make))

@@ -247,8 +247,9 @@ class Mixture(Neighborhood):
         return at, jnp.where(jnp.concatenate(first), prob, 0)
 
     def log_mass(self, i):
-        total = jnp.sum(self._weights(i))
-        return jnp.where(total == 0, -jnp.inf, jnp.zeros_like(total))
+        dtypes = [p.log_mass(i).dtype for p in self.parts]
+        mass = jnp.zeros((), ft.reduce(np.promote_types, dtypes))
+        return jnp.where(jnp.sum(self._weights(i)) == 0, -jnp.inf, mass)
 
 
 def mix(*neighborhoods, weights=None) -> Mixture:

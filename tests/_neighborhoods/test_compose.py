@@ -96,6 +96,12 @@ def test_an_anchor_without_a_neighbor_in_one_part_follows_the_others():
     np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
+def test_a_mixture_keeps_the_dtype_of_its_parts(x64):
+    x = embedding()
+    q = icon.mix(icon.gaussian(x), icon.dot(x), weights=[1.0, 2.0])
+    assert q.log_mass(0).dtype == q.score(0, EVERYBODY).dtype == x.dtype
+
+
 def test_weights_of_a_mixture_are_relative_and_may_be_zero():
     known = icon.same(IDS), icon.gaussian(np.float32(embedding()))
     one, seven = (icon.dense(icon.mix(*known, weights=[k, 2 * k])) for k in (1.0, 7.0))

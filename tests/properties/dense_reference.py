@@ -456,7 +456,8 @@ def sampled(q, key, count):
 # ------------------------------------------------------- where it is summed
 
 
-def interpolated(q):
+def interpolated(q, *, spacing=None):
+    require(isinstance(q, Rows))
     plain = q.is_points and q.candidate_weight is None and q.turned is not nothing
     require(plain and not q.placed)
     return dataclasses.replace(q, is_points=False)

@@ -36,6 +36,7 @@ REASONS = {
     ".*: expected what sums over all candidates, .*": "of a limit there is no estimate",
     ".*: expected points whose log-mass is a sum, .*": "other masses have no tiles",
     ".*, got a placed neighbourhood": "where it is summed is no part of what it is",
+    "q: expected points under a kernel, .*": "a field is of points",
     ".*, got a distribution for each pair": "yes or no is no candidate of an anchor",
     ".*, got a continuum": "what it is made of are candidates, one after the other",
     "samples: .*": "a support that has everybody needs no draws",
@@ -57,6 +58,10 @@ REASONS = {
 # where the formula has a number all the same
 STRICTER = {
     "q: expected probabilities, got a limit, .*": "below 0, or above its bound",
+    "q: expected one of .a - b., .*": "a field knows nothing but distances",
+    "q: expected one kernel for all pairs, .*": "of a field the charges are equal",
+    "deterministic: expected kl, .*": "of these alone the order is fixed",
+    ".*, where bits are not .*, got another kind": "of these alone the order is fixed",
     ".*: expected one set, as same.ids., or two, .*": "j = i is in one alone",
 }
 
@@ -83,16 +88,15 @@ def asked(case: Case, lib, one, two):
 
 
 def by_formula(case: Case, s: float, step: float = 0.0):
-    ends = (compositions.exact(seed, s, case.dtype, step) for seed in case.seeds)
+    both = zip(case.seeds, case.dtypes, strict=True)
+    ends = (compositions.exact(seed, s, dtype, step) for seed, dtype in both)
     return asked(case, FORMULA, *ends)
 
 
 def by_library(case: Case):
     """Value and gradient at each place, as the case is run."""
-    at = [
-        tuple(compositions.rounded(seed, s, case.dtype) for seed in case.seeds)
-        for s in PLACES
-    ]
+    ends = list(zip(case.seeds, case.dtypes, strict=True))
+    at = [tuple(compositions.rounded(x, s, dtype) for x, dtype in ends) for s in PLACES]
     both = jax.value_and_grad(lambda ends: asked(case, OURS, *ends))
     here = jax.tree.map(jnp.asarray, at[0])
     every = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *at)
@@ -109,7 +113,8 @@ def by_library(case: Case):
 
 
 STEP, PLACES = 1e-6, (0.0, 0.02)
-JUMP = 1e-2  # within one step: no slope
+JUMP, LEAST = 1e-2, 1e-9  # within one step: no slope; and of any jump
+LARGE = 20.0  # a mean of 2 log Σ f of which one anchor's sum may be beyond float32
 
 
 def differs(got, expected, slack, size) -> bool:
@@ -119,9 +124,12 @@ def differs(got, expected, slack, size) -> bool:
 
 def compare(case: Case, s: float, value, gradient):
     """Of one place: the value, and the gradient where the value is finite."""
-    rough = case.dtype != jnp.float64
+    rough = not case.exact
     here, after, before = (by_formula(case, s, x) for x in (0.0, STEP, -STEP))
-    assert not differs(value, here, 2e-4 if rough else 1e-8, abs(here)), (value, here)
+    if rough and case.ask.verb == "alpha" and value == np.inf and here > LARGE:
+        return
+    slack = case.slack + (2e-4 if rough else 1e-8)
+    assert not differs(value, here, slack, abs(here)), (value, here)
     if not np.isfinite([here, after, before]).all():
         return
     if max(abs(after - here), abs(here - before)) > JUMP:  # two candidates tie
@@ -130,21 +138,27 @@ def compare(case: Case, s: float, value, gradient):
     terms = jax.tree.map(lambda g, d: np.float64(g) * d, gradient, tuple(along))
     terms = np.concatenate([np.ravel(x) for x in jax.tree.leaves(terms)])
     slope, sides = terms.sum(), ((after - here) / STEP, (here - before) / STEP)
-    slack, size = 1e-2 if rough else 1e-5, np.abs(terms).sum()
+    slack, size = case.slack + (1e-2 if rough else 1e-5), np.abs(terms).sum()
     if differs(slope, sum(sides) / 2, slack, size):  # at a kink, between both sides
+        nearer = abs(by_formula(case, s, STEP / 10) - here)
+        if nearer > max(abs(after - here) / 2, LEAST):  # two tie, and are nearly alike
+            return
         low, high = sorted(sides)
         near = slack * max(1.0, abs(slope))
         kink = high - low > near and low - near <= slope <= high + near
         assert kink, (slope, sides)
 
 
-def agrees(seed: int) -> str:
+def agrees(seed: int, draw=compositions.case) -> str:
     """The reason why it is refused; empty where it agrees."""
     with np.errstate(all="ignore"):
         with jax.enable_x64(True):
-            case = compositions.case(seed)
+            case = draw(seed)
         print(case)  # pytest shows it where it fails
-        with jax.enable_x64(case.dtype == jnp.float64):
+        with (
+            jax.enable_x64(jnp.float64 in case.dtypes),
+            icon.deterministic(case.deterministic),
+        ):
             return check(case)
 
 
@@ -179,6 +193,12 @@ def test_a_composition_agrees_with_its_formula(seed):
 @pytest.mark.parametrize("seed", range(SOON, 3200))
 def test_more_compositions_agree_with_their_formula(seed):
     agrees(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12))
+def test_what_a_grid_interpolates_agrees_with_its_formula(seed):
+    agrees(seed, compositions.case_on_a_grid)
 
 
 def test_most_compositions_have_a_value_to_compare():
