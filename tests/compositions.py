@@ -2,8 +2,9 @@
 
 A `Case` is a p and a q, each a neighbourhood in up to three wrappers, a loss, and how
 it is run; `case(seed)` draws one. One in five is then changed: p and q get unlike
-dtypes, or both are points whose bits depend on no device, or q is interpolated. `build(lib, learned)` makes a neighbourhood by the
-library or by its formula, as the expressions of the zoo do.
+dtypes, or both are points whose bits depend on no device, or q is interpolated.
+`build(lib, learned)` makes a neighbourhood by the library or by its formula, as the
+expressions of the zoo do.
 """
 
 import functools as ft

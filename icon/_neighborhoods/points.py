@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from icon._base import checks as check
 from icon._base.config import is_deterministic
 from icon._base.numerics import safe_log, unit
-from icon._base.pytrees import pytree, static, take
+from icon._base.pytrees import is_float, pytree, static, take
 from icon._neighborhoods import kernels
 from icon._neighborhoods.kernels import Kernel
 from icon._neighborhoods.limits import FINITE, Reduction
@@ -181,8 +181,8 @@ class Points(Neighborhood):
         return dataclasses.replace(self, reduction=reduction)
 
     def reweighed(self, weight) -> "Points":
-        like = jax.tree.leaves(self.anchors)[0]
-        like = like if jnp.issubdtype(like.dtype, jnp.floating) else jnp.zeros(())
+        leaves = jax.tree.leaves((self.anchors, self.per_anchor))
+        like = next((x for x in leaves if is_float(x)), jnp.zeros(()))
         weight = check.weights("weight", weight, like, self.shape[1])
         before = 1 if self.weight is None else self.weight
         return dataclasses.replace(self, weight=weight * before)

@@ -96,9 +96,17 @@ def test_an_anchor_without_a_neighbor_in_one_part_follows_the_others():
     np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
-def test_a_mixture_keeps_the_dtype_of_its_parts(x64):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: icon.mix(icon.gaussian(x), icon.dot(x), weights=[1.0, 2.0]),
+        lambda x: icon.reweigh(icon.scores(x), np.arange(1.0, 5)),
+    ],
+    ids=["mix", "reweigh"],
+)
+def test_what_is_made_of_others_keeps_their_dtype(x64, make):
     x = embedding()
-    q = icon.mix(icon.gaussian(x), icon.dot(x), weights=[1.0, 2.0])
+    q = make(x)
     assert q.log_mass(0).dtype == q.score(0, EVERYBODY).dtype == x.dtype
 
 

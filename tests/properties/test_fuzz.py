@@ -58,6 +58,7 @@ REASONS = {
 # where the formula has a number all the same
 STRICTER = {
     "q: expected probabilities, got a limit, .*": "below 0, or above its bound",
+    "q: expected points .n, d., .*": "a field is in space",
     "q: expected one of .a - b., .*": "a field knows nothing but distances",
     "q: expected one kernel for all pairs, .*": "of a field the charges are equal",
     "deterministic: expected kl, .*": "of these alone the order is fixed",
