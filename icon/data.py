@@ -85,7 +85,7 @@ def mnist(folder: str | os.PathLike | None = None) -> Dataset:
     """
     folder = os.environ.get("ICON_DATA") if folder is None else folder
     expected = "a folder holding mnist20k.npz, here or in ICON_DATA"
-    check.require(folder not in (None, ""), "folder", folder, expected)
+    check.require(folder is not None, "folder", folder, expected)
     path = check.path("folder", folder) / "mnist20k.npz"
     check.require(path.is_file(), "folder", folder, expected)
     with _reading("folder", path), zipfile.ZipFile(path) as bundle:
@@ -421,6 +421,8 @@ def batches(
         >>> [x.shape for x, _ in epoch(jax.random.key(0), 0)]
         [(4,), (4,)]
     """
+    on_host = lambda x: x if isinstance(x, jax.Array) else np.asarray(x)
+    arrays = jax.tree.map(on_host, arrays)
     n = check.rows("arrays", arrays)
     size = min(check.count("size", size, 1), n)
     epochs = check.count("epochs", epochs, 0)
@@ -623,7 +625,7 @@ def halves(x: Any) -> tuple[Float[Array, "n a"], Float[Array, "n a"]]:
     """
     shape = check.shape("x", x)
     expected = "images [n, h, w] or vectors [n, d], 2 columns wide or more"
-    wide = len(shape) in (2, 3) and shape[-1] >= 2
+    wide = len(shape) in (2, 3) and shape[0] and shape[-1] >= 2
     check.require(wide, "x", f"shape {shape}", expected)
     x = x if isinstance(x, jax.Array) else np.asarray(x)
     half, n = x.shape[-1] // 2, x.shape[0]
@@ -675,6 +677,7 @@ def tokens(
 
 def patches(x: np.ndarray) -> np.ndarray:
     """Images [n, h, w] cut into 2 x 2 patches [n, t, 4]; vectors, 4 columns each."""
+    x = check.reals("images", x)
     if x.ndim not in (2, 3) or not x.size:
         expected = "images [n, h, w] or vectors [n, d]"
         raise InvalidInput("images", f"shape {x.shape}", expected)

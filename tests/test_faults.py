@@ -19,6 +19,7 @@ import icon
 from icon import cli, data, encoders, plot, recipes
 from icon._base import files
 from icon._base.files import replace, replace_all
+from icon.recipes import layout
 
 
 EVIL = '=1+1</script><b>$x_$ "a"'
@@ -392,8 +393,31 @@ NUMBERS = (True, "a", float("nan"), float("inf"), -1.0, 0.0, 10**400, 1e300, 1e-
 THINGS = (None, 3, "a", np.eye(2))
 Place = icon.estimators.TSNE
 few = icon.data.Dataset("few", X)
+RNG = np.random.default_rng(0)
+
+
+def steps_of(steps):
+    plan, p = layout.Plan(steps=steps), icon.graph(np.ones((12, 12)))
+    layout.lay_out(layout.Layout(), X[:, :2], p, plan)
+
+
 CALLS = {  # argument: calls, values
-    "n": ([lambda v: data.split(v, 0)], COUNTS),
+    "n": (
+        [
+            lambda v: data.split(v, 0),
+            lambda v: layout.scattered(v, 2, RNG),
+            layout.blocks,
+        ],
+        COUNTS,
+    ),
+    "components": (
+        [
+            lambda v: layout.scattered(3, v, RNG),
+            lambda v: layout.principal(X, v, RNG),
+            lambda v: layout.spectral(icon.graph(np.ones((4, 4))), v, RNG),
+        ],
+        COUNTS,
+    ),
     "seed": (
         [
             lambda v: data.split(9, v),
@@ -447,7 +471,8 @@ CALLS = {  # argument: calls, values
         THINGS,
     ),
     "m": ([recipes.ground, lambda v: recipes.train(icon.TABLE["PCA"], v)], THINGS),
-    "z": ([recipes.plane], THINGS[:3]),
+    "z": ([recipes.plane], (*THINGS[:3], X[:0])),
+    "steps": ([lambda v: recipes.plane(X, v), steps_of], COUNTS),
     "results": ([lambda v: plot.page(v, "x"), lambda v: plot.table(v, "x")], (None, 3)),
     "size": ([lambda v: plot.embedding(X[:, :2], size=v)], NUMBERS),
     "names": ([lambda v: plot.embedding(X[:, :2], names=v)], (3, "a", True, [1, 2])),
@@ -471,7 +496,21 @@ CALLS |= {
     name: ([lambda v, name=name: Place(**{name: v}).fit(X)], values)
     for name, values in SETTINGS.items()
 }
-CALLS["x"] = ([data.halves], (3, None, "a", np.ones(3), np.ones((3, 1))))
+CALLS["x"] = (
+    [data.halves],
+    (3, None, "a", np.ones(3), np.ones((3, 1)), np.ones((0, 4))),
+)
+CALLS["images"] = ([data.patches], (None, "a", [[None]], np.ones(3)))
+CALLS["image"] = (
+    [lambda v: data.augment(KEY, v)],
+    (None, np.ones((0, 2)), np.full((2, 2), 1e300)),
+)
+CALLS["losses"] = ([plot.history], (None, "a", jax.random.split(KEY, 3)))
+for number in ("loss_value", "scores"):
+    CALLS[f"results[0]['{number}']"] = (
+        [lambda v, number=number: plot.page([FIGURE | {number: v}], "x")],
+        (KEY, "a", [1]),
+    )
 
 
 def budget(**changed):

@@ -61,15 +61,20 @@ def _array(argument: str, x, expected: str) -> jax.Array:
     require(not sparse, argument, "a sparse matrix", f"a dense {expected}")
     masked = np.ma.is_masked(x)
     require(not masked, argument, "a masked array", f"{expected}, without a mask")
+    gone = isinstance(x, jax.Array) and concrete(x) and x.is_deleted()
+    require(not gone, argument, "an array that was deleted, or donated", expected)
     try:
         x = x if isinstance(x, jax.Array) else np.asarray(x)
-    except ValueError as error:
+    except Exception as error:  # whatever the object's own __array__ raises
         raise InvalidInput(argument, str(error), expected) from None
     is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
     require(not is_key, argument, f"dtype {x.dtype}", expected)
     dtype = np.dtype(x.dtype)
     known = dtype.kind in "biuf" or jnp.issubdtype(dtype, jnp.floating)
     require(known, argument, f"dtype {dtype}", expected)
+    if dtype.kind == "f" and dtype.itemsize > 8:  # JAX has none
+        with np.errstate(over="ignore"):
+            return x.astype(np.float64)
     return x if dtype.isnative else x.astype(dtype.newbyteorder("="))  # pyright: ignore
 
 
@@ -149,6 +154,8 @@ def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:
 
 def array(x, dtype=None) -> jax.Array:
     """x as an array; what is known stays known, also inside of jit."""
+    if isinstance(x, np.ndarray) and dtype is not None:
+        x = x.astype(dtype)  # JAX cuts an integer to 32 bits first
     with jax.ensure_compile_time_eval() if concrete(x) else contextlib.nullcontext():
         x = jnp.asarray(x)
         return x if dtype is None else x.astype(dtype)
@@ -310,7 +317,10 @@ def matrix(argument: str, x) -> np.ndarray:
     x = _array(argument, x, "real numbers")
     two = x.ndim == 2 and x.shape[0] >= 2 and x.shape[1] >= 1
     require(two, argument, f"shape {x.shape}", "a matrix of two or more rows")
-    return reals(argument, x, np.float64)
+    x = reals(argument, x, np.float64)
+    largest = abs(x).max()
+    require(largest <= 1e150, argument, largest, "numbers whose squares are floats")
+    return x
 
 
 def integers(argument: str, x, size: int | None = None) -> np.ndarray:
@@ -328,6 +338,7 @@ def scalar(argument: str, x, low: float, *, above: bool = False) -> float:
     """A finite Python number from `low`, or above it."""
     expected = f"a finite number {'above' if above else 'from'} {low:g}"
     single = isinstance(x, np.ndarray | jax.Array) and x.ndim == 0
+    single = single and concrete(x) and jnp.issubdtype(x.dtype, np.number)
     number = x.item() if single else x
     real = isinstance(number, Real) and not isinstance(number, bool | np.bool)
     require(real, argument, repr(x), expected)
@@ -353,7 +364,8 @@ def floating(argument: str, x, ranks: Collection[int]) -> jax.Array:
     x = _array(argument, x, expected)
     good = x.ndim in ranks and jnp.issubdtype(x.dtype, jnp.floating)
     require(good, argument, f"dtype {x.dtype}, shape {x.shape}", expected)
-    return jnp.asarray(x)
+    require(math.prod(x.shape) > 0, argument, f"shape {x.shape}", "at least one entry")
+    return _held(argument, x)
 
 
 # ------------------------------------------------------- paths, seeds, settings
@@ -387,6 +399,11 @@ def writable(argument: str, x) -> Path:
 def seed(argument: str, x) -> int:
     """What every generator of NumPy and scikit-learn takes as a seed."""
     return count(argument, x, 0, 2**32 - 1)
+
+
+def draws(argument: str, x) -> int:
+    """How many more an array gets: an axis of it stays below 2^31."""
+    return count(argument, x, 1, 2**30)
 
 
 def size(argument: str, x, low: int = 1) -> int:

@@ -175,7 +175,7 @@ def smooth(p, alpha, *, samples: int | None = None, key=None):
         return smoothed
     dense = "None where p has all candidates as neighbours"
     check.require(p.is_sparse, "samples", samples, dense)
-    count = check.count("samples", samples, 1)
+    count = check.draws("samples", samples)
     return SampledSmoothed(smoothed, check.key("key", key), count)
 
 
@@ -533,7 +533,7 @@ def grouped(q, groups, count: int) -> Grouped:
     """
     q = as_part("q", q)
     m = q.shape[1]
-    count = check.count("count", count, 1)
+    count = check.draws("count", count)
     groups = check.ids("groups", groups, below=count)
     got = f"{groups.shape[0]} groups for {m} candidates"
     check.require(groups.shape[0] == m, "groups", got, "one per candidate")
@@ -731,7 +731,7 @@ def sampled(q, key, count: int) -> Sampled:
     check.require(whole, "q", "a limit, or a list", "what sums over all candidates")
     others = q.shape[1] - q.excludes_self
     check.require(others > 0, "q", "one point alone", "a candidate to draw")
-    return Sampled(q, check.key("key", key), check.count("count", count, 1))
+    return Sampled(q, check.key("key", key), check.draws("count", count))
 
 
 # ------------------------------------------------------- a p worked out once

@@ -109,7 +109,7 @@ def normal(
     """
     mean = check.floats("mean", mean)
     std = check.positive("std", check.floats("std", std), mean, (mean.shape,))
-    return Normal(mean, std, check.key("key", key), check.count("samples", samples, 1))
+    return Normal(mean, std, check.key("key", key), check.draws("samples", samples))
 
 
 def density(log_density: Callable, params, anchors) -> Density:

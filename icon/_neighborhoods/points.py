@@ -323,7 +323,8 @@ def student_t(
 def _is_gaussian(dof) -> bool:
     """Whether log(1 + x/ν) is x/ν to the last digit."""
     x = dof if isinstance(dof, jax.Array) else np.asarray(dof)
-    number = x.shape == () and x.dtype.kind in "iuf"
+    kinds = jnp.floating, jnp.integer
+    number = x.shape == () and any(jnp.issubdtype(x.dtype, kind) for kind in kinds)
     return number and check.concrete(x) and bool(x > 1e20)
 
 

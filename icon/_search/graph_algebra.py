@@ -112,7 +112,7 @@ def propagate(
     import scipy.sparse as sp
 
     graph = _one_set(graph)
-    steps = check.count("steps", steps, 0)
+    steps = check.size("steps", steps, 0)
     walk = step = _normalized(to_sparse(graph))
     total = walk
     for _ in range(steps):

@@ -73,7 +73,7 @@ def minimize(
         >>> bool(jnp.all(jnp.abs(z) < 1e-4)), len(history.loss)
         (True, 50)
     """
-    steps, every = check.count("steps", steps, 0), check.count("every", every, 1)
+    steps, every = check.size("steps", steps, 0), check.size("every", every)
     check.function("loss", loss, "z", *map(str, range(len(args))))
     refuse_unusable(optimizer, callbacks)
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)

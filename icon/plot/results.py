@@ -114,12 +114,12 @@ def picture(argument: str, row: Mapping[str, Any]) -> Picture:
     kept = kept[:: math.ceil(len(kept) / _MOST) or 1]
     xy, color = on_grid(z[kept]), (color[kept] % 256).astype(np.uint8)
     return Picture(
-        text={key: printable(row.get(key) or "") for key in (*_TEXTS, *_MORE)},
+        text={key: _text(row.get(key)) for key in (*_TEXTS, *_MORE)},
         xy=xy,
         color=color,
         palette=palette(count),
         rings=[] if clusters is None else _rings(xy, color),
-        scores=_scores(f"{argument}['scores']", row.get("scores") or {}),
+        scores=_scores(f"{argument}['scores']", row.get("scores")),
         n=n,
         numbers=_numbers(argument, row, n),
     )
@@ -135,15 +135,26 @@ def _complete(argument: str, row: Mapping[str, Any]) -> None:
     check.one_of(f"{argument}['status']", row["status"], STATUS)
 
 
+def _text(value: Any) -> str:
+    return "" if value is None else printable(value)
+
+
+def _array(argument: str, value: Any) -> np.ndarray:
+    try:
+        return np.asarray(value)
+    except Exception as error:  # whatever the object's own __array__ raises
+        raise check.InvalidInput(argument, str(error), "real numbers") from None
+
+
 def _points(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
     """Points of the plane, or none; those that are not finite are left out later."""
-    x = np.asarray(z)
+    x = _array(argument, z)
     # V: bfloat16, which NumPy knows only by size. O: JSON's null, for NaN.
     real = x.dtype.kind in "biufVO"
     check.require(real, argument, f"dtype {x.dtype}", "real numbers")
     try:
         x = x.astype(float).reshape(0, 2) if not x.size else x.astype(float)
-    except TypeError as error:
+    except (TypeError, ValueError, OverflowError) as error:  # of an object
         raise check.InvalidInput(argument, str(error), "real numbers") from None
     plane = x.ndim == 2 and x.shape[1] == 2
     check.require(plane, argument, f"shape {x.shape}", "points [m, 2]")
@@ -170,15 +181,16 @@ def _rings(xy: UInt[np.ndarray, "m 2"], color: UInt[np.ndarray, " m"]) -> list[R
     return [(int(x), int(y), c) for (x, y), c in middles]
 
 
-def _scores(argument: str, scores: Mapping[str, Any]) -> dict[str, float]:
+def _scores(argument: str, scores: Mapping[str, Any] | None) -> dict[str, float]:
     """Numbers by name."""
+    scores = {} if scores is None else scores
     check.instance(argument, scores, Mapping, "a dict of numbers")
     return {printable(k): _real(argument, value) for k, value in scores.items()}
 
 
 def _real(argument: str, value: Any) -> float:
     """A number, finite or not; null, as JSON has it, is not a number."""
-    x = np.asarray(math.nan if value is None else value)
+    x = _array(argument, math.nan if value is None else value)
     real = x.ndim == 0 and x.dtype.kind in "biufV"
     check.require(real, argument, repr(value), "real numbers")
     return float(x)

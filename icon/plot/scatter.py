@@ -93,6 +93,7 @@ def history(losses: Real[ArrayLike, " steps"], *, ax: "Axes | None" = None) -> "
 
     Source: none; a line.
     """
+    check.shape("losses", losses)
     y = np.asarray(losses)
     vector = y.ndim == 1 and y.size
     check.require(vector, "losses", f"shape {y.shape}", "a vector, not empty")

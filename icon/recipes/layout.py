@@ -52,6 +52,7 @@ def principal(x: Float[np.ndarray, "n d"], components: int, rng) -> Start:
     Source: Kobak & Linderman, Initialization is critical for preserving global data
     structure in both t-SNE and UMAP, 2021.
     """
+    components = check.draws("components", components)
     x = x.astype(np.float64) - x.mean(0, dtype=np.float64)
     top = _directions(x, min(components, *x.shape))
     z = _oriented(x @ top)
@@ -124,6 +125,7 @@ def spectral(p: Graph, components: int, rng) -> Start | None:
 
     Source: Belkin & Niyogi, Laplacian eigenmaps, 2003.
     """
+    components = check.draws("components", components)
     from scipy.sparse.csgraph import connected_components
     from scipy.sparse.linalg import ArpackError
     from sklearn.manifold import spectral_embedding
@@ -144,6 +146,7 @@ def spectral(p: Graph, components: int, rng) -> Start | None:
 
 def scattered(n: int, components: int, rng) -> Start:
     """Normal noise with a standard deviation of 1e-4."""
+    n, components = check.draws("n", n), check.draws("components", components)
     return np.asarray(SMALL * rng.normal(size=(n, components)), np.float32)
 
 
@@ -371,6 +374,7 @@ def blocks(n: int) -> list[np.ndarray]:
         >>> [len(block) for block in layout.blocks(5000)], len(layout.blocks(3)[0])
         ([4096, 4096], 256)
     """
+    n = check.size("n", n)
     size = min(MANY, max(FEW, 1 << (n - 1).bit_length()))
     return [np.minimum(np.arange(i, i + size), n - 1) for i in range(0, n, size)]
 

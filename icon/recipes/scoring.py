@@ -158,6 +158,7 @@ def plane(z, steps: int = 250) -> np.ndarray:
         >>> recipes.plane(np.random.default_rng(0).normal(size=(40, 5)), 10).shape
         (40, 2)
     """
+    steps = checks.size("steps", steps, 0)
     z = np.asarray(checks.floating("z", z, (2,)), np.float32)
     if z.shape[1] <= 2:
         return np.pad(z, ((0, 0), (0, 2 - z.shape[1])))

@@ -40,6 +40,17 @@ def with_entry(x, value, at=(0, 0), dtype=np.float32):
 # ------------------------------------------------------- what is wrong, in general
 
 
+class Broken:
+    """What NumPy cannot make an array of."""
+
+    def __array__(self, *_, **__):
+        raise RuntimeError("no array today")
+
+
+GONE = jnp.array(X) + 0
+GONE.delete()  # as a donated array is
+
+
 def matrices(x):
     """Arguments that are no matrix of finite floats."""
     x = np.asarray(x)
@@ -64,6 +75,8 @@ def matrices(x):
         "inf": with_entry(x, np.inf),
         "masked": np.ma.masked_array(x, x == x[0, 0]),
         "random keys": jax.random.split(KEY, x.shape),
+        "deleted": GONE,
+        "broken": Broken(),
         "beyond float32": with_entry(x, 1e39, dtype=np.float64),
         "far below": with_entry(x, -1e300, dtype=np.float64),
     }
@@ -480,7 +493,7 @@ TABLE = {
         lambda q=Q, groups=IDS, count=2: icon.grouped(q, groups, count),
         q=strangers(),
         groups=vectors_of_ids(IDS) | {"out of range": IDS + 1, "too few": IDS[:3]},
-        count=counts(),
+        count=counts(2**31),
     ),
     "hard": rows(lambda q=Q, k=1: icon.hard(q, k), q=strangers(), k=counts(4, 100)),
     "hellinger": verb(icon.hellinger),
@@ -587,8 +600,8 @@ TABLE = {
         callbacks=NO_CALLBACKS,
         z={k: v for k, v in matrices(X).items() if k in ("integers", "nan", "inf")}
         | {"words": ["x"], "complex": X * 1j},
-        steps={k: v for k, v in counts().items() if k != "zero"},
-        every=counts(),
+        steps={k: v for k, v in counts(2**31).items() if k != "zero"},
+        every=counts(2**31),
     ),
     "near": [
         *two_sets(lambda anchors, candidates: icon.near(anchors, 1, candidates)),
@@ -606,7 +619,7 @@ TABLE = {
         std={k: v for k, v in matrices(X).items()}
         | {"zero": X * 0, "negative": -X, "other": X[:3]},
         key=keys(),
-        samples=counts(),
+        samples=counts(2**31),
     ),
     "odds": rows(
         icon.odds,
@@ -647,7 +660,7 @@ TABLE = {
                 graph, steps, keep=keep
             ),
             graph=strangers() | {"points": Q, "wide": icon.graph(W[:2])},
-            steps={k: v for k, v in counts().items() if k != "zero"},
+            steps={k: v for k, v in counts(2**31).items() if k != "zero"},
             keep=CANDIDATES,
         ),
     ],
@@ -677,7 +690,7 @@ TABLE = {
             "a list": icon.among(Q, LISTED),
         },
         key=keys(),
-        count=counts(),
+        count=counts(2**31),
     ),
     "sharded": rows(
         lambda q=Q, axis_name="data": icon.sharded(q, axis_name),
@@ -701,7 +714,7 @@ TABLE = {
             ),
             p=strangers() | {"a continuum": CLOUD},
             alpha=fractions(),
-            samples={k: v for k, v in counts().items() if k != "nothing"},
+            samples={k: v for k, v in counts(2**31).items() if k != "nothing"},
             key=keys() | {"nothing": None},
         ),
         ("everybody", "samples", lambda: icon.smooth(P, 0.5, samples=1, key=KEY)),
@@ -873,6 +886,7 @@ GOOD = {
     "strided": lambda: icon.dot(X[::2, ::-1]),
     "read-only": lambda: icon.dot(np.broadcast_to(X[0], (3, 2))),
     "big-endian": lambda: icon.dot(X.astype(">f4")),
+    "longer than double": lambda: icon.dot(X.astype(np.longdouble)),
     "negative ids": lambda: icon.same([-1, -1, 5]),
     "ids of one byte": lambda: icon.same(np.uint8([200, 200, 3])),
     "the largest id": lambda: icon.same([2**31 - 1, -(2**31), -(2**31)]),
@@ -891,6 +905,14 @@ GOOD = {
 @pytest.mark.parametrize("what", GOOD)
 def test_what_is_taken(what):
     assert np.isfinite(icon.dense(GOOD[what]())).all()
+
+
+@pytest.mark.parametrize("number", [2**31, 2**32, 10**10, 2**63])
+def test_an_integer_beyond_int32_is_the_same_number_as_a_float(number):
+    q = icon.gaussian(X, scale=number)
+    assert q.params["scale"] == np.float32(number)
+    weighed = icon.reweigh(Q, np.array([number, 1, 1, 1], np.uint64))
+    assert weighed.weight[0] == np.float32(number)
 
 
 KNOWN = {
