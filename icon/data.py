@@ -85,7 +85,7 @@ def mnist(folder: str | os.PathLike | None = None) -> Dataset:
     """
     folder = os.environ.get("ICON_DATA") if folder is None else folder
     expected = "a folder holding mnist20k.npz, here or in ICON_DATA"
-    check.require(folder is not None, "folder", folder, expected)
+    check.require(folder not in (None, ""), "folder", folder, expected)
     path = check.path("folder", folder) / "mnist20k.npz"
     check.require(path.is_file(), "folder", folder, expected)
     with _reading("folder", path), zipfile.ZipFile(path) as bundle:

@@ -308,6 +308,7 @@ def _refuse_forward_mode(loss, p, q, weight, placement, error) -> None:
 
 def checked(loss: Loss, p, q, weight=None, block=None, axis_name=None) -> Any:
     """p, q and weights that fit one another and the loss, and their placement."""
+    check.boolean("joint", loss.joint)
     p, q, placement = unplaced(p, q, block, axis_name)
     p = as_neighborhood("p", p, "support")
     got = f"shapes {p.shape} and {q.shape}"

@@ -111,7 +111,7 @@ def propagate(
     """
     import scipy.sparse as sp
 
-    graph = _one_set(graph)
+    graph, uniform = _one_set(graph), check.boolean("uniform", uniform)
     steps = check.size("steps", steps, 0)
     walk = step = _normalized(to_sparse(graph))
     total = walk

@@ -54,8 +54,8 @@ def gains(learning_rate, momentum: float = 0.8, longest: float = 5.0):
         check.positive("learning_rate", learning_rate, one)
     rate = learning_rate if callable(learning_rate) else lambda count: learning_rate
     check.positive("longest", longest, one)
-    fits = "a number from 0 to below 1"
-    check.require(0 <= momentum < 1, "momentum", momentum, fits)
+    momentum = check.scalar("momentum", momentum, 0)
+    check.require(momentum < 1, "momentum", momentum, "a number from 0 to below 1")
 
     def start(params):
         zero = jax.tree.map(jnp.zeros_like, params)

@@ -74,6 +74,7 @@ def minimize(
         (True, 50)
     """
     steps, every = check.size("steps", steps, 0), check.size("every", every)
+    check.instance("args", args, tuple, "a tuple")
     check.function("loss", loss, "z", *map(str, range(len(args))))
     refuse_unusable(optimizer, callbacks)
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)

@@ -206,6 +206,9 @@ def keys():
     }
 
 
+NO_BOOLEANS = {"a word": "no", "one": 1, "nothing": None, "an array": np.array(True)}
+
+
 def strangers():
     """Objects that are no neighbourhood."""
     return {"an array": X, "nothing": None, "a word": "t-SNE", "a function": len}
@@ -307,7 +310,8 @@ def verb(loss):
 def with_joint(loss, blamed):
     call = ft.partial(loss, P, Q, joint=True)
     weight = np.ones(N) if blamed == "weight" else None
-    return [("joint", blamed, ft.partial(call, weight=weight))]
+    booleans = rows(ft.partial(loss, P, Q), joint=NO_BOOLEANS)
+    return [("joint", blamed, ft.partial(call, weight=weight)), *booleans]
 
 
 def turned(p=P, q=Q):
@@ -472,7 +476,7 @@ TABLE = {
             learning_rate, momentum, longest
         ),
         learning_rate=positives(),
-        momentum={"one": 1.0, "negative": -0.1, "nan": np.nan},
+        momentum={"one": 1.0, "negative": -0.1, "nan": np.nan, "a word": "0.8"},
         longest=positives(),
     ),
     "gaussian": two_sets(icon.gaussian) + each_scale(icon.gaussian),
@@ -602,6 +606,7 @@ TABLE = {
         | {"words": ["x"], "complex": X * 1j},
         steps={k: v for k, v in counts(2**31).items() if k != "zero"},
         every=counts(2**31),
+        args={"nothing": None, "a graph": GRAPH, "a list": [X]},
     ),
     "near": [
         *two_sets(lambda anchors, candidates: icon.near(anchors, 1, candidates)),
@@ -663,6 +668,10 @@ TABLE = {
             steps={k: v for k, v in counts(2**31).items() if k != "zero"},
             keep=CANDIDATES,
         ),
+        *rows(
+            lambda uniform: icon.propagate(GRAPH, 1, uniform=uniform),
+            uniform=NO_BOOLEANS,
+        ),
     ],
     "reweigh": rows(
         lambda q=Q, weight=tuple([1.0] * N): icon.reweigh(q, weight),
@@ -699,7 +708,7 @@ TABLE = {
     )
     + rows(
         lambda ring: icon.sharded(Q, "data", ring=ring),
-        ring={"a word": "no", "one": 1, "nothing": None},
+        ring=NO_BOOLEANS,
     ),
     "scores": rows(
         lambda matrix=W, temperature=1.0: icon.scores(matrix, temperature=temperature),
@@ -790,10 +799,7 @@ def test_every_public_name_has_rows():
 
 # arguments that are taken as they are
 FREE = {
-    "joint": "a truth value",
-    "uniform": "a truth value",
     "params": "a pytree",
-    "args": "a pytree",
     "state": "a pytree",
     "kernel": "a function, where distances are given",
 }
