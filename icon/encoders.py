@@ -30,8 +30,9 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b ..."]) -> Float[Array, "b k"]:
-        shape = check.shape("x", x)
-        check.require(shape and 0 not in shape, "x", f"shape {shape}", "rows [b, ...]")
+        x = check.real("x", x)
+        rows = x.ndim and x.size
+        check.require(rows, "x", f"shape {x.shape}", "rows [b, ...]")
         return Decoder(self.features, name="layers")(x.reshape(len(x), -1))
 
 
@@ -59,6 +60,8 @@ class Decoder(nn.Module):
     @nn.compact
     def __call__(self, z: Float[Array, "... k"]) -> Float[Array, "... d"]:
         *hidden, last = check.sizes("features", self.features)
+        z = check.real("z", z)
+        check.require(z.ndim, "z", "a number", "codes [..., k]")
         for width in hidden:
             z = nn.relu(nn.Dense(width)(z))
         return nn.Dense(last)(z)
@@ -221,9 +224,9 @@ class TokenEncoder(nn.Module):
     def __call__(self, x: Int[Array, "b t"]) -> Float[Array, "b t k"]:
         words, width = check.size("words", self.words), check.size("width", self.width)
         check.count("layers", self.layers, 0, 1000)
-        shape = check.shape("x", x)
-        whole = len(shape) == 2 and jnp.issubdtype(x.dtype, jnp.integer)
-        check.require(whole, "x", f"dtype {x.dtype}, shape {shape}", "ids [b, t]")
+        x = check.real("x", x)
+        whole = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer)
+        check.require(whole, "x", f"dtype {x.dtype}, shape {x.shape}", "ids [b, t]")
         start = nn.initializers.normal(width**-0.5)
         h = nn.Embed(words + 1, width, embedding_init=start)(x)
         h = h + self.param("position", start, (1, x.shape[1], self.width))

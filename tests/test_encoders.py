@@ -127,3 +127,12 @@ def test_token_encoder_mixes_as_often_as_asked():
     )
     count = lambda n: sum(leaf.size for leaf in jax.tree.leaves(shapes(n)))
     assert count(3) - count(2) == count(2) - count(1) > 0
+
+
+@pytest.mark.parametrize("given", [list, np.longdouble, ">f4"], ids=str)
+def test_rows_may_be_any_array(given):
+    x = np.ones((4, 3), np.float32)
+    other = x.tolist() if given is list else x.astype(given)
+    for model in (encoders.MLP((2,)), encoders.Decoder((2,))):
+        params = model.init(jax.random.key(0), x)
+        assert (model.apply(params, other) == model.apply(params, x)).all()

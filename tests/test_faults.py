@@ -393,6 +393,8 @@ NUMBERS = (True, "a", float("nan"), float("inf"), -1.0, 0.0, 10**400, 1e300, 1e-
 THINGS = (None, 3, "a", np.eye(2))
 Place = icon.estimators.TSNE
 few = icon.data.Dataset("few", X)
+GONE = jnp.array(X) + 0
+GONE.delete()  # as a donated array is
 RNG = np.random.default_rng(0)
 
 
@@ -471,7 +473,7 @@ CALLS = {  # argument: calls, values
         THINGS,
     ),
     "m": ([recipes.ground, lambda v: recipes.train(icon.TABLE["PCA"], v)], THINGS),
-    "z": ([recipes.plane], (*THINGS[:3], X[:0])),
+    "z": ([recipes.plane], (*THINGS[:1], "a", 3, [["a"]], KEY, GONE)),
     "steps": ([lambda v: recipes.plane(X, v), steps_of], COUNTS),
     "results": ([lambda v: plot.page(v, "x"), lambda v: plot.table(v, "x")], (None, 3)),
     "size": ([lambda v: plot.embedding(X[:, :2], size=v)], NUMBERS),
@@ -500,6 +502,8 @@ CALLS["x"] = (
     [data.halves],
     (3, None, "a", np.ones(3), np.ones((3, 1)), np.ones((0, 4))),
 )
+CALLS["X"] = ([lambda v: Place().fit(v)], (KEY, GONE, [[10**400, 1]] * 9))
+CALLS["z"][0].append(lambda v: encoders.Decoder((3,)).init(KEY, v))
 CALLS["images"] = ([data.patches], (None, "a", [[None]], np.ones(3)))
 CALLS["image"] = (
     [lambda v: data.augment(KEY, v)],

@@ -368,6 +368,13 @@ def floating(argument: str, x, ranks: Collection[int]) -> jax.Array:
     return _held(argument, x)
 
 
+def real(argument: str, x) -> jax.Array:
+    """Real numbers of any shape, whatever their values."""
+    x = _array(argument, x, "real numbers")
+    floating = jnp.issubdtype(x.dtype, jnp.floating)
+    return _held(argument, x) if floating else jnp.asarray(x)
+
+
 # ------------------------------------------------------- paths, seeds, settings
 
 

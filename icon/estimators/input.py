@@ -42,7 +42,7 @@ def _refused(expected: str) -> Iterator[None]:
         yield
     except InvalidInput:
         raise
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:  # an integer beyond all floats
         lines = [line.strip() for line in str(error).splitlines()]
         # without the lines that print the array
         words = [line for line in lines if line[:1].isalpha() and line[:6] != "array="]
@@ -56,7 +56,10 @@ def _readable(X) -> Any:
     )
     if not isinstance(X, np.ndarray | jax.Array):
         return X
-    check.require(X.dtype.kind not in "mM", "X", f"dtype {X.dtype}", "numbers")
+    if isinstance(X, jax.Array):  # which may be deleted, or random keys
+        check.shape("X", X)
+    dates = np.dtype(X.dtype).kind in "mM"
+    check.require(not dates, "X", f"dtype {X.dtype}", "numbers")
     return _wide(np.asarray(X))
 
 
