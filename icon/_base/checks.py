@@ -72,10 +72,10 @@ def _array(argument: str, x, expected: str) -> jax.Array:
     dtype = np.dtype(x.dtype)
     known = dtype.kind in "biuf" or jnp.issubdtype(dtype, jnp.floating)
     require(known, argument, f"dtype {dtype}", expected)
-    if dtype.kind == "f" and dtype.itemsize > 8:  # JAX has none
-        with np.errstate(over="ignore"):
-            return x.astype(np.float64)
-    return x if dtype.isnative else x.astype(dtype.newbyteorder("="))  # pyright: ignore
+    wide = dtype.kind == "f" and dtype.itemsize > 8  # JAX has none
+    own = np.dtype(np.float64) if wide else dtype.newbyteorder("=")
+    with np.errstate(over="ignore"):
+        return x if dtype == own else x.astype(own)  # pyright: ignore
 
 
 def shape(argument: str, x) -> tuple[int, ...]:
