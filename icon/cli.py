@@ -6,12 +6,15 @@ import functools as ft
 import importlib.util
 import io
 import json
+import logging
 import math
 import os
 import platform
 import re
+import signal
 import sys
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -493,6 +496,8 @@ def main(args: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that cannot be printed
             stream.reconfigure(errors="backslashreplace")
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home it cannot use
+    usual, sys.unraisablehook = sys.unraisablehook, _again
     try:
         _parsed(sys.argv[1:] if args is None else args)()
         print(end="", flush=True)
@@ -508,6 +513,19 @@ def main(args: Sequence[str] | None = None) -> None:
     except OSError as error:
         sys.stdout = None
         _stop(f"{error.strerror}", 1)
+    finally:
+        sys.unraisablehook = usual
+
+
+def _again(lost) -> None:
+    """Ctrl-C once more, if it came where nothing can be raised.
+
+    JAX runs Python after every garbage collection.
+    """
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, os.kill, [os.getpid(), signal.SIGINT]).start()
+    else:
+        sys.__unraisablehook__(lost)
 
 
 def _stop(why: str, status: int) -> NoReturn:

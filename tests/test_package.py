@@ -76,12 +76,6 @@ def test_its_types_are_shipped():
     assert 'packages = ["icon"]' in (ROOT.parent / "pyproject.toml").read_text()
 
 
-def test_the_command_is_shipped():
-    project = (ROOT.parent / "pyproject.toml").read_text()
-    assert 'icon = "icon_command:main"' in project
-    assert 'force-include = { "icon_command.py" = "icon_command.py" }' in project
-
-
 # ------------------------------------------------------- the rooms
 
 

@@ -1,0 +1,231 @@
+"""How good are clusters of given features, and how soon, beside those of the peers?
+
+ICON_DATA=<folder> python benchmarks/clustering.py [--only peers ablation] [--seeds 5]
+    [--data digits mnist banking77]
+Banking77: all 13,083 sentence embeddings, 77 intents; MNIST: the 10,000 test images, PCA
+to 50; scikit-learn's digits. Each fit is a process of its own, timed from its start to
+its labels, imports and compilation included; its largest memory is the operating
+system's figure. No method sees a label. Prints a table per section and adds it to
+benchmarks/results/clustering.json.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+
+OUT = Path(__file__).parent / "results/clustering.json"
+FOLDER = Path(os.environ.get("ICON_DATA", ""))
+
+
+# ------------------------------------------------------- data
+
+
+def digits():
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return found.data.astype(np.float32), found.target, 10
+
+
+def mnist():
+    from sklearn.decomposition import PCA
+
+    found = np.load(FOLDER / "mnist20k.npz")
+    x = found["test_image"].reshape(10_000, -1).astype(np.float32) / 255
+    y = found["test_label"].astype(int)
+    return PCA(50, random_state=0).fit_transform(x), y, 10
+
+
+def banking77():
+    found = np.load(FOLDER / "banking77_minilm.npz")
+    both = lambda name: np.concatenate(
+        [found[f"{s}_{name}"] for s in ("train", "test")]
+    )
+    return both("embedding").astype(np.float32), both("label").astype(int), 77
+
+
+DATA = {f.__name__: f for f in (digits, mnist, banking77)}
+
+
+# ------------------------------------------------------- contenders
+
+
+def by_icon(x, count, seed, **settings):
+    from icon.estimators import NeighborClustering
+
+    return NeighborClustering(count, random_state=seed, **settings).fit(x).labels_
+
+
+def k_means(x, count, seed):
+    from sklearn.cluster import KMeans
+
+    return KMeans(count, n_init=10, random_state=seed).fit(x).labels_
+
+
+def mini_batches(x, count, seed):
+    from sklearn.cluster import MiniBatchKMeans
+
+    return MiniBatchKMeans(count, n_init=10, random_state=seed).fit(x).labels_
+
+
+def spectral(x, count, seed):
+    from sklearn.cluster import SpectralClustering
+
+    options = dict(affinity="nearest_neighbors", n_neighbors=20, random_state=seed)
+    return SpectralClustering(count, **options).fit(x).labels_
+
+
+def mixture(x, count, seed):
+    from sklearn.mixture import GaussianMixture
+
+    model = GaussianMixture(count, covariance_type="diag", random_state=seed)
+    return model.fit_predict(x)
+
+
+def ward(x, count, seed):
+    from sklearn.cluster import AgglomerativeClustering
+
+    return AgglomerativeClustering(count).fit(x).labels_
+
+
+def hdbscan(x, count, seed):
+    from sklearn.cluster import HDBSCAN
+
+    return (
+        HDBSCAN(min_cluster_size=max(5, len(x) // (10 * count)), copy=True)
+        .fit(x)
+        .labels_
+    )
+
+
+def t_sne_and_k_means(x, count, seed):
+    from icon.estimators import TSNE
+
+    return k_means(TSNE(random_state=seed).fit_transform(x), count, seed)
+
+
+PEERS = {
+    "icon": by_icon,
+    "KMeans, 10 starts": k_means,
+    "MiniBatchKMeans, 10 starts": mini_batches,
+    "SpectralClustering, 20 neighbours": spectral,
+    "GaussianMixture, diagonal": mixture,
+    "AgglomerativeClustering, Ward": ward,
+    "HDBSCAN": hdbscan,
+    "t-SNE (icon), then KMeans": t_sne_and_k_means,
+}
+SETTINGS = {
+    "default": {},
+    **{f"alpha {a}": dict(alpha=a) for a in (0.05, 0.2, 0.4, 0.8, 0.95)},
+    **{f"{k} neighbours": dict(n_neighbors=k) for k in (10, 15, 30, 40)},
+    **{f"{s} swaps": dict(swaps=s) for s in (0, 1, 4, 20)},
+    "euclidean": dict(metric="euclidean"),
+}
+
+
+# ------------------------------------------------------- measuring
+
+
+def fitted(section: str, name: str, data: str, seed: int) -> dict:
+    """One fit in this process: its scores and its largest memory."""
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    x, y, count = DATA[data]()
+    before = time.perf_counter()
+    if section == "peers":
+        labels = PEERS[name](x, count, seed)
+    else:
+        labels = by_icon(x, count, seed, **SETTINGS[name])
+    took = time.perf_counter() - before
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return dict(
+        accuracy=accuracy(y, labels),
+        nmi=normalized_mutual_info_score(y, labels),
+        ari=adjusted_rand_score(y, labels),
+        fit_seconds=took,
+        memory_mb=memory,
+    )
+
+
+def accuracy(y, labels) -> float:
+    """The best matching of clusters with classes; noise, -1, is wrong."""
+    from scipy.optimize import linear_sum_assignment
+
+    kept = labels >= 0
+    count = np.zeros((y.max() + 1, labels.max() + 1))
+    np.add.at(count, (y[kept], labels[kept]), 1)
+    return float(count[linear_sum_assignment(-count)].sum() / len(y))
+
+
+def run(section: str, name: str, data: str, seeds: int) -> dict:
+    """Means over seeds, each fitted by a process of its own."""
+    found = []
+    for seed in range(seeds):
+        start = time.perf_counter()
+        order = [sys.executable, __file__, "--fit", section, name, data, str(seed)]
+        said = subprocess.run(order, capture_output=True, text=True)
+        if said.returncode:
+            return dict(data=data, method=name, failed=said.stderr.splitlines()[-1])
+        seconds = time.perf_counter() - start
+        found.append(json.loads(said.stdout.splitlines()[-1]) | dict(seconds=seconds))
+    row = dict(data=data, method=name, seeds=seeds, load=round(os.getloadavg()[0], 2))
+    for key in found[0]:
+        values = [one[key] for one in found]
+        middle = statistics.median if "second" in key else statistics.mean
+        row[key] = round(middle(values), 4)
+        if key in ("accuracy", "nmi", "ari") and seeds > 1:
+            row[f"{key}_error"] = round(statistics.stdev(values) / seeds**0.5, 4)
+    return row
+
+
+def machine() -> dict:
+    packages = ("icon-jax", "jax", "jaxlib", "numpy", "scipy", "scikit-learn")
+    return dict(
+        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        python=platform.python_version(),
+        versions={name: version(name) for name in packages},
+    )
+
+
+def keep(section: str, rows: list[dict]) -> None:
+    kept = json.loads(OUT.read_text()) if OUT.exists() else {}
+    old = kept.get(section, [])
+    named = {(row["data"], row["method"]): row for row in [*old, *rows]}
+    kept |= machine() | {section: list(named.values())}
+    OUT.write_text(json.dumps(kept, indent=1) + "\n")
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sections = dict(peers=PEERS, ablation=SETTINGS)
+    ask.add_argument("--only", nargs="+", choices=sections, default=list(sections))
+    ask.add_argument("--data", nargs="+", choices=DATA, default=list(DATA))
+    ask.add_argument("--methods", nargs="+")
+    ask.add_argument("--seeds", type=int, default=5)
+    ask.add_argument("--fit", nargs=4, help=argparse.SUPPRESS)
+    asked = ask.parse_args()
+    if asked.fit:
+        *what, seed = asked.fit
+        print(json.dumps(fitted(*what, int(seed))))
+        return
+    for section in asked.only:
+        for data in asked.data:
+            for name in asked.methods or sections[section]:
+                row = run(section, name, data, asked.seeds)
+                keep(section, [row])
+                print(section, row, flush=True)
+
+
+if __name__ == "__main__":
+    main()
