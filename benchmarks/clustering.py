@@ -2,8 +2,8 @@
 
 ICON_DATA=<folder> python benchmarks/clustering.py [--only peers ablation] [--seeds 5]
     [--data digits mnist banking77]
-Banking77: all 13,083 sentence embeddings, 77 intents; MNIST: the 10,000 test images, PCA
-to 50; scikit-learn's digits. Each fit is a process of its own, timed from its start to
+Banking77: all 13,083 sentence embeddings, 77 intents; MNIST: the 10,000 test images,
+PCA to 50; scikit-learn's digits. Each fit is a process of its own, timed from start to
 its labels, imports and compilation included; its largest memory is the operating
 system's figure. No method sees a label. Prints a table per section and adds it to
 benchmarks/results/clustering.json.
