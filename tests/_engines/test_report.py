@@ -25,6 +25,7 @@ from icon._engines.report import (
     p_gradient,
     q_gradient,
     report_of,
+    total_mass,
 )
 from icon._neighborhoods.rows import Mask, Scores
 
@@ -178,3 +179,14 @@ def test_the_four_numbers_are_every_loss(x64, name):
     agree(cross_entropy, np.mean(M - B))
     share, lse = np.exp(N) / np.exp(N).sum(), np.logaddexp.reduce
     agree(joint, share @ (A - B) - lse(N) + lse(report.M))
+
+
+def test_masses_beyond_the_range_of_exp_are_added_over_devices():
+    mass = jnp.array([-400.0, 300.0, 299.0, -jnp.inf])
+    spec = jax.sharding.PartitionSpec
+    mesh = jax.sharding.Mesh(jax.devices()[:1], ("i",))
+    over = lambda x: total_mass(x, "i")[None]
+    found = jax.shard_map(over, mesh=mesh, in_specs=spec("i"), out_specs=spec("i"))
+    np.testing.assert_allclose(found(mass)[0], 300 + np.log1p(np.exp(-1)), rtol=1e-6)
+    nobody = jnp.full(2, -jnp.inf)
+    assert found(nobody)[0] == -jnp.inf
