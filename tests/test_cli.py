@@ -221,6 +221,45 @@ def test_embed_names_the_extra_it_lacks(rows, monkeypatch, capsys):
     assert "icon-jax[plot]" in capsys.readouterr().err
 
 
+# ------------------------------------------------------- icon cluster
+
+
+CLUSTERS = ["clusters.csv", "clusters.json", "clusters.png"]
+
+
+@pytest.fixture
+def groups(tmp_path):
+    y = np.repeat([0, 1, 2], [20, 15, 10])
+    x = 9 * np.eye(3)[y] + np.random.default_rng(0).normal(size=(45, 3))
+    np.savez(tmp_path / "groups.npz", features=x, y=y)
+    return tmp_path / "groups.npz", x, y
+
+
+def test_a_file_is_clustered_and_scored(groups, tmp_path, capsys):
+    file, x, y = groups
+    out = tmp_path / "out"
+    args = ["-k", "3", "--n-neighbors", "6", "--out", str(out), "--seed", "7"]
+    cli.main(["cluster", str(file), *args])
+    printed = capsys.readouterr().out.split()
+    assert printed[:2] == [str(out / name) for name in CLUSTERS[:2]]  # too few to draw
+    assert printed[2:] == ["accuracy", "1.000", "nmi", "1.000", "ari", "1.000"]
+    model = icon.estimators.NeighborClustering(3, n_neighbors=6, random_state=7).fit(x)
+    with open(out / "clusters.csv", newline="") as kept:
+        found = list(csv.DictReader(kept))
+    assert [int(row["cluster"]) for row in found] == model.labels_.tolist()
+    assert [int(row["label"]) for row in found] == y.tolist()
+    run = json.loads((out / "clusters.json").read_text())
+    assert run["sizes"] == [20, 15, 10] and run["scores"]["accuracy"] == 1
+    assert run["settings"]["n_clusters"] == 3 and run["n_neighbors_used"] == 6
+    assert not (out / "clusters.png").exists()
+
+
+def test_fewer_clusters_than_asked_are_one_line(tmp_path, capsys):
+    np.save(tmp_path / "few.npy", np.repeat(np.eye(2), 5, 0))
+    cli.main(["cluster", str(tmp_path / "few.npy"), "-k", "3", "--out", str(tmp_path)])
+    assert capsys.readouterr().err == "icon: 2 of 3 clusters have a row\n"
+
+
 # ------------------------------------------------------- everything that is refused
 
 
@@ -297,6 +336,9 @@ ROWS["pickled.npz"] = _saved(np.savez, features=OBJECTS)
 GOOD = _saved(np.savez, features=np.arange(12.0).reshape(6, 2))
 ROWS["cut.npz"] = GOOD[: len(GOOD) // 2]
 
+CLUSTER = ["cluster", "good.npz", "--n-clusters", "2"]
+GROUPING = dict.fromkeys(("n-clusters", "n-neighbors", "swaps", "seed"), WHOLE)
+GROUPING["alpha"] = ("0", "1", "1e39")
 EMBED, TABLE = ["embed", "good.npz"], ["table", "--quick", "--cells", "PCA"]
 BAD = [
     *([*EMBED, f"--{flag}", x] for flag in NUMBERS for x in ALWAYS),
@@ -308,7 +350,13 @@ BAD = [
     ),
     *([*EMBED, f"--{flag}", "1e39"] for flag in HUGE),
     *([*TABLE, "--seed", x] for x in (*ALWAYS, *WHOLE)),
+    *([*CLUSTER, f"--{flag}", x] for flag, more in GROUPING.items() for x in more),
+    *([*CLUSTER, f"--{flag}", x] for flag in GROUPING for x in ALWAYS),
+    *([*CLUSTER, "--metric", x] for x in ("manhattan", "precomputed", "$x$")),
+    *([*CLUSTER, "--out", x] for x in OUTS),
+    *([["cluster", "good.npz", "-k", x] for x in ("0", "7", "x")]),
     *(["embed", x] for x in (*PATHS, *ROWS)),
+    *(["cluster", x] for x in PATHS),
     *([*TABLE, "--data", x] for x in (*PATHS, "one.csv")),
     *([*EMBED, "--out", x] for x in OUTS),
     *([*TABLE, "--out", x] for x in OUTS),
@@ -324,7 +372,7 @@ BAD = [
 def bad_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     (folder / "folder.npz").mkdir()
-    for name in (*cli.FILES, *FILES):
+    for name in (*cli.FILES, *FILES, *CLUSTERS):
         (folder / "taken" / name).mkdir(parents=True)
     for name, content in {
         **ROWS,

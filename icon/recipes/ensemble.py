@@ -74,7 +74,7 @@ def eigenvectors(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
     others = lambda v: by_degree @ v - first @ (first.T @ v)
     start = np.random.default_rng(seed).normal(size=n)
     options: Any = dict(which="LA", v0=start, tol=1e-3)
-    operator: Any = LinearOperator((n, n), others, dtype=float)
+    operator: Any = LinearOperator(**dict(shape=(n, n), matvec=others, dtype=float))
     value, vector = eigsh(operator, rest, **options)
     return np.hstack([first, vector[:, np.argsort(-value)]])
 
