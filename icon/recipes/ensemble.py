@@ -23,7 +23,6 @@ from icon.recipes.cut import Cut, Labels, indicator
 FEATURES, SPECTRAL, BY_LAYOUT = 8, 12, 3  # members; the last of every layout
 WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
 SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
-MANY = 4_096  # components that are looked at
 LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
 LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
 
@@ -65,7 +64,7 @@ def eigenvectors(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
     degree = np.asarray(matrix.sum(1)).ravel()
     scale = 1 / np.sqrt(np.where(degree > 0, degree, 1))
     by_degree = sp.csr_array(matrix * scale[:, None] * scale)
-    first = _of_components(matrix, degree)[:, :count]
+    first = _of_components(matrix, degree, count)
     rest = count - first.shape[1]
     if n < max(SMALL, 4 * count):
         return np.linalg.eigh(by_degree.toarray())[1][:, ::-1][:, :count]
@@ -79,13 +78,13 @@ def eigenvectors(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
     return np.hstack([first, vector[:, np.argsort(-value)]])
 
 
-def _of_components(matrix, degree):
-    """The root of the degree over each component, the largest component first."""
+def _of_components(matrix, degree, most: int):
+    """The root of the degree over each component, the largest components first."""
     from scipy.sparse.csgraph import connected_components
 
     count, at = connected_components(matrix, directed=False)
     order = np.argsort(-np.bincount(at), kind="stable")
-    few = min(count, MANY)
+    few = min(count, most)
     place = np.argsort(order)[at]
     root = np.zeros((len(at), few))
     inside = np.flatnonzero(place < few)
@@ -166,7 +165,7 @@ def unit(x):
     return x / np.where(length > 0, length, 1)
 
 
-def together(members: Sequence[Partition], count: int):
+def stacked(members: Sequence[Partition], count: int):
     """The clusters of all members as one sparse matrix [n, M · count]."""
     return sp.csc_array(sp.hstack([indicator(labels, count) for labels in members]))
 
@@ -180,7 +179,7 @@ def consensus(members: Sequence[Partition], count: int, seed: int) -> Partition:
     """
     from scipy.sparse.linalg import svds
 
-    of: Any = together(members, count)
+    of: Any = stacked(members, count)
     size = np.asarray(of.sum(0)).ravel()
     of = of / np.sqrt(np.where(size > 0, size, 1))
     least = min(of.shape)
@@ -198,7 +197,7 @@ def memberships(members: Sequence[Partition], labels: Partition, count: int):
     Σ_m |Φ_m(i) ∩ c| / n_c, normalised: an item that the members disagree about is
     shared.
     """
-    of, final = together(members, count), indicator(labels, count)
+    of, final = stacked(members, count), indicator(labels, count)
     size = np.maximum(1, final.sum(0))
     often = (of @ (of.T @ (final / size))).toarray()
     return np.asarray(often / often.sum(1, keepdims=True), np.float32)
@@ -208,4 +207,4 @@ def best_of(cut: Cut, members: Sequence[Partition], swaps: int, seed: int) -> Pa
     """The consensus, with what averaging merged taken apart again."""
     rng = np.random.default_rng(seed)
     start = cut.moved(consensus(members, cut.count, seed), rng)
-    return cut.exchanged(start, together(members, cut.count), rng, swaps)
+    return cut.exchanged(start, stacked(members, cut.count), rng, swaps)
