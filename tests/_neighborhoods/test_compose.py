@@ -135,6 +135,12 @@ def test_a_neighbor_that_two_lists_share_counts_once():
         np.testing.assert_allclose(row, icon.dense(mixed)[i], rtol=1e-6)
 
 
+def test_one_set_and_two_are_not_mixed():
+    one, two = icon.same(IDS), icon.same(IDS, IDS)
+    with pytest.raises(icon.InvalidInput, match="^neighborhoods: .* one set, and two"):
+        icon.mix(one, two, weights=[1, 1])
+
+
 def test_one_sequence_is_as_good_as_several_arguments():
     parts = icon.same(IDS), icon.student_t(embedding())
     ways = (

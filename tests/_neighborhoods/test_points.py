@@ -245,3 +245,9 @@ def test_a_smooth_kernel_of_ones_own_shares_its_candidates():
         return made.memory_analysis().temp_size_in_bytes / 1e6
 
     assert megabytes(tilted) < n * n * d * 4e-6 / 4 < megabytes(length)
+
+
+def test_scores_without_any_neighbor_are_refused():
+    with pytest.raises(icon.InvalidInput, match="^matrix: .* got -inf only"):
+        icon.scores(np.full((3, 2), -np.inf))
+    assert icon.scores([[-np.inf, 0.0], [-np.inf, -np.inf]]).shape == (2, 2)
