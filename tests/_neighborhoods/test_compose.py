@@ -228,3 +228,13 @@ def test_a_candidate_that_is_listed_twice_counts_twice(limit, x64):
     exact = weights / weights.sum(1, keepdims=True)
     np.testing.assert_allclose(rows[:, [7, 1, 2]], exact, rtol=1e-12)
     assert abs(icon.kl(q, q)) < 1e-12
+
+
+@pytest.mark.parametrize("whole", [True, False], ids=["scores", "a graph"])
+def test_odds_of_one_weight_above_1_are_refused(whole):
+    weights = np.array([[0, 0.5, 0.2], [0.1, 0, 0.3], [0.4, 2.0, 0]])
+    p = icon.scores(np.log(weights + 1e-9)) if whole else icon.graph(weights)
+    with pytest.raises(icon.InvalidInput, match="^p: .*probabilities, up to 1"):
+        icon.odds(p)
+    weights[2, 1] = 1.0
+    icon.odds(icon.scores(np.log(weights + 1e-9)) if whole else icon.graph(weights))
