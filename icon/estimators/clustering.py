@@ -164,9 +164,10 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
 
 def _by_size(labels, count: int):
-    """The clusters numbered by their size, the largest first."""
-    size = np.bincount(labels, minlength=count)
-    return np.argsort(np.argsort(-size, kind="stable"), kind="stable")[labels]
+    """The clusters numbered by their size, then by their first rows."""
+    size, first = np.bincount(labels, minlength=count), np.full(count, len(labels))
+    np.minimum.at(first, labels, np.arange(len(labels)))
+    return np.argsort(np.lexsort((first, -size)))[labels]
 
 
 # ------------------------------------------------------- new items
