@@ -152,3 +152,10 @@ def test_reweighed_by_candidate():
     np.testing.assert_allclose(dense(graph), normalized(exact), rtol=1e-5)
     mass = np.exp([graph.log_mass(i) for i in range(9)])
     np.testing.assert_allclose(mass, exact.sum(1), rtol=1e-5)
+
+
+def test_a_graph_of_zeros_has_no_neighbor():
+    stored = sp.csr_array((np.zeros(2), ([0, 1], [1, 0])), shape=(3, 3))
+    for matrix in (np.zeros((3, 3)), stored):
+        with pytest.raises(icon.InvalidInput, match="^matrix: expected a neighbour"):
+            icon.graph(matrix)

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import icon
 from icon._neighborhoods import kernels
 
 
@@ -24,8 +23,3 @@ def test_umap_is_bounded_where_points_coincide():
     value, gradient = jax.value_and_grad(score)(jnp.asarray(A))
     np.testing.assert_allclose(value, -np.log(1.5) + 0.9 * 12 * np.log(10), rtol=1e-4)
     assert (gradient == 0).all()
-
-
-def test_a_graph_of_zeros_has_no_neighbor():
-    with pytest.raises(icon.InvalidInput, match="^matrix: expected a neighbour"):
-        icon.graph(np.zeros((3, 3)))
