@@ -68,7 +68,7 @@ class Cut:
             rng: a NumPy generator.
             swaps: how many exchanges, at most, beside those that fill empty clusters.
         """
-        best = self.loss(labels)
+        best, sets = self.loss(labels), sets[:, sets.sum(0) > 0]
         empty = int((self._sizes(labels) == 0).sum())
         for _ in range(swaps + empty):
             for s in self._promising(labels, sets)[:TRIES]:

@@ -106,6 +106,12 @@ def test_what_no_edge_joins_is_not_merged():
     assert (by.exchanged(truth, sets, rng(), 3) == truth).all()
 
 
+def test_an_empty_cluster_of_a_member_is_no_set():
+    by, members = cut(P, C, 0.6), indicator(np.minimum(TRUTH, 2), C).tocsc()
+    merged = np.where(TRUTH == 1, 0, TRUTH)  # 1 is empty, and 3 in no member
+    assert len(set(by.exchanged(merged, members, rng(), 2))) == C
+
+
 def test_a_cluster_keeps_its_last_item():
     labels = np.zeros(N, int)
     labels[7] = 1
