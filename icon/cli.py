@@ -327,13 +327,17 @@ def _timed(model, x):
 
 def _outcome(model, dataset) -> dict[str, Any]:
     """What an embedding is of, and how good it became."""
-    rows, columns = dataset.features.shape
     return dict(
-        data=dict(name=dataset.name, rows=rows, columns=columns),
+        data=_origin(dataset),
         kl_divergence=model.kl_divergence_,
         perplexity_used=model.perplexity_,
         steps=model.n_iter_,
     )
+
+
+def _origin(dataset) -> dict[str, Any]:
+    rows, columns = dataset.features.shape
+    return dict(name=dataset.name, rows=rows, columns=columns)
 
 
 def _keep(folder: Path, z, labels, run: dict[str, Any]) -> None:
@@ -447,9 +451,8 @@ def _clustered(x, seed: int, **settings):
 
 def _found(model, dataset) -> dict[str, Any]:
     """What was clustered, and how large the clusters are."""
-    rows, columns = dataset.features.shape
     return dict(
-        data=dict(name=dataset.name, rows=rows, columns=columns),
+        data=_origin(dataset),
         loss=model.loss_,
         member_losses=model.member_losses_,
         sizes=np.bincount(model.labels_, minlength=model.n_clusters),
@@ -463,11 +466,11 @@ def _agreement(clusters, labels) -> dict[str, float]:
 
     if labels is None:
         return {}
-    accuracy = evaluate.hungarian_accuracy(labels, clusters)
-    others = dict(
-        nmi=evaluate.nmi(labels, clusters), ari=evaluate.ari(labels, clusters)
+    return dict(
+        accuracy=evaluate.hungarian_accuracy(labels, clusters),
+        nmi=evaluate.nmi(labels, clusters),
+        ari=evaluate.ari(labels, clusters),
     )
-    return dict(accuracy=accuracy) | others
 
 
 def _assignments(model, labels) -> bytes:

@@ -95,12 +95,8 @@ class Cut:
         return np.bincount(labels, minlength=self.count).astype(float)
 
     def _inside(self, labels):
-        return np.bincount(labels, self._own(labels), minlength=self.count)
-
-    def _own(self, labels):
-        """The mass of each item's edges into its own cluster."""
-        edges = self._same(labels)
-        return np.asarray(edges.sum(1)).ravel()
+        own = np.asarray(self._same(labels).sum(1)).ravel()
+        return np.bincount(labels, own, minlength=self.count)
 
     def _same(self, labels):
         """The edges within clusters."""

@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float
@@ -108,18 +107,6 @@ def by_spectrum(matrix, count: int, seed: int) -> list[Partition]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Stages:
-    """A schedule of the step with several values. Equal ones share one program."""
-
-    ends: tuple[int, ...]
-    values: tuple[float, ...]
-
-    def __call__(self, step):
-        at = jnp.searchsorted(jnp.asarray(self.ends), step, side="right")
-        return jnp.asarray(self.values, jnp.float32)[at]
-
-
-@dataclasses.dataclass(frozen=True)
 class Falling:
     """A plan whose exaggeration falls in stages; as `layout.Plan` is used."""
 
@@ -130,11 +117,11 @@ class Falling:
     def steps(self) -> int:
         return self.ends[-1]
 
-    def exaggerations(self) -> Stages:
-        return Stages(self.ends[:-1], self.exaggeration)
+    def exaggerations(self) -> layout.Stages:
+        return layout.Stages(self.ends[:-1], self.exaggeration)
 
-    def rates(self, n: int) -> Stages:
-        return Stages(self.ends[:-1], tuple(n / x for x in self.exaggeration))
+    def rates(self, n: int) -> layout.Stages:
+        return layout.Stages(self.ends[:-1], tuple(n / x for x in self.exaggeration))
 
 
 FALLING = Falling()

@@ -193,16 +193,18 @@ class Layout:
 
 
 @dataclasses.dataclass(frozen=True)
-class Phases:
-    """A schedule of the step that changes once. Equal ones share one program."""
+class Stages:
+    """A schedule of the step: a value until each end, and one after the last.
 
-    early: int
-    first: float
-    then: float
+    Equal ones share one compiled program.
+    """
+
+    ends: tuple[int, ...]
+    values: tuple[float, ...]
 
     def __call__(self, step):
-        first, then = np.float32(self.first), np.float32(self.then)
-        return jnp.where(step < self.early, first, then)
+        stage = jnp.searchsorted(jnp.asarray(self.ends, jnp.int32), step, side="right")
+        return jnp.asarray(self.values, jnp.float32)[stage]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -219,13 +221,13 @@ class Plan:
     exaggeration: float = 1.0
     rate: float | None = None  # None: n / exaggeration
 
-    def exaggerations(self) -> Phases:
-        return Phases(self.early, self.early_exaggeration, self.exaggeration)
+    def exaggerations(self) -> Stages:
+        return Stages((self.early,), (self.early_exaggeration, self.exaggeration))
 
-    def rates(self, n: int) -> Phases:
+    def rates(self, n: int) -> Stages:
         rate = lambda exaggeration: self.rate or n / exaggeration
         early, late = rate(self.early_exaggeration), rate(self.exaggeration)
-        return Phases(self.early, early, late)
+        return Stages((self.early,), (early, late))
 
 
 PLAN = Plan()
@@ -410,7 +412,7 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     z, _ = minimize(
         Placing(q),
         jnp.asarray(mean, jnp.float32),
-        _optimizer(Phases(0, RATE, RATE)),
+        _optimizer(Stages((), (RATE,))),
         PLACED,
         args=(p.prepared(), old),
         every=PLACED,

@@ -183,23 +183,24 @@ def check(case: Case) -> str:
 
 
 SOON = 200
+KNOWN = {"", *REASONS.values(), *STRICTER.values()}
 
 
 @pytest.mark.parametrize("seed", range(SOON))
 def test_a_composition_agrees_with_its_formula(seed):
-    agrees(seed)
+    assert agrees(seed) in KNOWN
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(SOON, 3200))
 def test_more_compositions_agree_with_their_formula(seed):
-    agrees(seed)
+    assert agrees(seed) in KNOWN
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_what_a_grid_interpolates_agrees_with_its_formula(seed):
-    agrees(seed, compositions.case_on_a_grid)
+    assert agrees(seed, compositions.case_on_a_grid) in KNOWN
 
 
 def test_most_compositions_have_a_value_to_compare():
