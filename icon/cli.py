@@ -344,11 +344,11 @@ def _keep(folder: Path, z, labels, run: dict[str, Any]) -> None:
     contents = {"npy": _npy(z), "csv": _csv(z, labels), "json": _json(run)}
     if z.shape[1] == 2:
         contents["png"] = _png(z, labels)
-    _replace(folder, "embedding", contents)
+    _replace(folder, {f"embedding.{suffix}": x for suffix, x in contents.items()})
 
 
-def _replace(folder: Path, name: str, contents: dict[str, bytes]) -> None:
-    files = {folder / f"{name}.{suffix}": x for suffix, x in contents.items()}
+def _replace(folder: Path, contents: dict[str, bytes]) -> None:
+    files = {folder / name: x for name, x in contents.items()}
     with _writing(folder):
         replace_all(files)
     for file in files:
@@ -376,8 +376,13 @@ def _png(z, labels) -> bytes:
 
     from icon import plot
 
-    picture, figure = io.BytesIO(), Figure((8, 7), layout="constrained")
+    figure = Figure((8, 7), layout="constrained")
     plot.embedding(z, labels, ax=figure.subplots())
+    return _rendered(figure)
+
+
+def _rendered(figure) -> bytes:
+    picture = io.BytesIO()
     figure.savefig(picture, dpi=130)
     return picture.getvalue()
 
@@ -391,18 +396,30 @@ class Grouping:
 
     n_neighbors: int | None = None
     """Neighbours in the graph; by default a quarter of a cluster, from 5 to 20."""
+    neighbors: str = "self-tuning"
+    """Which of them count: self-tuning, alike, mutual, shared or within."""
+    walks: int = 0
+    """Neighbours of neighbours as well, over so many further steps."""
     metric: str = "cosine"
     """cosine, of rows less their mean, or euclidean."""
     alpha: float = 0.6
     """The share of q that is uniform."""
     swaps: int = 2
     """Exchanges of clusters after averaging."""
+    rounds: int = 0
+    """How often pairs are weighed by how far partitions agree about them."""
+    head: str | None = None
+    """linear, mlp or free: heads that follow the gradient of the loss."""
+    divergence: str = "kl"
+    """Of a head: kl, tv, jsd or hellinger."""
+    alpha_p: float = 0.0
+    """Of a head: the share of p that is uniform."""
 
 
 def cluster(
     file: Path | None = None,
     /,
-    n_clusters: int = 10,
+    n_clusters: tuple[int, ...] = (10,),
     how: Grouping = Grouping(),  # noqa: B008
     features: str | None = None,
     labels: str | None = None,
@@ -411,12 +428,12 @@ def cluster(
 ) -> None:
     """Cluster the rows of a file of features.
 
-    Writes clusters.csv, clusters.json and, of 300 rows or more, clusters.png into a
-    folder, replacing them.
+    Writes clusters.csv, clusters.json and clusters.png into a folder, replacing them;
+    of several numbers of clusters, choice.png as well.
 
     Args:
         file: a .npy, .npz or .csv file; scikit-learn's digits without one.
-        n_clusters: how many clusters; -k for short.
+        n_clusters: how many clusters; -k for short. Of several the most stable one.
         how: the settings of the clustering.
         features: which array or columns to cluster; by default the only matrix.
         labels: which array or column has the labels, to score the clusters by; by
@@ -430,14 +447,16 @@ def cluster(
     dataset, folder = _dataset(file, features, labels, "a file"), _folder(out, names)
     settings = dataclasses.asdict(how) | dict(n_clusters=n_clusters, seed=seed)
     model, seconds = _clustered(dataset.features, **settings)
-    scores = _agreement(model.labels_, dataset.labels)
+    scores = _agreement(model, dataset.labels)
     run = _found(model, dataset) | dict(settings=settings, scores=scores)
-    run |= dict(seconds=seconds)
-    contents = {"csv": _assignments(model, dataset.labels)}
-    contents["json"] = _json(run | _versions())
-    if model.embedding_ is not None:
-        contents["png"] = _png(model.embedding_, model.labels_)
-    _replace(folder, "clusters", contents)
+    contents = {
+        "clusters.csv": _assignments(model, dataset.labels),
+        "clusters.json": _json(run | dict(seconds=seconds) | _versions()),
+        "clusters.png": _shown(model, dataset.labels),
+    }
+    if model.choice_ is not None:
+        contents["choice.png"] = _tried(model.choice_)
+    _replace(folder, contents)
     for name, value in scores.items():
         print(f"{name} {value:.3f}")
 
@@ -450,37 +469,81 @@ def _clustered(x, seed: int, **settings):
 
 
 def _found(model, dataset) -> dict[str, Any]:
-    """What was clustered, and how large the clusters are."""
+    """What was clustered, how large the clusters are, and which rows are typical."""
+    choice = model.choice_
     return dict(
         data=_origin(dataset),
+        n_clusters=model.n_clusters_,
+        choice=None if choice is None else choice._asdict(),
         loss=model.loss_,
         member_losses=model.member_losses_,
-        sizes=np.bincount(model.labels_, minlength=model.n_clusters),
+        head_losses=model.head_losses_,
+        sizes=_sizes(model),
+        typical_rows=[rows[rows >= 0].tolist() for rows in model.typical_],
         n_neighbors_used=model.n_neighbors_,
+        samples_used=model.samples_,
     )
 
 
-def _agreement(clusters, labels) -> dict[str, float]:
+def _sizes(model):
+    return np.bincount(model.labels_, minlength=model.n_clusters_)
+
+
+def _confidence(model):
+    """How sure each row is of its cluster."""
+    return np.take_along_axis(model.memberships_, model.labels_[:, None], 1)[:, 0]
+
+
+def _agreement(model, labels) -> dict[str, float]:
     """How good the clusters are by the labels; nothing without any."""
     from icon import evaluate
 
     if labels is None:
         return {}
+    found = model.labels_
     return dict(
-        accuracy=evaluate.hungarian_accuracy(labels, clusters),
-        nmi=evaluate.nmi(labels, clusters),
-        ari=evaluate.ari(labels, clusters),
+        accuracy=evaluate.hungarian_accuracy(labels, found),
+        nmi=evaluate.nmi(labels, found),
+        ari=evaluate.ari(labels, found),
+        calibration_error=evaluate.calibration_error(
+            labels, found, np.clip(_confidence(model), 0, 1)
+        ),
     )
 
 
 def _assignments(model, labels) -> bytes:
-    """The cluster of every row, and how far the averaged partitions agree on it."""
-    agreement = model.memberships_[np.arange(len(model.labels_)), model.labels_]
-    head, columns = ["cluster", "agreement"], [model.labels_, agreement.round(4)]
+    """The cluster of every row, and how sure it is."""
+    head, columns = ["cluster", "confidence"], [model.labels_, _confidence(model)]
+    columns[1] = columns[1].round(4)
     if labels is not None:
         head, columns = [*head, "label"], [*columns, labels]
     rows = (",".join(map(str, row)) for row in zip(*columns, strict=True))
     return "".join(f"{row}\n" for row in (",".join(head), *rows)).encode()
+
+
+def _shown(model, labels) -> bytes:
+    """The layout by cluster, the sizes; with labels the confusion and calibration."""
+    from icon import evaluate, plot
+
+    found, more = model.labels_, {}
+    if labels is not None:
+        sure = np.clip(_confidence(model), 0, 1)
+        more = dict(
+            confusion=evaluate.confusion(labels, found),
+            reliability=evaluate.reliability(labels, found, sure),
+        )
+    return _rendered(plot.report(model.embedding_, found, _sizes(model), **more))
+
+
+def _tried(choice) -> bytes:
+    """Loss and stability over the number of clusters."""
+    from matplotlib.figure import Figure
+
+    from icon import plot
+
+    figure = Figure((7, 4.5), layout="constrained")
+    plot.choice(*choice, ax=figure.subplots())
+    return _rendered(figure)
 
 
 # ------------------------------------------------------- icon

@@ -1,11 +1,11 @@
 """How good is an embedding or a clustering?"""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real
 
 from icon._base import checks as check
 
@@ -21,6 +21,14 @@ PROTOCOL = {
     "train rows, L2 strength 1; accuracy on the rows outside train",
     "hungarian_accuracy": "all rows; clusters matched one to one to classes by the "
     "assignment with the most hits",
+    "matched": "all rows; clusters matched one to one to classes by the assignment "
+    "with the most hits, those left over with -1",
+    "confusion": "all rows; classes in increasing order, clusters in the order of the "
+    "classes that they are matched with, those left over last",
+    "reliability": "all rows; 10 bins of equal width of the confidence, empty ones "
+    "left out; right where the label is the class matched with the cluster",
+    "calibration_error": "all rows; 10 bins of equal width of the confidence; right "
+    "where the label is the class matched with the cluster",
     "nmi": "all rows; mutual information over the mean of the two entropies",
     "ari": "all rows; Rand index of pairs, adjusted so that chance is 0",
     "alignment": "all pairs of rows scaled to length 1; mean distance to the power 2",
@@ -32,6 +40,14 @@ PROTOCOL = {
 
 METRICS = ("euclidean", "cosine", "manhattan")
 _ENTRIES = 2**23  # of one block of distances: 64 MiB
+
+
+class Reliability(NamedTuple):
+    """How often items of about one confidence are right; a bin without any is none."""
+
+    confidence: Float[np.ndarray, " b"]  # the mean of each bin
+    accuracy: Float[np.ndarray, " b"]
+    count: Int[np.ndarray, " b"]  # pyright: ignore  # not the tuple's method
 
 
 def trustworthiness(
@@ -227,12 +243,155 @@ def hungarian_accuracy(
 
     Source: Kuhn 1955, "The Hungarian method for the assignment problem".
     """
-    from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics.cluster import contingency_matrix
+    return float(_right(labels, clusters).mean())
 
-    counts = contingency_matrix(*_partitions(labels, clusters))
-    matching = linear_sum_assignment(counts, maximize=True)
-    return float(counts[matching].sum() / counts.sum())
+
+def matched(
+    labels: Int[ArrayLike, " n"], clusters: Int[ArrayLike, " n"]
+) -> Int[np.ndarray, " n"]:
+    """The class that each point's cluster is matched with.
+
+        m(cluster_i), -1 for a cluster left over;  m as in `hungarian_accuracy`
+
+    Protocol: all rows; clusters matched one to one to classes by the assignment with
+    the most hits, those left over with -1. Clusters are left over where there are more
+    of them than classes.
+
+    Args:
+        labels: an integer for each point, other than -1.
+        clusters: likewise; the numbers need not agree with those of the labels.
+
+    Raises:
+        InvalidInput: other than two equally long vectors of integers, or labels that
+            int64 cannot tell from -1.
+
+    Example:
+        >>> import numpy as np
+        >>> matched(np.array([4, 4, 8, 8]), np.array([7, 7, 3, 5]))
+        array([ 4,  4,  8, -1])
+
+    Source: Kuhn 1955, "The Hungarian method for the assignment problem".
+    """
+    y, c = _partitions(labels, clusters)
+    values = np.unique(check.integers("labels", labels))
+    told = -1 not in values and values[-1] < 2**63
+    got = f"labels from {values[0]} to {values[-1]}"
+    expected = "int64 numbers other than -1, the mark of a cluster left over"
+    check.require(told, "labels", got, expected)
+    # The index -1, of clusters left over, is that of the number put last.
+    return np.append(values.astype(np.int64), -1)[_matching(y, c)[1][c]]
+
+
+def confusion(
+    labels: Int[ArrayLike, " n"], clusters: Int[ArrayLike, " n"]
+) -> Int[np.ndarray, "classes clusters"]:
+    """How many points of each class are in each cluster.
+
+        counts_yc = |{i: label_i = y, cluster_i = c}|
+
+    Protocol: all rows; classes in increasing order, clusters in the order of the
+    classes that they are matched with, those left over last. The matching is that of
+    `hungarian_accuracy`, here on the diagonal; where clusters are fewer than classes,
+    it steps down past the classes without one.
+
+    Args:
+        labels: an integer for each point.
+        clusters: likewise; the numbers need not agree with those of the labels.
+
+    Raises:
+        InvalidInput: other than two equally long vectors of integers.
+
+    Example:
+        >>> import numpy as np
+        >>> confusion(np.array([0, 0, 1, 1]), np.array([7, 7, 7, 3]))
+        array([[2, 0],
+               [1, 1]])
+
+    Source: Kuhn 1955, "The Hungarian method for the assignment problem".
+    """
+    counts, match = _matching(*_partitions(labels, clusters))
+    last = np.where(match < 0, len(counts), match)
+    return counts[:, np.argsort(last, stable=True)]
+
+
+def reliability(
+    labels: Int[ArrayLike, " n"],
+    clusters: Int[ArrayLike, " n"],
+    confidence: Real[ArrayLike, " n"],
+    *,
+    bins: int = 10,
+) -> Reliability:
+    """How often a clustering is right where it is so confident.
+
+        bin b: (b-1)/bins < confidence_i <= b/bins, the first one from 0
+        confidence_b, accuracy_b: the means of confidence_i and
+        [m(cluster_i) = label_i] in b;  m as in `hungarian_accuracy`
+
+    Protocol: all rows; 10 bins of equal width of the confidence, empty ones left out;
+    right where the label is the class matched with the cluster.
+
+    Args:
+        labels: an integer for each point.
+        clusters: likewise; the numbers need not agree with those of the labels.
+        confidence: of each point in its cluster, from 0 to 1.
+        bins: how many, empty ones included.
+
+    Raises:
+        InvalidInput: other than three equally long vectors, the first two of integers;
+            a confidence outside [0, 1]; no bins.
+
+    Example:
+        >>> import numpy as np
+        >>> labels, clusters = np.array([0, 0, 1, 1]), np.array([7, 7, 7, 3])
+        >>> reliability(labels, clusters, np.array([1.0, 0.95, 0.5, 0.5])).accuracy
+        array([0.5, 1. ])
+
+    Source: Niculescu-Mizil and Caruana 2005, "Predicting good probabilities with
+    supervised learning".
+    """
+    right = _right(labels, clusters)
+    confidence = _confidences(confidence, len(right))
+    edges = np.arange(1, check.size("bins", bins)) / bins
+    filled, bin_of = np.unique(np.searchsorted(edges, confidence), return_inverse=True)
+    count = np.bincount(bin_of)
+    mean = lambda x: np.bincount(bin_of, x, len(filled)) / count
+    return Reliability(mean(confidence), mean(right), count)
+
+
+def calibration_error(
+    labels: Int[ArrayLike, " n"],
+    clusters: Int[ArrayLike, " n"],
+    confidence: Real[ArrayLike, " n"],
+    *,
+    bins: int = 10,
+) -> float:
+    """How far a clustering's confidence is from how often it is right; 0 is best.
+
+        sum_b n_b/n |accuracy_b - confidence_b|,  the bins of `reliability`
+
+    Protocol: all rows; 10 bins of equal width of the confidence; right where the label
+    is the class matched with the cluster. Clusters left over count as errors.
+
+    Args:
+        labels: an integer for each point.
+        clusters: likewise; the numbers need not agree with those of the labels.
+        confidence: of each point in its cluster, from 0 to 1.
+        bins: how many, empty ones included.
+
+    Raises:
+        InvalidInput: as `reliability`.
+
+    Example:
+        >>> import numpy as np
+        >>> labels, clusters = np.array([0, 0, 1, 1]), np.array([7, 7, 7, 3])
+        >>> calibration_error(labels, clusters, np.array([0.75, 0.75, 0.75, 0.75]))
+        0.0
+
+    Source: Guo et al. 2017, "On calibration of modern neural networks".
+    """
+    found = reliability(labels, clusters, confidence, bins=bins)
+    gap = abs(found.accuracy - found.confidence)
+    return float(found.count @ gap / found.count.sum())
 
 
 def nmi(labels: Int[ArrayLike, " n"], clusters: Int[ArrayLike, " n"]) -> float:
@@ -458,6 +617,37 @@ def _partitions(
     """Two vectors of integers of one length."""
     y = _classes("labels", labels)
     return y, _classes("clusters", clusters, len(y))
+
+
+def _matching(
+    y: Int[np.ndarray, " n"], c: Int[np.ndarray, " n"]
+) -> tuple[Int[np.ndarray, "classes clusters"], Int[np.ndarray, " clusters"]]:
+    """The counts of classes in clusters; the class of each cluster, or -1."""
+    from scipy.optimize import linear_sum_assignment
+
+    counts = np.zeros((y.max() + 1, c.max() + 1), int)
+    np.add.at(counts, (y, c), 1)
+    match = np.full(counts.shape[1], -1)
+    row, column = linear_sum_assignment(counts, maximize=True)
+    match[column] = row
+    return counts, match
+
+
+def _right(labels: Any, clusters: Any) -> Bool[np.ndarray, " n"]:
+    """Whether the class matched with a point's cluster is the point's own."""
+    y, c = _partitions(labels, clusters)
+    return _matching(y, c)[1][c] == y
+
+
+def _confidences(x: Any, n: int) -> Float[np.ndarray, " n"]:
+    """A number from 0 to 1 for each of n rows."""
+    x = check.reals("confidence", x, np.float64)
+    expected = f"a vector, one for each of {n} rows"
+    check.require(x.shape == (n,), "confidence", f"shape {x.shape}", expected)
+    outside = np.flatnonzero((x < 0) | (x > 1))
+    got = f"{x[outside[0]]} at row {outside[0]}" if len(outside) else None
+    check.require(not len(outside), "confidence", got, "numbers from 0 to 1")
+    return x
 
 
 def _split(train: Any, n: int) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " r"]]:

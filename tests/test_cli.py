@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 import icon
 from icon import cli
@@ -224,7 +225,7 @@ def test_embed_names_the_extra_it_lacks(rows, monkeypatch, capsys):
 # ------------------------------------------------------- icon cluster
 
 
-CLUSTERS = ["clusters.csv", "clusters.json", "clusters.png"]
+CLUSTERS = ["clusters.csv", "clusters.json", "clusters.png", "choice.png"]
 
 
 @pytest.fixture
@@ -241,17 +242,41 @@ def test_a_file_is_clustered_and_scored(groups, tmp_path, capsys):
     args = ["-k", "3", "--n-neighbors", "6", "--out", str(out), "--seed", "7"]
     cli.main(["cluster", str(file), *args])
     printed = capsys.readouterr().out.split()
-    assert printed[:2] == [str(out / name) for name in CLUSTERS[:2]]  # too few to draw
-    assert printed[2:] == ["accuracy", "1.000", "nmi", "1.000", "ari", "1.000"]
+    assert printed[:3] == [str(out / name) for name in CLUSTERS[:3]]
+    assert printed[3:9] == ["accuracy", "1.000", "nmi", "1.000", "ari", "1.000"]
+    assert printed[9] == "calibration_error" and float(printed[10]) < 0.1
     model = icon.estimators.NeighborClustering(3, n_neighbors=6, random_state=7).fit(x)
     with open(out / "clusters.csv", newline="") as kept:
         found = list(csv.DictReader(kept))
     assert [int(row["cluster"]) for row in found] == model.labels_.tolist()
     assert [int(row["label"]) for row in found] == y.tolist()
+    sure = model.memberships_[np.arange(45), model.labels_]
+    np.testing.assert_allclose([float(r["confidence"]) for r in found], sure, atol=1e-4)
     run = json.loads((out / "clusters.json").read_text())
     assert run["sizes"] == [20, 15, 10] and run["scores"]["accuracy"] == 1
-    assert run["settings"]["n_clusters"] == 3 and run["n_neighbors_used"] == 6
-    assert not (out / "clusters.png").exists()
+    assert run["settings"]["n_clusters"] == [3] and run["n_neighbors_used"] == 6
+    assert run["typical_rows"] == [row.tolist() for row in model.typical_]
+    assert run["choice"] is None and not (out / "choice.png").exists()
+    assert imread(out / "clusters.png").shape[1] > 600
+
+
+def test_the_most_stable_of_several_numbers_is_taken_and_drawn(
+    groups, tmp_path, capsys
+):
+    args = ["-k", "2", "3", "6", "--n-neighbors", "6", "--out", str(tmp_path)]
+    cli.main(["cluster", str(groups[0]), *args])
+    run = json.loads((tmp_path / "clusters.json").read_text())
+    assert run["n_clusters"] == run["choice"]["best"] == 3
+    assert run["choice"]["counts"] == [2, 3, 6] and len(run["sizes"]) == 3
+    assert imread(tmp_path / "choice.png").shape[1] > 600
+    assert str(tmp_path / "choice.png") in capsys.readouterr().out
+
+
+def test_a_head_is_trained_by_name(groups, tmp_path):
+    args = ["--head", "linear", "--divergence", "hellinger", "--alpha-p", "0.1"]
+    cli.main(["cluster", str(groups[0]), "-k", "3", *args, "--out", str(tmp_path)])
+    run = json.loads((tmp_path / "clusters.json").read_text())
+    assert len(run["head_losses"]) == 4 and run["scores"]["accuracy"] > 0.9
 
 
 def test_fewer_clusters_than_asked_are_one_line(tmp_path, capsys):
@@ -337,7 +362,8 @@ GOOD = _saved(np.savez, features=np.arange(12.0).reshape(6, 2))
 ROWS["cut.npz"] = GOOD[: len(GOOD) // 2]
 
 CLUSTER = ["cluster", "good.npz", "--n-clusters", "2"]
-GROUPING = dict.fromkeys(("n-clusters", "n-neighbors", "swaps", "seed"), WHOLE)
+COUNTS = ("n-clusters", "n-neighbors", "swaps", "walks", "rounds", "seed")
+GROUPING = dict.fromkeys(COUNTS, WHOLE)
 GROUPING["alpha"] = ("0", "1", "1e39")
 EMBED, TABLE = ["embed", "good.npz"], ["table", "--quick", "--cells", "PCA"]
 BAD = [
@@ -353,6 +379,8 @@ BAD = [
     *([*CLUSTER, f"--{flag}", x] for flag, more in GROUPING.items() for x in more),
     *([*CLUSTER, f"--{flag}", x] for flag in GROUPING for x in ALWAYS),
     *([*CLUSTER, "--metric", x] for x in ("manhattan", "precomputed", "$x$")),
+    *([*CLUSTER, f"--{x}", "$x$"] for x in ("neighbors", "head", "divergence")),
+    *([*CLUSTER, "--head", "linear", "--alpha-p", x] for x in ("-1", "2", "nan")),
     *([*CLUSTER, "--out", x] for x in OUTS),
     *([["cluster", "good.npz", "-k", x] for x in ("0", "7", "x")]),
     *(["embed", x] for x in (*PATHS, *ROWS)),

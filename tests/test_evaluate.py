@@ -183,6 +183,124 @@ def test_cluster_entropy_by_hand():
     assert evaluate.cluster_entropy(sizes) == pytest.approx(by_hand)
 
 
+# ------------------------------------------------------- matched clusters
+
+
+def noisy(count):
+    """Clusters that mostly follow the classes, renumbered, up to `count` of them."""
+    names = RNG.permutation(1000)[:count] - 500
+    wrong = RNG.random(60) < 0.4
+    return names[np.where(wrong, RNG.integers(0, count, 60), Y % count)]
+
+
+def best_hits(labels, clusters):
+    """The most hits of all one-to-one matchings, tried one by one."""
+    found = sorted(set(clusters.tolist()))
+    left_over = [None] * len(found)
+    hits = []
+    for way in itertools.permutations([*sorted(set(labels.tolist())), *left_over]):
+        match = dict(zip(found, way, strict=False))
+        pairs = zip(labels.tolist(), clusters.tolist(), strict=True)
+        hits.append(sum(match[c] == y for y, c in pairs))
+    return max(hits)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_each_cluster_is_matched_with_one_class(count):
+    labels, clusters = np.array([-7, 10**12, 4])[Y], noisy(count)
+    match = evaluate.matched(labels, clusters)
+    pairs = set(zip(clusters.tolist(), match.tolist(), strict=True))
+    taken = [y for _, y in pairs if y != -1]
+    assert len(pairs) == len(set(clusters.tolist())) == count
+    assert len(taken) == len(set(taken)) == min(3, count)
+    assert (match == labels).sum() == best_hits(labels, clusters)
+    accuracy = evaluate.hungarian_accuracy(labels, clusters)
+    assert accuracy == pytest.approx((match == labels).mean())
+
+
+def test_classes_of_unsigned_integers_are_marked_with_minus_one():
+    match = evaluate.matched(np.array([3, 3, 9], np.uint8), [0, 0, 0])
+    assert match.tolist() == [3, 3, 3]
+    match = evaluate.matched(np.array([255, 255, 255], np.uint8), [0, 0, 1])
+    assert match.tolist() == [255, 255, -1]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_confusion_is_the_naive_count(count):
+    clusters = noisy(count)
+    match = dict(zip(clusters.tolist(), evaluate.matched(Y, clusters), strict=True))
+    # a cluster left over comes after all classes
+    columns = sorted(match, key=lambda c: (match[c] == -1, match[c], c))
+    naive = [
+        [
+            sum(y == row and c == column for y, c in zip(Y, clusters, strict=True))
+            for column in columns
+        ]
+        for row in range(3)
+    ]
+    assert evaluate.confusion(Y, clusters).tolist() == naive
+
+
+def test_the_matching_is_on_the_diagonal():
+    counts = evaluate.confusion(Y, noisy(5))
+    assert counts.shape == (3, 5) and counts.sum() == 60
+    renamed = np.array([40, -1, 7])[Y]
+    assert evaluate.confusion(Y, renamed).tolist() == np.diag(np.bincount(Y)).tolist()
+
+
+def bins_of(confidence, bins):
+    """The rows of each bin, one confidence at a time; its upper edge is in it."""
+    rows = [[] for _ in range(bins)]
+    for i, p in enumerate(confidence.tolist()):
+        b = 0
+        while p > (b + 1) / bins:
+            b += 1
+        rows[b].append(i)
+    return [each for each in rows if each]
+
+
+@pytest.mark.parametrize("bins", [1, 7, 10, 300])
+def test_reliability_is_the_naive_loop(bins):
+    clusters = noisy(4)
+    edges = np.arange(11) / 10
+    confidence = np.concatenate([edges, RNG.random(49) ** 0.2])
+    right = evaluate.matched(Y, clusters) == Y
+    found = evaluate.reliability(Y, clusters, confidence, bins=bins)
+    rows = bins_of(confidence, bins)
+    assert found.count.tolist() == [len(each) for each in rows]
+    for b, each in enumerate(rows):
+        mean = sum(confidence[i] for i in each) / len(each)
+        assert found.confidence[b] == pytest.approx(mean)
+        assert found.accuracy[b] == pytest.approx(sum(right[each]) / len(each))
+
+
+@pytest.mark.parametrize("bins", [1, 10])
+def test_calibration_error_is_the_naive_sum(bins):
+    clusters, confidence = noisy(5), RNG.random(60)
+    right = evaluate.matched(Y, clusters) == Y
+    error = 0.0
+    for each in bins_of(confidence, bins):
+        accuracy = sum(right[i] for i in each) / len(each)
+        error += len(each) / 60 * abs(accuracy - sum(confidence[each]) / len(each))
+    found = evaluate.calibration_error(Y, clusters, confidence, bins=bins)
+    assert found == pytest.approx(error)
+
+
+def test_the_usual_bins_are_ten():
+    confidence = RNG.random(60)
+    usual = evaluate.reliability(Y, Y, confidence)
+    assert usual.count.tolist() == [len(each) for each in bins_of(confidence, 10)]
+    error = evaluate.calibration_error(Y, Y, confidence)
+    assert error == evaluate.calibration_error(Y, Y, confidence, bins=10)
+
+
+def test_a_clustering_as_sure_as_it_is_right_is_calibrated():
+    assert evaluate.calibration_error(Y, (Y + 1) % 3, np.ones(60)) == 0
+    assert evaluate.calibration_error(Y, (Y + 1) % 3, np.zeros(60)) == 1
+    half = jnp.full(60, 0.5, jnp.float32)
+    assert evaluate.calibration_error(Y, Y, half) == 0.5
+
+
 # ------------------------------------------------------- the sphere
 
 
@@ -209,6 +327,7 @@ def test_uniformity_is_the_naive_mean(t):
 # ------------------------------------------------------- what is refused
 
 E = evaluate
+SURE = np.arange(60) / 60
 NAN = np.where(np.arange(300).reshape(60, 5) == 17, np.nan, X)
 REFUSED = {
     "a NaN, by its place": (E.knn_accuracy, (NAN, Y), {}, "z", "row 3, column 2"),
@@ -267,6 +386,49 @@ REFUSED = {
     "clusters too long": (E.nmi, (Y[:5], Y), {}, "clusters", "length 60"),
     "soft clusters": (E.ari, (Y, X), {}, "clusters", "shape (60, 5)"),
     "clusters of floats": (E.hungarian_accuracy, (Y, X[:, 0]), {}, "clusters", "float"),
+    "matched too long": (E.matched, (Y[:5], Y), {}, "clusters", "length 60"),
+    "a class of -1": (E.matched, (Y - 1, Y), {}, "labels", "from -1 to 1"),
+    "a class beyond int64": (
+        E.matched,
+        (Y.astype(np.uint64) + np.uint64(2**63), Y),
+        {},
+        "labels",
+        f"to {2**63 + 2}",
+    ),
+    "confused too long": (E.confusion, (Y[:5], Y), {}, "clusters", "length 60"),
+    "confused floats": (E.confusion, (Y / 2, Y), {}, "labels", "float64"),
+    "sure too short": (E.reliability, (Y, Y, SURE[:9]), {}, "confidence", "(9,)"),
+    "sure of a matrix": (E.reliability, (Y, Y, X), {}, "confidence", "(60, 5)"),
+    "sure above 1": (
+        E.calibration_error,
+        (Y, Y, np.where(np.arange(60) == 7, 1.5, SURE)),
+        {},
+        "confidence",
+        "1.5 at row 7",
+    ),
+    "sure below 0": (
+        E.reliability,
+        (Y, Y, SURE - 0.5),
+        {},
+        "confidence",
+        "-0.5 at row 0",
+    ),
+    "sure of NaN": (
+        E.calibration_error,
+        (Y, Y, SURE * np.nan),
+        {},
+        "confidence",
+        "nan at row 0",
+    ),
+    "reliable too long": (
+        E.calibration_error,
+        (Y[:5], Y, SURE),
+        {},
+        "clusters",
+        "length 60",
+    ),
+    "no bins": (E.reliability, (Y, Y, SURE), {"bins": 0}, "bins", "got 0"),
+    "bins of 2.0": (E.calibration_error, (Y, Y, SURE), {"bins": 2.0}, "bins", "2.0"),
     "no clusters": (E.cluster_entropy, ([],), {}, "clusters", "shape (0,)"),
     "views that differ": (E.alignment, (X, X[:, :3]), {}, "b", "(60, 3)"),
     "a row of zeros": (E.alignment, (X, 0 * X), {}, "b", "row 0"),

@@ -1,6 +1,7 @@
 """Who sums, and how fast?"""
 
 from icon._engines.devices import local_share, varied
+from icon._engines.factors import Factored
 from icon._engines.fft import interpolated
 from icon._engines.placement import Placement, over_mesh, sharded, tiled, unplaced
 from icon._engines.report import (

@@ -11,6 +11,7 @@ from icon._base import checks as check
 from icon._base.numerics import common, widened
 from icon._engines import (
     AnchorSum,
+    Factored,
     Linear,
     OverSupport,
     Pairing,
@@ -260,7 +261,12 @@ def _bulk(loss: Loss, p, q, weight, placement: Placement) -> dict[str, Any]:
     q_points = q.as_points()
     if placement.tiles and q_points is not None and p.as_points() is None:
         q_mass = tiled_log_masses(q_points, *placement.tiles)
-    numbers = Report(p_score, p.expected(q, weight, loss.joint), p_mass, q_mass)
+    q_score, factors = p.expected(q, weight, loss.joint), q.as_factors()
+    if factors is not None:
+        shared = Factored(factors)
+        q_score = p.expected(shared, weight, loss.joint)
+        q_mass = None if q_score is None else shared.log_masses()
+    numbers = Report(p_score, q_score, p_mass, q_mass)
     return {name: x for name, x in numbers._asdict().items() if x is not None}
 
 

@@ -1,6 +1,6 @@
 """Which neighbours share a cluster?"""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -10,6 +10,14 @@ from icon._base import checks as check
 from icon._base.numerics import common, safe_log, widen
 from icon._base.pytrees import pytree
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood
+
+
+class Factors(NamedTuple):
+    """Probabilities of low rank: q_ij = share · root_i · root_j + floor, in one set."""
+
+    root: Any  # [n, C]
+    share: Any
+    floor: Any
 
 
 @pytree
@@ -34,6 +42,19 @@ class Clusters(Neighborhood):
         check.require(not lost, "q.T", "numbers per candidate", "none to lose")
         return Clusters(self._candidates, self.anchors, None)
 
+    @property
+    def wants_edges(self) -> bool:
+        return self.candidates is None and self.weight is None
+
+    def as_factors(self) -> Factors | None:
+        if not self.wants_edges:
+            return None
+        phi = widen(self.anchors)
+        size, empty = self._sizes(phi)
+        root = phi / jnp.sqrt(jnp.where(empty, 1, size))[None]
+        root = jnp.where(empty[None], 0, root)
+        return Factors(root, jnp.ones((), phi.dtype), jnp.zeros((), phi.dtype))
+
     def gathered(self, gather, first) -> "Clusters":
         return Clusters(self.anchors, gather(self._candidates), gather(self.weight))
 
@@ -44,10 +65,14 @@ class Clusters(Neighborhood):
     def _shares(self, i):
         """φ_ic / (Σ_k ψ_kc w_k) of each cluster c; 0 of an empty one."""
         phi, psi = common(widen(self.anchors[i]), widen(self._candidates))
+        size, empty = self._sizes(psi)
+        return jnp.where(empty, 0, phi / jnp.where(empty, 1, size))
+
+    def _sizes(self, psi):
+        """Σ_k ψ_kc w_k of each cluster c, and which of them are empty."""
         size = self._weight(EVERYBODY, psi) @ psi
         # 0 / 0 has a nan gradient also in an unselected branch, and so has 1 / size²
-        empty = size < float(jnp.finfo(size.dtype).tiny) ** 0.5
-        return jnp.where(empty, 0, phi / jnp.where(empty, 1, size))
+        return size, size < float(jnp.finfo(size.dtype).tiny) ** 0.5
 
     def support(self, i):
         return EVERYBODY, jnp.exp(self.score(i, EVERYBODY))

@@ -82,6 +82,19 @@ class Smoothed(Around):
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
 
+    @property
+    def wants_edges(self):
+        return self.base.wants_edges and not self.excludes_self
+
+    def as_factors(self):
+        base = None if self.excludes_self else self.base.as_factors()
+        if base is None:
+            return None
+        alpha = self.alpha.astype(base.share.dtype)
+        root, share, floor = base
+        floor = (1 - alpha) * floor + alpha / self.shape[1]
+        return base._replace(root=root, share=(1 - alpha) * share, floor=floor)
+
     def gathered(self, gather, first):
         return dataclasses.replace(self, base=self.base.gathered(gather, first))
 

@@ -134,6 +134,10 @@ class Neighborhood:
         """The same as points in two sets, to be tiled and spread over devices."""
         return None
 
+    def as_factors(self) -> Any | None:
+        """The same as an inner product of few numbers per point, over one set."""
+        return None
+
     def gathered(self, gather: Callable, first) -> "Neighborhood":
         """This device's share of a batch: its anchors begin at `first`."""
         raise _unanswered(self, "gathered")

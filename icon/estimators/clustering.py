@@ -1,32 +1,24 @@
 """Clustering of given features, as scikit-learn's estimators are used."""
 
 import dataclasses
+import functools as ft
 import warnings
+from collections.abc import Sequence
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jax import lax
 from jaxtyping import Float, Int
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
 from icon._base import checks as check
-from icon._loss import kl
-from icon._neighborhoods import Graph, same, scores, self_tuning
-from icon._training import minimize
 from icon.estimators.frames import frame
-from icon.estimators.input import features
-from icon.estimators.neighbors import Listed, nearest
+from icon.estimators.input import features, renamed
+from icon.estimators.neighbors import nearest
 from icon.estimators.settings import seed_of
-from icon.recipes import cut, ensemble, layout
+from icon.recipes import affinities, clustering, ensemble, heads
 
 
 METRICS = ("cosine", "euclidean")
-FEWEST, MOST = 5, 20  # neighbours
-HIDDEN, SHARP = 256, 30.0  # of the classifier: units; the length of its first rows
-STEPS, BATCH, RATE = 250, 1024, 0.01
 
 
 @dataclasses.dataclass(repr=False, eq=False)
@@ -37,30 +29,51 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
       q_{ij} = (1 - \alpha) \sum_c \varphi_{ic} \varphi_{jc} / n_c + \alpha / n$$
 
     p is a graph of nearest neighbours with self-tuning weights. Its minimum has many
-    neighbours that are nearly as good, and the graph errs where features do; so 44
+    neighbours that are nearly as good, and the graph errs where features do; so 32
     partitions from k-means of the features, of eigenvectors and of t-SNE layouts of the
     graph are each improved, averaged, and the average improved again. A classifier of
     the features then learns the clusters, most of all where the partitions agree.
 
-    Of two partitions that cut the same edges the loss prefers the more even one.
+    Of two partitions that cut the same edges the loss prefers the more even one. Above
+    50,000 rows the partitions are of a sample of so many; the clusters of the others
+    come from the classifier, and are improved on the graph of all rows.
 
     Args:
-        n_clusters: K, from 1 to the number of rows.
+        n_clusters: K, from 1 to the number of rows; of several the most stable one.
         n_neighbors: None: n / (4 K), a quarter of a cluster, but from 5 to 20.
+        neighbors: which of them count: "self-tuning", by local scale; "alike";
+            "mutual"; "shared", by common neighbours; "within" a distance.
+        walks: neighbours of neighbours as well, over so many further steps.
         metric: "cosine", of rows less their mean; or "euclidean".
         alpha: the share of q that is uniform, above 0 and below 1.
         swaps: how many clusters of the members may take the place of merged ones in the
             average; each lowers the loss, and more of them fit the errors of the graph.
+        head: None: the clusters are the average. "linear", "mlp" or "free": four heads
+            start from it and from the best partitions, follow the gradient of the loss,
+            and the clusters are those of the head with the lowest.
+        divergence: of a head: "kl", "tv", "jsd" or "hellinger".
+        alpha_p: of a head: the share of p that is uniform. Then every pair counts: as
+            long as n² K is at most 2^34, beyond by 64 rows drawn for each anchor and
+            step, without bias.
+        rounds: how often p is weighed by how far the partitions agree about a pair, and
+            the average made anew.
         random_state: a seed; a generator; None: another one every time.
 
     Attributes:
         labels_: the cluster of every row, 0 the largest.
-        memberships_: how often each row is with each cluster, float32 [n, K].
+        n_clusters_: K, the one that was chosen.
+        choice_: loss and stability of every K; None where one was given.
+        memberships_: how often each row is with each cluster, float32 [n, K]; with a
+            head, φ.
         loss_: KL's cross-entropy at these labels.
         member_losses_: those of the partitions that were averaged.
+        head_losses_: of every head, the divergence it reached; None without.
         affinities_: p, an `icon.graph`.
-        embedding_: a layout of it [n, 2]; None below 300 rows.
+        embedding_: a layout of it [n, 2]; None below 300 rows and above 50,000.
+        typical_: of every cluster the ten rows nearest to its mean, int [K, 10]; -1
+            where it has fewer.
         n_neighbors_: how many were used.
+        samples_: rows drawn for each anchor where alpha_p acts; None: all.
 
     Raises:
         InvalidInput: in fit, what cannot be used, by name.
@@ -79,38 +92,69 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     2025; Zelnik-Manor & Perona, Self-tuning spectral clustering, 2004.
     """
 
-    n_clusters: int = 8
+    n_clusters: int | Sequence[int] = 8
     _: dataclasses.KW_ONLY
     n_neighbors: int | None = None
+    neighbors: str = "self-tuning"
+    walks: int = 0
     metric: str = "cosine"
     alpha: float = 0.6
     swaps: int = 2
+    head: str | None = None
+    divergence: str = "kl"
+    alpha_p: float = 0.0
+    rounds: int = 0
     random_state: int | np.random.RandomState | np.random.Generator | None = None
 
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, *, known=None, views: Sequence = ()):
         """Cluster the rows of X.
 
         Args:
             X: numbers [n, d], two rows or more.
             y: ignored.
+            known: labels of a few rows, integers [n] from 0, -1 where there is none: p
+                is then, of these rows, half of the rows that share the label.
+            views: the same rows seen in other ways, as augmented, each [n, d]: p is the
+                mean over the neighbours that rows have in each.
         """
-        check.one_of("metric", self.metric, METRICS)
+        settings, seed = self._settings(), seed_of(self.random_state)
         x = self._framed(features(self, X))
-        n, k = len(x), self.n_clusters
-        k = check.count("n_clusters", k, 1, n)
-        swaps, seed = check.size("swaps", self.swaps, 0), seed_of(self.random_state)
-        self.affinities_: Graph = self._affinities(x, k, seed)
-        by = cut.cut(self.affinities_, k, self.alpha)
-        members = self._members(x, by, seed)
-        labels = _by_size(ensemble.best_of(by, members, swaps, seed), k)
-        self.labels_: Int[np.ndarray, " n"] = labels
-        self.loss_ = by.loss(labels)
-        self.member_losses_ = np.array([by.loss(member) for member in members])
-        self.memberships_ = ensemble.memberships(members, labels, k)
-        self._classifier = _taught(x, self.memberships_, labels, seed)
-        used = len(np.unique(labels))
+        counts = _counts(self.n_clusters, len(x))
+        known = None if known is None else _known(known, len(x))
+        rows = clustering.Rows(x, [self._view(view, x) for view in views], known)
+        settings = settings._replace(search=ft.partial(_search, seed=seed))
+        few = len(x) <= clustering.MANY
+        found = (clustering.clustered if few else clustering.by_sample)(
+            rows, counts, settings, seed
+        )
+        self.n_neighbors_ = clustering.neighbor_count(len(x), counts[-1], settings)
+        self._keep(found, x, settings)
+        used, k = len(np.unique(self.labels_)), self.n_clusters_
         if used < k:
             warnings.warn(f"{used} of {k} clusters have a row", stacklevel=2)
+        return self
+
+    def partial_fit(self, X, y=None):
+        """Cluster a batch, of rows that do not fit all at once.
+
+        The first batch is clustered as in `fit`, and should have many rows of every
+        cluster. With every further one the classifier follows the gradient of the loss
+        for ten steps: p of the neighbours inside of the batch, n_c of the batch.
+
+        Args:
+            X: numbers [n, d], two rows or more.
+            y: ignored.
+        """
+        if "labels_" not in vars(self):
+            return self.fit(X)
+        settings, seed = self._settings(), seed_of(self.random_state)
+        x = self._in_frame(features(self, X, reset=False))
+        check.require(len(x) > 1, "X", "n_samples = 1", "two or more")
+        rows = clustering.Rows(x)
+        p = clustering.supervision(rows, settings, self.n_clusters_, seed)
+        self._classifier = heads.continued(self._classifier, p, x, settings.alpha)
+        self.memberships_ = self._classifier.probabilities(x)
+        self.labels_ = self.memberships_.argmax(1)
         return self
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
@@ -121,11 +165,34 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         """The probability of every cluster, by the classifier."""
         check_is_fitted(self)
         x = self._in_frame(features(self, X, reset=False))
-        blocks = [x[at] for at in layout.blocks(len(x))]
-        logits = np.concatenate([_logits(self._classifier, block) for block in blocks])
-        return np.asarray(jax.nn.softmax(logits[: len(x)], 1))
+        return self._classifier.probabilities(x)
 
     # --------------------------------------------------- what is clustered
+
+    def _settings(self) -> clustering.Settings:
+        check.one_of("metric", self.metric, METRICS)
+        wanted = self.n_neighbors
+        verb = check.one_of("divergence", self.divergence, heads.DIVERGENCES)
+        alpha_p = check.fraction("alpha_p", self.alpha_p, np.zeros(()))
+        acts = self.head is not None or (alpha_p == 0 and self.divergence == "kl")
+        only = "a head, which alone sees alpha_p and the divergence"
+        check.require(acts, "head", self.head, only)
+        if self.head is not None:
+            check.one_of("head", self.head, heads.HEADS)
+        return clustering.Settings(
+            search=_search,
+            n_neighbors=None if wanted is None else check.size("n_neighbors", wanted),
+            neighbors=affinities.NEIGHBORS[
+                check.one_of("neighbors", self.neighbors, affinities.NEIGHBORS)
+            ],
+            walks=check.count("walks", self.walks, 0, 8),
+            alpha=self.alpha,
+            alpha_p=float(alpha_p),
+            swaps=check.size("swaps", self.swaps, 0),
+            rounds=check.size("rounds", self.rounds, 0),
+            head=self.head,
+            divergence=heads.DIVERGENCES[verb],
+        )
 
     def _framed(self, x) -> Float[np.ndarray, "n d"]:
         """Rows around their middle; of one length under "cosine"."""
@@ -138,86 +205,43 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         x = self._frame(x) - self._mean
         return ensemble.unit(x) if self.metric == "cosine" else x
 
-    def _affinities(self, x, k: int, seed: int) -> Graph:
-        n, wanted = len(x), self.n_neighbors
-        if wanted is None:
-            wanted = min(MOST, max(FEWEST, n // (4 * k)))
-        self.n_neighbors_ = min(n - 1, check.size("n_neighbors", wanted))
-        listed: Listed = nearest(x, self.n_neighbors_, "euclidean", seed)
-        return self_tuning(*listed)
+    def _view(self, view, x) -> Float[np.ndarray, "n d"]:
+        with renamed(X="views"):
+            view = self._in_frame(features(self, view, reset=False))
+        got = f"{len(view)} rows"
+        check.require(len(view) == len(x), "views", got, f"{len(x)}, as X has")
+        return view
 
-    def _members(self, x, by, seed: int) -> list[ensemble.Partition]:
-        """Partitions from starts of three kinds, each improved."""
-        self.embedding_ = None
-        every = []
-        if len(x) >= ensemble.LAID_OUT:
-            rng = np.random.default_rng(seed)
-            starts = [layout.principal(x, 2, rng), layout.scattered(len(x), 2, rng)]
-            p = self.affinities_
-            every = [z for start in starts for z in ensemble.layouts(p, start)]
-            self.embedding_ = every[len(every) // 2 - 1]
-        found = ensemble.by_layouts(every, by.count, seed)
-        found += ensemble.by_spectrum(by.matrix, by.count, seed)
-        found += ensemble.by_features(x, by.count, seed)
-        rng = np.random.default_rng(seed)
-        return [by.moved(labels, rng) for labels in found]
+    def _keep(self, found: clustering.Found, x, settings: clustering.Settings) -> None:
+        n, k = found.memberships.shape
+        self.labels_: Int[np.ndarray, " n"] = found.labels
+        self.memberships_: Float[np.ndarray, "n K"] = found.memberships
+        self.n_clusters_, self.choice_ = k, found.choice
+        self.loss_, self.member_losses_ = found.loss, found.member_losses
+        self.head_losses_ = found.head_losses
+        self.affinities_, self.embedding_ = found.p, found.layout
+        self.typical_ = clustering.typical(x, found.labels, k)
+        self.samples_ = clustering.draws(settings, n, k)
+        self._classifier = found.classifier
 
 
-def _by_size(labels, count: int):
-    """The clusters numbered by their size, then by their first rows."""
-    size, first = np.bincount(labels, minlength=count), np.full(count, len(labels))
-    np.minimum.at(first, labels, np.arange(len(labels)))
-    return np.argsort(np.lexsort((first, -size)))[labels]
+def _search(x, k: int, seed: int = 0):
+    return nearest(x, k, "euclidean", seed)
 
 
-# ------------------------------------------------------- new items
+def _counts(n_clusters, n: int) -> list[int]:
+    """The numbers of clusters to choose from, rising."""
+    several = isinstance(n_clusters, Sequence) and not isinstance(n_clusters, str)
+    some = n_clusters if several else [n_clusters]
+    check.require(some, "n_clusters", "none", "an integer, or several")
+    return sorted({check.count("n_clusters", k, 1, n) for k in some})
 
 
-def _start(x, labels, count: int, rng) -> dict[str, jax.Array]:
-    """Logits from the means of the clusters; the hidden part adds nothing yet."""
-    d = x.shape[1]
-    sums = np.zeros((count, d), np.float32)
-    np.add.at(sums, labels, x)
-    return dict(
-        linear=jnp.asarray(SHARP * ensemble.unit(sums).T),
-        bias=jnp.zeros((1, count)),
-        hidden=jnp.asarray(np.sqrt(2) * rng.normal(size=(d, HIDDEN)), jnp.float32),
-        shift=jnp.zeros((1, HIDDEN)),
-        out=jnp.zeros((HIDDEN, count)),
-    )
-
-
-@jax.jit
-def _logits(params, x):
-    hidden = jax.nn.relu(x @ params["hidden"] + params["shift"])
-    return x @ params["linear"] + params["bias"] + hidden @ params["out"]
-
-
-def _imitation(params, labels, agreement, x, first):
-    """The cell "cross-entropy", each row weighed by how far the members agree on it."""
-    rows = lambda table: lax.dynamic_slice_in_dim(table, first, min(len(x), BATCH))
-    logits = _logits(params, rows(x))
-    p = same(rows(labels), jnp.arange(logits.shape[1]))
-    return kl(p, scores(logits), weight=rows(agreement))
-
-
-@dataclasses.dataclass(frozen=True)
-class Turns:
-    """Where the batch of a step starts, in rows that were shuffled."""
-
-    n: int
-
-    def __call__(self, step):
-        return (step * BATCH) % max(1, self.n - BATCH + 1)
-
-
-def _taught(x, memberships, labels, seed: int):
-    """A classifier of the features that learns the clusters."""
-    rng = np.random.default_rng(seed)
-    params = _start(x, labels, memberships.shape[1], rng)
-    agreement = memberships[np.arange(len(x)), labels]
-    order = rng.permutation(len(x))
-    data = [jnp.asarray(table[order]) for table in (labels, agreement, x)]
-    rate = optax.cosine_decay_schedule(RATE, STEPS)
-    args = (*data, Turns(len(x)))
-    return minimize(_imitation, params, optax.adam(rate), STEPS, args=args)[0]
+def _known(known, n: int) -> Int[np.ndarray, " n"]:
+    """Labels of some rows; -1 of the others."""
+    known = np.asarray(known)
+    got = f"shape {known.shape} and dtype {known.dtype}"
+    fits = known.shape == (n,) and known.dtype.kind in "iu"
+    check.require(fits, "known", got, f"integers of shape ({n},), -1 for unknown")
+    check.require(known.min() >= -1, "known", known.min(), "labels from 0, or -1")
+    return known

@@ -293,7 +293,7 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             callbacks = [*bar, *own, layout.wide(loss), ends]
             z, history = layout.lay_out(loss, start, p, plan, callbacks)
         self.embedding_ = np.array(z)
-        self.loss_, self.learning_rate_ = history.loss, plan.rates(len(z)).then
+        self.loss_, self.learning_rate_ = history.loss, plan.rates(len(z)).values[-1]
         self.n_iter_ = min(layout.EVERY * len(history.loss), plan.steps)
         self.interrupted_ = history.interrupted
         if self.interrupted_:

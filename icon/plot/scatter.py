@@ -1,6 +1,6 @@
 """What do points of the plane, and a loss, look like?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,14 +52,10 @@ def embedding(
 
     Source: Cleveland and McGill 1984, "The many faces of a scatterplot".
     """
-    points = _plane(z)
+    points = plane("z", z)
     values, group = classes("labels", labels, len(points))
-    expected = f"one for each of {len(values)} classes"
-    listed = names is None or (isinstance(names, Sequence) and names != str(names))
-    check.require(listed, "names", repr(names), expected)
-    texts = [printable(name) for name in (values if names is None else names)]
-    check.require(len(texts) == len(values), "names", len(texts), expected)
-    ax = _axes(ax)
+    texts = named("names", names, values)
+    ax = canvas(ax)
     colors = palette(len(values))
     usual = min(30.0, max(2.0, 2e4 / len(points)))
     area = usual if size is None else check.single("size", size)
@@ -100,7 +96,7 @@ def history(losses: Real[ArrayLike, " steps"], *, ax: "Axes | None" = None) -> "
     # V: bfloat16 and its like, which NumPy knows only by size.
     real = y.dtype.kind in "biufV"
     check.require(real, "losses", f"dtype {y.dtype}", "real numbers")
-    ax = _axes(ax)
+    ax = canvas(ax)
     ax.plot(np.arange(len(y)), y.astype(float), color=TAB10[0], linewidth=1.6)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25)
@@ -108,21 +104,34 @@ def history(losses: Real[ArrayLike, " steps"], *, ax: "Axes | None" = None) -> "
     return ax
 
 
-def _plane(z) -> Float[np.ndarray, "n 2"]:
-    points = check.matrix("z", z)
+def plane(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
+    """Points of the plane."""
+    points = check.matrix(argument, z)
     expected = "points [n, 2]; of more columns, draw a t-SNE or a PCA"
-    check.require(points.shape[1] == 2, "z", f"shape {points.shape}", expected)
+    check.require(points.shape[1] == 2, argument, f"shape {points.shape}", expected)
     return points
 
 
-def _axes(ax: "Axes | None") -> "Axes":
+def named(argument: str, names: Any, values: Iterable[Any]) -> list[str]:
+    """The names of classes, or their values where there are none, as text."""
+    values = list(values)
+    expected = f"one for each of {len(values)} classes"
+    listed = names is None or (isinstance(names, Sequence) and names != str(names))
+    check.require(listed, argument, repr(names), expected)
+    texts = [printable(name) for name in (values if names is None else names)]
+    check.require(len(texts) == len(values), argument, len(texts), expected)
+    return texts
+
+
+def canvas(ax: "Axes | None", inches: tuple[float, float] | None = None) -> "Axes":
+    """The given axes, or those of a new figure."""
     required("matplotlib", "plot")
     from matplotlib import axes, pyplot
 
     if ax is not None:
         return check.instance("ax", ax, axes.Axes, "axes of matplotlib")
 
-    return pyplot.subplots(layout="constrained")[1]
+    return pyplot.subplots(figsize=inches, layout="constrained")[1]
 
 
 def _legend(ax: "Axes", colors: Sequence[str], names: Sequence[str]) -> None:

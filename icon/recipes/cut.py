@@ -9,6 +9,7 @@ so that what a single item changes is known from its own edges.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,11 @@ class Cut:
             go = (gain > LEAST) & (rng.random(self.n) < SHARE)
             labels = np.where(go, target, labels)
         return labels
+
+    def all_moved(self, partitions: Sequence[Labels], seed: int) -> list[Labels]:
+        """Each of some partitions after its moves."""
+        rng = np.random.default_rng(seed)
+        return [self.moved(labels, rng) for labels in partitions]
 
     def exchanged(self, labels: Labels, sets, rng, swaps: int) -> Labels:
         """A set put in as a cluster of its own, two clusters merged, as it gains most.
@@ -120,9 +126,11 @@ class Cut:
         leaves[size[labels] == 1] = np.inf  # a cluster keeps its last item
         gain = np.where(stays, 0, enters - leaves[row])
         target, best = labels.copy(), np.zeros(self.n)
-        order = np.lexsort((gain, row))
-        last = order[np.flatnonzero(np.diff(row[order], append=-1))]
-        target[row[last]], best[row[last]] = cluster[last], gain[last]
+        joined = np.flatnonzero(np.diff(to.indptr))  # rows that have an edge
+        if len(joined):
+            best[joined] = np.maximum.reduceat(gain, to.indptr[joined])
+        reached = np.flatnonzero(gain == best[row])[::-1]  # of equal ones the first
+        target[row[reached]] = cluster[reached]
         return target, best
 
     # --------------------------------------------------- exchanges

@@ -8,7 +8,7 @@ neighbourhood as well, p̄ = 1/M Σ_m clusters(Φ_m), and its clusters are the c
 import dataclasses
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,8 +20,10 @@ from icon.recipes.cut import Cut, Labels, indicator
 
 
 FEATURES, SPECTRAL, BY_LAYOUT = 8, 12, 3  # members; the last of every layout
+SEEN, EACH = 2_000, 30  # rows that k-means of features sees: so many, or per cluster
 WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
 SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
+SPARE, DEGREES = 8, (8, 16, 16)  # vectors beyond those wanted; of the polynomials
 LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
 LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
 
@@ -48,48 +50,55 @@ def k_means(
 
 
 def by_features(x, count: int, seed: int) -> list[Partition]:
-    return [k_means(x, count, seed + m) for m in range(FEATURES)]
+    """Each from a sample of its own: moves will mend what a sample gets wrong."""
+    from sklearn.cluster import KMeans
+
+    seen, options = max(SEEN, EACH * count), cast(Any, {"n_init": 1})
+
+    def of_sample(seed):
+        some = np.random.default_rng(seed).permutation(len(x))[:seen]
+        with warnings.catch_warnings():  # fewer places than clusters
+            warnings.simplefilter("ignore")
+            model = KMeans(count, random_state=seed, **options).fit(x[some])
+        return np.asarray(model.predict(x))
+
+    return [of_sample(seed + m) for m in range(FEATURES)]
 
 
 def eigenvectors(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
     """The first eigenvectors of D^-1/2 P D^-1/2, the largest eigenvalue first.
 
-    Of each component of the graph the first is known, with eigenvalue 1; Lanczos'
-    method, which finds one vector of a multiple eigenvalue, looks for the others.
-    """
-    from scipy.sparse.linalg import LinearOperator, eigsh
+    All at once, by a polynomial of the matrix that is small up to the last eigenvalue
+    that is wanted and grows from there; that eigenvalue is estimated on the way. A
+    block finds every vector of a multiple eigenvalue, as of a graph in components.
 
+    Source: Zhou, Saad, Tiago & Chelikowsky, Self-consistent-field calculations using
+    Chebyshev-filtered subspace iteration, 2006.
+    """
     n = matrix.shape[0]
     degree = np.asarray(matrix.sum(1)).ravel()
     scale = 1 / np.sqrt(np.where(degree > 0, degree, 1))
     by_degree = sp.csr_array(matrix * scale[:, None] * scale)
-    first = _of_components(matrix, degree, count)
-    rest = count - first.shape[1]
     if n < max(SMALL, 4 * count):
         return np.linalg.eigh(by_degree.toarray())[1][:, ::-1][:, :count]
-    if not rest:
-        return first
-    others = lambda v: by_degree @ v - first @ (first.T @ v)
-    start = np.random.default_rng(seed).normal(size=n)
-    options: Any = dict(which="LA", v0=start, tol=1e-3)
-    operator: Any = LinearOperator(**dict(shape=(n, n), matvec=others, dtype=float))
-    value, vector = eigsh(operator, rest, **options)
-    return np.hstack([first, vector[:, np.argsort(-value)]])
+    by_degree = by_degree.astype(np.float32)
+    start = np.random.default_rng(seed).normal(size=(n, count + SPARE))
+    vectors, low = np.asarray(start, np.float32), 0.0
+    for degree in DEGREES:
+        vectors = _filtered(by_degree, np.linalg.qr(vectors)[0], low, degree)
+        vectors = np.linalg.qr(vectors)[0]
+        value, turn = np.linalg.eigh(vectors.T @ (by_degree @ vectors))
+        vectors, low = vectors @ turn[:, ::-1], float(value[0])
+    return vectors[:, :count]
 
 
-def _of_components(matrix, degree, most: int):
-    """The root of the degree over each component, the largest components first."""
-    from scipy.sparse.csgraph import connected_components
-
-    count, at = connected_components(matrix, directed=False)
-    order = np.argsort(-np.bincount(at), kind="stable")
-    few = min(count, most)
-    place = np.argsort(order)[at]
-    root = np.zeros((len(at), few))
-    inside = np.flatnonzero(place < few)
-    root[inside, place[inside]] = np.sqrt(degree[inside])
-    length = np.linalg.norm(root, axis=0)
-    return root[:, length > 0] / length[length > 0]
+def _filtered(matrix, vectors, low: float, degree: int):
+    """Chebyshev's polynomial, its interval [-1, low], of a matrix, times vectors."""
+    middle, half = (low - 1) / 2, (low + 1) / 2
+    before, now = vectors, (matrix @ vectors - middle * vectors) / half
+    for _ in range(degree - 1):
+        before, now = now, 2 * (matrix @ now - middle * now) / half - before
+    return now
 
 
 def by_spectrum(matrix, count: int, seed: int) -> list[Partition]:
@@ -110,7 +119,7 @@ def by_spectrum(matrix, count: int, seed: int) -> list[Partition]:
 class Falling:
     """A plan whose exaggeration falls in stages; as `layout.Plan` is used."""
 
-    ends: tuple[int, ...] = (200, 350, 500, 700)
+    ends: tuple[int, ...] = (100, 150, 200, 250)
     exaggeration: tuple[float, ...] = (12.0, 4.0, 2.0, 1.0)
 
     @property
@@ -141,6 +150,30 @@ def layouts(p: Graph, start: layout.Start) -> list[Float[np.ndarray, "n 2"]]:
 
 def by_layouts(every: Sequence, count: int, seed: int) -> list[Partition]:
     return [k_means(z, count, seed + m) for z in every for m in range(BY_LAYOUT)]
+
+
+def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
+    """The layouts of a graph, from the principal components; none of few rows."""
+    if len(x) < LAID_OUT:
+        return []
+    return layouts(p, layout.principal(x, 2, np.random.default_rng(seed)))
+
+
+def members(
+    x: Float[np.ndarray, "n d"], every: Sequence, cut: Cut, seed: int
+) -> list[Partition]:
+    """Partitions from starts of three kinds, each improved: what is averaged.
+
+    Args:
+        x: the features.
+        every: the layouts of the graph; may be none.
+        cut: the graph, cut into so many clusters.
+        seed: of every start.
+    """
+    found = by_layouts(every, cut.count, seed)
+    found += by_spectrum(cut.matrix, cut.count, seed)
+    found += by_features(x, cut.count, seed)
+    return cut.all_moved(found, seed)
 
 
 # ------------------------------------------------------- consensus

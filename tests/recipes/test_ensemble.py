@@ -42,10 +42,10 @@ def test_clear_clusters_are_found_from_every_start(kind):
 
 def test_a_stage_of_exaggeration_ends_where_it_says():
     stages = ensemble.FALLING.exaggerations()
-    at = [float(stages(step)) for step in (0, 199, 200, 349, 350, 500, 699)]
+    at = [float(stages(step)) for step in (0, 99, 100, 149, 150, 200, 249)]
     assert at == [12, 12, 4, 4, 2, 1, 1]
     rates = ensemble.FALLING.rates(120)
-    assert [float(rates(step)) for step in (0, 200, 650)] == [10, 30, 120]
+    assert [float(rates(step)) for step in (0, 100, 249)] == [10, 30, 120]
 
 
 def test_a_layout_is_kept_at_the_end_of_every_stage():
@@ -55,6 +55,16 @@ def test_a_layout_is_kept_at_the_end_of_every_stage():
     assert np.ptp(kept[-1]) > np.ptp(kept[0])  # less attraction, more room
     members = ensemble.by_layouts(kept, C, 0)
     assert len(members) == 12 and icon.evaluate.ari(TRUTH, members[-1]) == 1
+
+
+def test_members_are_of_three_kinds_and_none_gains_by_a_move():
+    p = icon.self_tuning(*icon.knn(X, 8))
+    assert ensemble.layouts_of(X, p, 0) == []  # few rows
+    every = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
+    found = ensemble.members(X, every, BY, 0)
+    assert len(found) == 12 + 12 + 8
+    again = BY.all_moved(found, 1)
+    assert all((a == b).all() for a, b in zip(found, again, strict=True))
 
 
 def test_members_that_agree_are_their_consensus():

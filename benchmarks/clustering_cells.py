@@ -1,0 +1,694 @@
+"""What does each choice of p, of q and of the loss give, from the same start?
+
+ICON_DATA=<folder> python benchmarks/clustering_cells.py [--only ablation family]
+    [--data digits mnist banking77] [--seeds 5]
+python benchmarks/clustering_cells.py --figure
+The data of clustering.py, rows less their mean and of length one; a process for each
+set. `ablation`: one head, 50 steps of Adam, one choice changed at a time; "alpha on p"
+has none on q. Errors are standard errors over seeds; a gain is over the base row, seed
+by seed. `hard_loss` is the base row's cell at the labels, which rows of other losses
+have too. `family`: cells of the table by free memberships or a head, each beside
+scikit-learn; seconds are medians, compiling included. Prints a row each, adds it to
+benchmarks/results/clustering_cells.json; --figure draws the ablation that is kept.
+"""
+
+import argparse
+import dataclasses
+import functools as ft
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import clustering
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+import icon
+from icon.recipes import affinities, ensemble, heads
+from icon.recipes.cut import cut, indicator
+
+
+OUT = clustering.OUT.with_name("clustering_cells.json")
+PICTURE = clustering.OUT.with_name("clustering_ablation.png")
+STEPS, RATES = 50, dict(linear=0.1, mlp=0.01, free=0.5)
+SAMPLES = 64  # rows that stand for all, per anchor and step, where p is debiased
+SCORES = ("accuracy", "nmi", "ari")
+
+
+# ------------------------------------------------------- what the choices share
+
+
+class Problem(NamedTuple):
+    """A data set in the frame of the estimator, and the nearest rows of each."""
+
+    x: np.ndarray  # [n, d]
+    y: np.ndarray
+    count: int
+    index: np.ndarray  # [n, 40]
+    distance: np.ndarray
+
+    @property
+    def near(self) -> int:
+        """The estimator's number of neighbours."""
+        return min(20, max(5, len(self.x) // (4 * self.count)))
+
+
+@ft.cache
+def problem(data: str) -> Problem:
+    x, y, count = clustering.DATA[data]()
+    x = ensemble.unit(x - x.mean(0, dtype=np.float64)).astype(np.float32)
+    index, distance = map(np.asarray, icon.knn(x, max(FACTORS["neighbors"])))
+    return Problem(x, y, count, index, distance)
+
+
+@ft.cache
+def graph(data: str, kind: str, k: int | None, walks: int):
+    at = problem(data)
+    k = k or at.near
+    p = affinities.NEIGHBORS[kind](at.index[:, :k], at.distance[:, :k])
+    return affinities.walked(p, walks)
+
+
+@ft.cache
+def base_cut(data: str):
+    """The base row's graph, made symmetric, and its cell at hard memberships."""
+    return cut(graph(data, *BASE.graph), problem(data).count, BASE.alpha_q)
+
+
+@ft.cache
+def start(data: str, kind: str, seed: int):
+    """Labels: of k-means, of k-means of the graph's eigenvectors, or at random."""
+    at = problem(data)
+    if kind == "random":
+        return np.random.default_rng(seed).integers(at.count, size=len(at.x))
+    if kind == "k-means":
+        return ensemble.k_means(at.x, at.count, seed)
+    vectors = ensemble.eigenvectors(base_cut(data).matrix, at.count, seed)
+    return ensemble.k_means(ensemble.unit(vectors), at.count, seed)
+
+
+def scores(y, labels) -> dict[str, float]:
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    nmi, ari = normalized_mutual_info_score, adjusted_rand_score
+    of = (clustering.accuracy(y, labels), nmi(y, labels), ari(y, labels))
+    return dict(zip(SCORES, map(float, of), strict=True))
+
+
+# ------------------------------------------------------- one choice at a time
+
+
+class Choice(NamedTuple):
+    """A setting; the one without arguments is the base row."""
+
+    alpha_q: float = 0.6
+    alpha_p: float = 0.0
+    kind: str = "self-tuning"
+    k: int | None = None  # None: the estimator's number
+    walks: int = 0
+    divergence: str = "kl"
+    head: str = "linear"
+    start: str = "k-means"
+
+    @property
+    def graph(self):
+        return self.kind, self.k, self.walks
+
+    @property
+    def objective(self):
+        sampled = dict(samples=SAMPLES, debiases_p=True) if self.alpha_p else {}
+        divergence = heads.DIVERGENCES[self.divergence]
+        return heads.Objective(heads.HEADS[self.head].logits, divergence, **sampled)
+
+
+BASE = Choice()
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8)
+FACTORS: dict[str, dict[Any, Choice]] = {
+    "alpha on q": {a: Choice(alpha_q=a) for a in ALPHAS},
+    "alpha on p": {a: Choice(alpha_q=0.0, alpha_p=a) for a in ALPHAS},
+    "alpha on both": {a: Choice(alpha_q=a, alpha_p=a) for a in ALPHAS},
+    "walks": {w: Choice(walks=w) for w in range(4)},
+    "neighbors": {k: Choice(k=k) for k in (5, 10, 15, 20, 30, 40)},
+    "graph": {kind: Choice(kind=kind) for kind in affinities.NEIGHBORS},
+    "divergence": {name: Choice(divergence=name) for name in heads.DIVERGENCES},
+    "head": {name: Choice(head=name) for name in heads.HEADS},
+    "start": {s: Choice(start=s) for s in ("k-means", "spectral", "random")},
+}
+
+
+def trained(data: str, choice: Choice, seeds: int):
+    """A head and its loss for every seed, all side by side; None of one that diverges.
+
+    The gradient of all is taken at once: where one is not finite, each trains alone.
+    """
+    at, head = problem(data), heads.HEADS[choice.head]
+    begin = lambda s: head.start(
+        at.x, start(data, choice.start, s), at.count, np.random.default_rng(s)
+    )
+    train = ft.partial(
+        heads.trained,
+        choice.objective,
+        p=graph(data, *choice.graph).prepared(),
+        x=at.x,
+        alpha=heads.Debiasing(choice.alpha_q, choice.alpha_p),
+        steps=STEPS,
+        rate=RATES[choice.head],
+    )
+    begun = [begin(s) for s in range(seeds)]
+    try:
+        return list(zip(*train(begun), strict=True))
+    except icon.DivergenceError:
+        return [_alone(train, one) for one in begun]
+
+
+def _alone(train: Callable, begun):
+    try:
+        (found,), (loss,) = train([begun])
+        return found, loss
+    except icon.DivergenceError:
+        return None
+
+
+@ft.cache
+def outcomes(data: str, choice: Choice, seeds: int) -> list[dict[str, float] | None]:
+    """What each seed gives; None where it diverges."""
+    at, before = problem(data), time.perf_counter()
+    found = trained(data, choice, seeds)
+    took = (time.perf_counter() - before) / seeds
+
+    def outcome(seed, params, loss):
+        labels = np.asarray(heads.HEADS[choice.head].logits(params, at.x)).argmax(1)
+        first = start(data, choice.start, seed)
+        said = dict(loss=float(loss), hard_loss=base_cut(data).loss(labels))
+        of_start = {f"start_{k}": v for k, v in scores(at.y, first).items()}
+        return scores(at.y, labels) | said | of_start | dict(seconds=took)
+
+    return [one and outcome(seed, *one) for seed, one in enumerate(found)]
+
+
+def ablation(data: str, seeds: int):
+    """A row for every choice."""
+    for factor, choices in FACTORS.items():
+        for value, choice in choices.items():
+            if choice.k == problem(data).near:
+                choice = choice._replace(k=None)  # the base row, which is trained once
+            found = outcomes(data, choice, seeds)
+            base = outcomes(data, BASE, seeds)
+            both = [(a, b) for a, b in zip(found, base, strict=True) if a and b]
+            gain = lambda key: [a[key] - b[key] for a, b in both]  # noqa: B023
+            row = dict(data=data, method=f"{factor}: {value}", seeds=seeds)
+            row |= dict(factor=factor, value=value, diverged=found.count(None))
+            row |= summary([one for one in found if one])
+            for key in (*SCORES, "hard_loss") if both else ():
+                row |= mean(f"{key}_gain", gain(key))
+            yield row
+
+
+# ------------------------------------------------------- what is learned from a cell
+
+
+@dataclasses.dataclass(frozen=True)
+class Learned:
+    """A cell of a head's memberships; equal ones share one program."""
+
+    cell: icon.Cell
+    logits: Callable
+
+    def __call__(self, params, p, x, others: tuple = ()):
+        phi = jax.nn.softmax(self.logits(params, x))
+        return self.cell.loss(p, self.cell.q(phi, *others))
+
+
+class Task(NamedTuple):
+    """A cell, its p, and the labels that its memberships start from."""
+
+    cell: icon.Cell
+    p: Any
+    others: tuple  # what q is built from beside memberships
+    x: np.ndarray  # what a head sees
+    labels: np.ndarray
+    count: int
+
+
+@ft.cache
+def adam(rate: float):
+    """Means over all pairs have tiny gradients: eps is smaller."""
+    return optax.adam(optax.cosine_decay_schedule(rate, STEPS), eps=1e-16)
+
+
+def by_adam(task: Task, head: str = "free"):
+    """The logits of a head that follows the gradient, and the loss before and after."""
+    kind, rng = heads.HEADS[head], np.random.default_rng(0)
+    params = kind.start(task.x, task.labels, task.count, rng)
+    loss = Learned(task.cell, kind.logits)
+    args = task.p, jnp.asarray(task.x), task.others
+    before = float(jax.jit(loss)(params, *args))
+    params, _ = icon.minimize(
+        loss, params, adam(RATES[head]), STEPS, args=args, every=STEPS
+    )
+    return ft.partial(kind.logits, params), before, float(jax.jit(loss)(params, *args))
+
+
+SURE = 15.0  # a logit of memberships that are hard but for e^-15
+SWEEPS = 200  # of all rows, at most
+
+
+@ft.partial(jax.jit, static_argnames="cell")
+def _slope(labels, p, others, *, cell: icon.Cell, like):
+    """The loss at all but hard memberships, and its gradient in them."""
+    phi = jax.nn.softmax(SURE * jax.nn.one_hot(labels, len(like)))
+    return jax.value_and_grad(lambda phi: cell.loss(p, cell.q(phi, *others)))(phi)
+
+
+def by_lloyd(task: Task):
+    """Of every row the cluster whose gradient is least, until no row moves.
+
+    k-means' loss is concave in memberships: each step lowers it, and is Lloyd's.
+    """
+    labels, losses = task.labels, []
+    for _ in range(SWEEPS):
+        loss, slope = _slope(
+            labels, task.p, task.others, cell=task.cell, like=jnp.zeros(task.count)
+        )
+        losses.append(float(loss))
+        before, labels = labels, np.asarray(slope).argmin(1)
+        if (labels == before).all():
+            break
+    onehot = np.eye(task.count)[labels]
+    return lambda x: onehot, losses[0], losses[-1]
+
+
+# ------------------------------------------------------- p of each, start and peer
+
+
+def table(name: str, p: Callable) -> Callable:
+    """A task of a cell, its p made by a function of (cell, data, seed)."""
+
+    def made(data: str, seed: int, labels) -> Task:
+        at, cell = problem(data), icon.TABLE[name]
+        return Task(cell, *p(cell, data, seed), at.x, labels, at.count)
+
+    return made
+
+
+def features(cell, data: str, seed: int):
+    return cell.p(jnp.asarray(problem(data).x)), ()
+
+
+def eigenvectors(cell, data: str, seed: int):
+    return cell.p(jnp.asarray(spectrum(data, seed)[0])), ()
+
+
+def edges(cell, data: str, seed: int):
+    """The base row's graph, symmetric."""
+    return cell.p(base_cut(data).matrix).prepared(), ()
+
+
+def neighbors(cell, data: str, seed: int):
+    """The base row's graph in the place of views."""
+    return graph(data, *BASE.graph).prepared(), ()
+
+
+def listed(row, ids):
+    """The scores of `icon.scores` where most are 0: those that are not, in a list."""
+    index, weight = row
+    return jnp.zeros(len(ids), weight.dtype).at[index].add(weight, mode="drop")
+
+
+def over_degrees(cell, data: str, seed: int):
+    """w_ij / d_j, as the cell has it, without a matrix [n, n]."""
+    matrix = base_cut(data).matrix.tocsr()
+    n, degree = matrix.shape[0], np.asarray(matrix.sum(1)).ravel()
+    length = np.diff(matrix.indptr)
+    row = np.repeat(np.arange(n), length)
+    slot = np.arange(matrix.nnz) - matrix.indptr[row]
+    index = np.full((n, length.max()), n, np.int32)
+    weight = np.zeros(index.shape, np.float32)
+    index[row, slot] = matrix.indices
+    weight[row, slot] = matrix.data / degree[matrix.indices]
+    rows = jnp.asarray(index), jnp.asarray(weight)
+    p = icon.points(listed, rows, jnp.arange(n), whole_rows=True)
+    return p, (jnp.asarray(degree, jnp.float32),)
+
+
+def seeded(x, count: int, rng):
+    """The centres that k-means++ chooses, and of every row the nearest."""
+    from sklearn.cluster import kmeans_plusplus
+    from sklearn.metrics import pairwise_distances_argmin
+
+    centers = kmeans_plusplus(x, count, random_state=rng)[0]
+    return centers, pairwise_distances_argmin(x, centers)
+
+
+@ft.cache
+def spectrum(data: str, seed: int):
+    """What SpectralClustering has k-means cluster, and the labels of its first step.
+
+    One generator draws both, as it does there.
+    """
+    from sklearn.manifold import spectral_embedding
+
+    rng, count = np.random.RandomState(seed), problem(data).count
+    vectors = spectral_embedding(
+        base_cut(data).matrix, n_components=count, drop_first=False, random_state=rng
+    )
+    x = vectors / vectors.std()
+    return x.astype(np.float32), seeded(x, count, rng)[1]
+
+
+def seeds_of_features(data: str, seed: int):
+    return seeded(problem(data).x, problem(data).count, seed)[1]
+
+
+def seeds_of_spectrum(data: str, seed: int):
+    return spectrum(data, seed)[1]
+
+
+def k_means(data: str, seed: int):
+    from sklearn.cluster import KMeans
+
+    at = problem(data)
+    centers, _ = seeded(at.x, at.count, seed)
+    return KMeans(at.count, init=centers, n_init=1).fit(at.x).labels_
+
+
+def spectral_clustering(data: str, seed: int):
+    from sklearn.cluster import SpectralClustering
+
+    options = dict(affinity="precomputed", n_init=1, random_state=seed)
+    return SpectralClustering(problem(data).count, **options).fit_predict(
+        base_cut(data).matrix
+    )
+
+
+# ------------------------------------------------------- each in its own terms
+
+
+def inertia(points: Callable) -> Callable:
+    """Σ_i |x_i - mean of its cluster|²."""
+
+    def of(data: str, seed: int, task: Task, labels) -> float:
+        x = np.asarray(points(data, seed), np.float64)
+        member = indicator(labels, task.count)
+        mean = (member.T @ x) / np.maximum(member.sum(0), 1)[:, None]
+        return float(((x - mean[labels]) ** 2).sum())
+
+    return of
+
+
+def normalized_cut(data: str, seed: int, task: Task, labels) -> float:
+    """Σ_c of the weight that leaves c over the degrees of c."""
+    matrix, member = base_cut(data).matrix, indicator(labels, task.count)
+    within = (member.T @ matrix @ member).diagonal()
+    volume = member.T @ np.asarray(matrix.sum(1)).ravel()
+    return float((1 - within / np.where(volume > 0, volume, 1)).sum())
+
+
+def at_labels(data: str, seed: int, task: Task, labels) -> float:
+    """The cell at hard memberships."""
+    phi = jax.nn.one_hot(labels, task.count)
+    return float(task.cell.loss(task.p, task.cell.q(phi, *task.others)))
+
+
+# ------------------------------------------------------- the methods
+
+
+Named = tuple[str, Callable]
+
+
+class Method(NamedTuple):
+    """A cell of the table that clusters, how it is learned, and its peer."""
+
+    task: Callable  # (data, seed, labels) -> Task
+    start: Named  # (data, seed) -> labels
+    learn: Named  # Task -> (x -> logits), loss before, loss after
+    peer: Named  # (data, seed) -> labels
+    objective: Named  # (data, seed, task, labels) -> a number
+    of_pair: Callable | None = None  # (d, C) -> what each of n² pairs costs in a step
+
+    def __call__(self, data: str, seed: int) -> dict[str, float]:
+        at, first = problem(data), self.start[1](data, seed)
+        task = self.task(data, seed, first)
+        (logits, before, after), took = timed(self.learn[1], task)
+        labels = np.asarray(logits(task.x)).argmax(1)
+        peer, peer_took = timed(self.peer[1], data, seed)
+        of = ft.partial(self.objective[1], data, seed, task)
+        said = dict(loss=after, start_loss=before, start_objective=of(first))
+        said |= dict(objective=of(labels), peer_objective=of(peer))
+        said |= dict(seconds=took, peer_seconds=peer_took)
+        return scores(at.y, labels) | named("peer", scores(at.y, peer)) | said
+
+
+def timed(f: Callable, *args):
+    before = time.perf_counter()
+    return f(*args), time.perf_counter() - before
+
+
+def named(who: str, values: dict) -> dict:
+    return {f"{who}_{key}": value for key, value in values.items()}
+
+
+KNOWN = 4096  # rows at most whose labels supervised clustering sees
+
+
+def supervised(data: str, seed: int) -> dict[str, float]:
+    """A linear head and its peer learn the labels of half of the rows."""
+    from sklearn.linear_model import LogisticRegression
+
+    at, cell = problem(data), icon.TABLE["supervised clustering"]
+    order = np.random.default_rng(seed).permutation(len(at.x))
+    train, test = np.split(order, [min(KNOWN, len(order) // 2)])
+    p, first = cell.p(jnp.asarray(at.y[train])), start(data, "k-means", seed)
+    task = Task(cell, p, (), at.x[train], first[train], at.count)
+    (logits, before, after), took = timed(by_adam, task, "linear")
+    fit = LogisticRegression(max_iter=1000).fit
+    peer, peer_took = timed(fit, at.x[train], at.y[train])
+    phi = jnp.asarray(peer.predict_proba(at.x[train]), jnp.float32)
+    said = dict(loss=after, objective=after, start_loss=before, start_objective=before)
+    said |= dict(seconds=took, peer_seconds=peer_took)
+    said |= dict(peer_objective=float(cell.loss(p, cell.q(phi))))
+    labels = np.asarray(logits(at.x[test])).argmax(1)
+    of_peer = scores(at.y[test], peer.predict(at.x[test]))
+    return scores(at.y[test], labels) | named("peer", of_peer) | said
+
+
+LLOYD = "Lloyd's steps", by_lloyd
+ADAM = "free memberships, Adam", by_adam
+HEAD = "linear head, Adam", ft.partial(by_adam, head="linear")
+SEEDS = "k-means++", seeds_of_features
+KMEANS = "KMeans, n_init=1", k_means
+SPECTRAL = "SpectralClustering of the same graph, n_init=1", spectral_clustering
+BATCHES = "k-means", lambda data, seed: start(data, "k-means", seed)
+INERTIA = "inertia", inertia(lambda data, seed: problem(data).x)
+CELL = "the cell at the labels", at_labels
+
+FAMILY: dict[str, Callable] = {
+    "k-means": Method(table("k-means", features), SEEDS, LLOYD, KMEANS, INERTIA, sum),
+    "t k-means": Method(table("t k-means", features), KMEANS, LLOYD, KMEANS, CELL, sum),
+    "spectral clustering": Method(
+        table("spectral clustering", eigenvectors),
+        ("k-means++ of spectral_embedding", seeds_of_spectrum),
+        LLOYD,
+        SPECTRAL,
+        ("inertia", inertia(lambda data, seed: spectrum(data, seed)[0])),
+        lambda size: 2 * size[1],
+    ),
+    "normalized cuts": Method(
+        table("normalized cuts", over_degrees),
+        SPECTRAL,
+        ADAM,
+        SPECTRAL,
+        ("normalised cut", normalized_cut),
+        lambda size: size[1],
+    ),
+    "DCD": Method(table("DCD", edges), SPECTRAL, ADAM, SPECTRAL, CELL),
+    "InfoNCE clustering": Method(
+        table("InfoNCE clustering", neighbors), BATCHES, ADAM, SPECTRAL, CELL
+    ),
+    "InfoNCE clustering, linear head": Method(
+        table("InfoNCE clustering", neighbors), BATCHES, HEAD, SPECTRAL, CELL
+    ),
+    "supervised clustering": supervised,
+}
+NOTES = {
+    "DCD": "at hard memberships every cut edge costs infinitely: `loss` is of soft ones",
+    "InfoNCE clustering": "p: the base row's graph, not debiased, in the place of views",
+    "InfoNCE clustering, linear head": "p as without a head",
+    "supervised clustering": (
+        "uses labels, of half of the rows and at most 4,096; scores are of the others, "
+        "objectives of the first at soft memberships"
+    ),
+}
+MOST = 2**33  # multiplications of one sweep over all pairs; beyond, a step takes long
+MANY, FEW = 2**26, 2  # pairs beyond which so many seeds do
+
+
+def plan(method, data: str, seeds: int) -> tuple[int, str]:
+    """How many seeds, and why fewer than asked."""
+    x, count = problem(data).x, problem(data).count
+    if not isinstance(method, Method) or method.of_pair is None:
+        return seeds, ""
+    if len(x) ** 2 * method.of_pair((x.shape[1], count)) > MOST:
+        return 0, "not run: each step visits all pairs, and takes several seconds"
+    if len(x) ** 2 > MANY and seeds > FEW:
+        return FEW, "each step visits all pairs: fewer seeds"
+    return seeds, ""
+
+
+def described(method) -> dict[str, str]:
+    if not isinstance(method, Method):
+        words = BATCHES[0], HEAD[0], "LogisticRegression", "the cell, memberships soft"
+    else:
+        words = [x[0] for x in (method.start, method.learn, method.peer)]
+        words.append(method.objective[0])
+    return dict(zip(("starts_from", "by", "peer", "measure"), words, strict=True))
+
+
+def family(data: str, seeds: int):
+    """A row for every method."""
+    for name, method in FAMILY.items():
+        few, why = plan(method, data, seeds)
+        row = dict(data=data, method=name, seeds=few) | described(method)
+        note = "; ".join(filter(None, [NOTES.get(name), why]))
+        row |= dict(note=note) if note else {}
+        yield row | summary([method(data, seed) for seed in range(few)])
+
+
+# ------------------------------------------------------- what is kept
+
+
+def mean(name: str, values: list[float]) -> dict[str, float | None]:
+    """The mean over seeds and its standard error; None where they are not finite."""
+    brief = lambda v: float(f"{v:.5g}") if np.isfinite(v) else None
+    if "seconds" in name:
+        return {name: brief(statistics.median(values))}
+    middle = {name: brief(np.mean(values))}
+    if len(values) < 2 or middle[name] is None:
+        return middle
+    error = statistics.stdev(values) / len(values) ** 0.5
+    return middle | {f"{name}_error": brief(error)}
+
+
+def summary(found: list[dict[str, float]]) -> dict[str, float | None]:
+    said = {}
+    for key in found[0] if found else ():
+        said |= mean(key, [one[key] for one in found])
+    return said
+
+
+def keep(section: str, row: dict) -> None:
+    kept = json.loads(OUT.read_text()) if OUT.exists() else {}
+    named = {(old["data"], old["method"]): old for old in kept.get(section, [])}
+    named[row["data"], row["method"]] = row
+    kept |= clustering.machine() | {section: list(named.values())}
+    OUT.write_text(json.dumps(kept, indent=1, allow_nan=False) + "\n")
+
+
+# ------------------------------------------------------- the figure
+
+
+COLORS = dict(accuracy="#1f77b4", nmi="#ff7f0e")
+PANELS = {name: [name] for name in FACTORS if not name.startswith("alpha")}
+PANELS = {"alpha": [name for name in FACTORS if name.startswith("alpha")]} | PANELS
+STYLES = (dict(marker="o"), dict(marker="^", ls=":"), dict(marker="s", ls="--"))
+
+
+def panel(ax, rows: list[dict], factors: list[str], base: dict) -> None:
+    """Scores by the value of a factor, with standard errors; lines at the base row's."""
+    for factor, style in zip(factors, STYLES, strict=False):
+        some = [row for row in rows if row["factor"] == factor]
+        some = [row for row in some if row.get("accuracy") is not None]
+        ordered = len(factors) > 1 or isinstance(some[0]["value"], int)
+        style = style if ordered else dict(style, ls="none")
+        for score, color in COLORS.items():
+            at = [str(row["value"]) for row in some]
+            height = [row[score] for row in some]
+            error = [row.get(f"{score}_error", 0) for row in some]
+            ax.errorbar(at, height, error, color=color, ms=4, lw=1, capsize=2, **style)
+            ax.axhline(base[score], color=color, lw=0.5, alpha=0.6)
+            if factor == "start":
+                first = [row[f"start_{score}"] for row in some]
+                ax.plot(at, first, "o", mfc="none", color=color, ms=5)
+    ax.tick_params(labelsize=7)
+    if not ordered:
+        ax.tick_params("x", rotation=35)
+        ax.margins(x=0.15)
+
+
+def legends(figure, first) -> None:
+    from matplotlib.lines import Line2D
+
+    names = [name.removeprefix("alpha ") for name in PANELS["alpha"]]
+    alphas = [Line2D([], [], color="gray", ms=4, lw=1, **style) for style in STYLES]
+    first.legend(alphas, names, fontsize=6, frameon=False)
+    lines = [Line2D([], [], color=color, marker="o") for color in COLORS.values()]
+    hollow = Line2D([], [], color="gray", marker="o", mfc="none", ls="none")
+    words = ["accuracy", "NMI", "of the start itself"]
+    figure.legend([*lines, hollow], words, ncols=3, loc="upper right", frameon=False)
+
+
+def draw() -> None:
+    """A row of panels for every data set."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    rows = json.loads(OUT.read_text())["ablation"]
+    sets = [data for data in clustering.DATA if any(r["data"] == data for r in rows)]
+    size = dict(figsize=(2.1 * len(PANELS), 0.5 + 2.4 * len(sets)))
+    shape = dict(sharey="row", sharex="col", squeeze=False, layout="constrained")
+    figure, axes = pyplot.subplots(len(sets), len(PANELS), **size, **shape)
+    for data, line in zip(sets, axes, strict=True):
+        own = [row for row in rows if row["data"] == data]
+        base = next(row for row in own if row["method"] == "walks: 0")
+        for ax, (title, factors) in zip(line, PANELS.items(), strict=True):
+            panel(ax, own, factors, base)
+            ax.set_title(title if data == sets[0] else "", fontsize=9)
+        line[0].set_ylabel(f"{data}, {base['seeds']} seeds", fontsize=9)
+    legends(figure, axes[0, 0])
+    figure.suptitle(" ", fontsize=9)  # where the legend is
+    figure.savefig(PICTURE, dpi=150)
+
+
+# ------------------------------------------------------- together
+
+
+SECTIONS = dict(ablation=ablation, family=family)
+
+
+def run(data: str, sections: list[str], seeds: int) -> None:
+    for section in sections:
+        for row in SECTIONS[section](data, seeds):
+            keep(section, row)
+            print(section, row, flush=True)
+
+
+def main():
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    sets = clustering.DATA
+    ask.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
+    ask.add_argument("--data", nargs="+", choices=sets, default=list(sets))
+    ask.add_argument("--seeds", type=int, default=5)
+    ask.add_argument("--figure", action="store_true", help="draw what is kept")
+    asked = ask.parse_args()
+    if asked.figure:
+        draw()
+    elif len(asked.data) == 1:
+        run(*asked.data, asked.only, asked.seeds)
+    else:
+        for data in asked.data:
+            order = [sys.executable, str(Path(__file__)), "--data", data]
+            order += ["--seeds", str(asked.seeds), "--only", *asked.only]
+            subprocess.run(order, check=True)
+
+
+if __name__ == "__main__":
+    main()

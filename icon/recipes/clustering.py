@@ -1,0 +1,221 @@
+"""How are features clustered? A p, an average of partitions, heads, a classifier."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from icon._loss import kl
+from icon._neighborhoods import Graph
+from icon.recipes import affinities, ensemble, heads
+from icon.recipes.counts import Choice, chosen
+from icon.recipes.cut import Cut, Labels, cut
+
+
+FEWEST, MOST = 5, 20  # neighbours
+MANY = 50_000  # rows whose partitions are averaged; beyond, so many are drawn
+KNOWN = 0.5  # what a known label counts beside the neighbours of its item
+PAIRS, DRAWN = 2**34, 64  # n² K up to which all pairs count; draws per anchor beyond
+HEADS = 4  # side by side: from the average and from the best partitions
+STEPS = 30
+TYPICAL = 10  # rows nearest to the centre of a cluster
+
+
+class Rows(NamedTuple):
+    """What is clustered."""
+
+    x: Float[np.ndarray, "n d"]
+    views: Sequence[Float[np.ndarray, "n d"]] = ()  # the same rows, seen otherwise
+    known: Int[np.ndarray, " n"] | None = None  # labels of some; -1 of the others
+
+    def only(self, some) -> "Rows":
+        known = None if self.known is None else self.known[some]
+        return Rows(self.x[some], [view[some] for view in self.views], known)
+
+
+class Settings(NamedTuple):
+    """The choices of p, of q, of the loss, and of how it is lowered."""
+
+    search: Callable  # (x, k) -> index [n, k], distance [n, k]
+    n_neighbors: int | None = None
+    neighbors: Callable = affinities.self_tuning
+    walks: int = 0
+    alpha: float = 0.6
+    alpha_p: float = 0.0
+    swaps: int = 2
+    rounds: int = 0
+    head: str | None = None
+    divergence: Callable = kl
+
+
+class Found(NamedTuple):
+    """A clustering, and how it came about."""
+
+    labels: Labels
+    memberships: Float[np.ndarray, "n K"]
+    p: Graph
+    loss: float
+    member_losses: Float[np.ndarray, " m"]
+    head_losses: Float[np.ndarray, " h"] | None
+    classifier: heads.Classifier
+    layout: Float[np.ndarray, "n 2"] | None = None
+    choice: Choice | None = None
+
+
+# ------------------------------------------------------- p
+
+
+def neighbor_count(n: int, count: int, settings: Settings) -> int:
+    """A quarter of a cluster, n / (4 K), from 5 to 20, unless it is set."""
+    usual = min(MOST, max(FEWEST, n // (4 * count)))
+    return min(n - 1, settings.n_neighbors or usual)
+
+
+def supervision(rows: Rows, settings: Settings, count: int, seed: int) -> Graph:
+    """p: neighbours in every view, walks among them, and known labels."""
+    k = neighbor_count(len(rows.x), count, settings)
+    seen = [settings.neighbors(*settings.search(x, k)) for x in (rows.x, *rows.views)]
+    p = seen[0] if len(seen) == 1 else affinities.averaged(seen, [1.0] * len(seen))
+    p = affinities.walked(p, settings.walks)
+    known = rows.known
+    return p if known is None else affinities.supervised(p, known, KNOWN, seed)
+
+
+# ------------------------------------------------------- q
+
+
+def draws(settings: Settings, n: int, count: int) -> int | None:
+    """How many rows stand for all in a debiased p; None: all of them do."""
+    few = settings.alpha_p == 0 or n**2 * count <= PAIRS
+    return None if few else DRAWN
+
+
+def by_heads(
+    settings: Settings, x, p: Graph, starts: Sequence[Labels], count: int, seed: int
+):
+    """The head of the lowest loss, and the losses of all of them."""
+    name, rng = settings.head or "linear", np.random.default_rng(seed)
+    kind = heads.HEADS[name]
+    objective = heads.Objective(
+        kind.logits,
+        settings.divergence,
+        draws(settings, len(x), count),
+        debiases_p=settings.alpha_p > 0,
+    )
+    found, losses = heads.trained(
+        objective,
+        [kind.start(x, labels, count, rng) for labels in starts],
+        p.prepared(),
+        jnp.asarray(x),
+        heads.Debiasing(settings.alpha, settings.alpha_p),
+        steps=STEPS,
+        rate=kind.rate,
+        seed=seed,
+    )
+    best = found[int(np.argmin(losses))]
+    return heads.Classifier(name, best, np.arange(count)), losses
+
+
+# ------------------------------------------------------- together
+
+
+def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
+    """The clusters of some rows.
+
+    Args:
+        rows: what is clustered.
+        counts: the numbers of clusters to choose from, rising.
+        settings: the choices.
+        seed: of every start.
+
+    Example:
+        >>> import icon, numpy as np
+        >>> from icon.recipes import clustering
+        >>> x = np.float32([[0, 1], [0, 1.1], [1, 0], [1.1, 0]])
+        >>> settings = clustering.Settings(icon.knn, 1)
+        >>> clustering.clustered(clustering.Rows(x), [2], settings, 0).labels.tolist()
+        [0, 0, 1, 1]
+    """
+    p = supervision(rows, settings, max(counts), seed)
+    by, choice = cut(p, max(counts), settings.alpha), None
+    layouts = ensemble.layouts_of(rows.x, p, seed)
+    if len(counts) > 1:
+        choice = chosen(by, layouts, counts, seed)
+        by = dataclasses.replace(by, count=choice.best)
+    members = ensemble.members(rows.x, layouts, by, seed)
+    labels = ensemble.best_of(by, members, settings.swaps, seed)
+    for _ in range(settings.rounds):
+        again = cut(affinities.agreed(p, members), by.count, settings.alpha)
+        members = again.all_moved(members, seed)
+        labels = ensemble.best_of(by, members, settings.swaps, seed)
+    found = _finished(rows.x, p, by, [labels, *members], settings, seed)
+    return found._replace(choice=choice, layout=layouts[-1] if layouts else None)
+
+
+def by_sample(
+    rows: Rows, counts: Sequence[int], settings: Settings, seed: int, most: int = MANY
+):
+    """The clusters of many rows: of a sample, carried to the others by its classifier.
+
+    Then rows move between clusters on the graph of all of them, and heads see them all.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(rows.x))[:most]
+    few = settings._replace(head=None)
+    sample = clustered(rows.only(np.sort(drawn)), counts, few, seed)
+    count = sample.memberships.shape[1]
+    p = supervision(rows, settings, count, seed)
+    by = cut(p, count, settings.alpha)
+    labels = sample.classifier.probabilities(rows.x).argmax(1)
+    labels = by.moved(labels, np.random.default_rng(seed))
+    return _finished(rows.x, p, by, [labels], settings, seed)._replace(
+        choice=sample.choice, member_losses=sample.member_losses
+    )
+
+
+def _finished(x, p: Graph, by: Cut, found: Sequence[Labels], settings: Settings, seed):
+    """The first partition found, or what heads make of it; clusters by their size."""
+    labels, *members = found
+    losses = None
+    if settings.head is None:
+        labels = np.argsort(by_size(labels, by.count))[labels]
+        memberships = ensemble.memberships(members or [labels], labels, by.count)
+        agreement = np.take_along_axis(memberships, labels[:, None], 1)[:, 0]
+        classifier = heads.taught(x, labels, agreement, by.count, seed)
+    else:
+        starts = [labels, *sorted(members, key=by.loss)[: HEADS - 1]]
+        classifier, losses = by_heads(settings, x, p, starts, by.count, seed)
+        memberships = classifier.probabilities(x)
+        order = by_size(memberships.argmax(1), by.count)
+        memberships, classifier = memberships[:, order], classifier.reordered(order)
+        labels = memberships.argmax(1)
+        if settings.head == "free":
+            classifier = heads.taught(x, labels, memberships.max(1), by.count, seed)
+    member_losses = np.array([by.loss(member) for member in members])
+    return Found(
+        *(labels, memberships, p, by.loss(labels), member_losses, losses, classifier)
+    )
+
+
+# ------------------------------------------------------- what is told of clusters
+
+
+def by_size(labels: Labels, count: int) -> Int[np.ndarray, " K"]:
+    """The clusters by their size, the largest first, then by their first rows."""
+    size, first = np.bincount(labels, minlength=count), np.full(count, len(labels))
+    np.minimum.at(first, labels, np.arange(len(labels)))
+    return np.lexsort((first, -size))
+
+
+def typical(x, labels: Labels, count: int) -> Int[np.ndarray, "K 10"]:
+    """Of every cluster the rows nearest to its mean; -1 where it has fewer than 10."""
+    nearest = np.full((count, TYPICAL), -1)
+    for c in range(count):
+        inside = np.flatnonzero(labels == c)
+        if len(inside):
+            far = ((x[inside] - x[inside].mean(0)) ** 2).sum(1)
+            rows = inside[np.argsort(far, kind="stable")[:TYPICAL]]
+            nearest[c, : len(rows)] = rows
+    return nearest

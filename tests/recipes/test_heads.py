@@ -1,0 +1,129 @@
+"""Do heads follow the gradient of the clustering cell, each its own?"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import icon
+from icon.recipes import heads
+from icon.recipes.cut import cut
+
+
+RNG = np.random.default_rng(0)
+N, C = 60, 3
+TRUTH = np.arange(N) % C
+X = (4 * np.eye(C, 4)[TRUTH] + RNG.normal(size=(N, 4))).astype(np.float32)
+P = icon.self_tuning(*icon.knn(X, 8))
+WRONG = np.where(RNG.random(N) < 0.3, RNG.integers(C, size=N), TRUTH)
+
+
+def start(kind, labels=WRONG, seed=0):
+    return heads.HEADS[kind].start(X, labels, C, np.random.default_rng(seed))
+
+
+def plain(kind, verb, alpha_q, alpha_p, params):
+    """The loss of a head, from dense rows of p and q, as the papers have it."""
+    phi = jax.nn.softmax(heads.HEADS[kind].logits(params, jnp.asarray(X)))
+    q = (phi / jnp.sum(phi, 0)[None]) @ phi.T
+    q = (1 - alpha_q) * q + alpha_q / N
+    p = icon.dense(P)
+    p = (1 - alpha_p) * p + alpha_p / (N - 1) * (1 - jnp.eye(N))
+    some = p > 0
+    p, q = jnp.where(some, p, 1), jnp.where(some, q, 1)
+    m = (p + q) / 2
+    each = dict(
+        kl=p * jnp.log(p / q),
+        tv=jnp.maximum(p - q, 0),
+        hellinger=p - jnp.sqrt(p * q),
+        jsd=(p * jnp.log(p / m) + q * jnp.log(q / m) + (p - q) * np.log(2)) / 2,
+    )
+    return jnp.sum(jnp.where(some, each[verb], 0)) / N
+
+
+@pytest.mark.parametrize("kind", heads.HEADS)
+@pytest.mark.parametrize("alpha_p", [0.0, 0.3])
+@pytest.mark.parametrize("verb", heads.DIVERGENCES)
+def test_the_objective_is_the_cell(kind, verb, alpha_p):
+    objective = heads.Objective(
+        heads.HEADS[kind].logits, heads.DIVERGENCES[verb], debiases_p=alpha_p > 0
+    )
+    alpha = heads.Debiasing(jnp.float32(0.6), jnp.float32(alpha_p))
+    params = start(kind)
+    loss = lambda params: objective.of(params, P.prepared(), X, alpha, None)
+    expected = lambda params: plain(kind, verb, 0.6, alpha_p, params)
+    got, gradient = jax.value_and_grad(loss)(params)
+    value, slope = jax.value_and_grad(expected)(params)
+    np.testing.assert_allclose(got, value, rtol=2e-5)
+    for a, b in zip(jax.tree.leaves(gradient), jax.tree.leaves(slope), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-6)
+
+
+def test_drawn_rows_stand_for_all_without_bias():
+    logits = heads.HEADS["linear"].logits
+    every = heads.Objective(logits, debiases_p=True)
+    some = heads.Objective(logits, samples=5, debiases_p=True)
+    alpha, params, p = heads.Debiasing(0.6, 0.4), start("linear"), P.prepared()
+    draw = jax.jit(lambda key: some.of(params, p, X, alpha, key))
+    found = [float(draw(jax.random.key(k))) for k in range(400)]
+    exact = float(every.of(params, p, X, alpha, None))
+    error = np.std(found) / np.sqrt(len(found))
+    assert abs(np.mean(found) - exact) < 4 * error + 1e-4
+
+
+def test_side_by_side_is_one_by_one():
+    starts = [start("linear"), start("linear", TRUTH), start("linear", (TRUTH + 1) % C)]
+    objective, p = heads.Objective(heads.HEADS["linear"].logits), P.prepared()
+    together, losses = heads.trained(objective, starts, p, X, steps=10)
+    for one, after, loss in zip(starts, together, losses, strict=True):
+        (alone,), (value,) = heads.trained(objective, [one], p, X, steps=10)
+        np.testing.assert_allclose(after["linear"], alone["linear"], atol=2e-3)
+        assert value == pytest.approx(loss, abs=1e-5)
+
+
+def test_a_step_is_adams():
+    params, p = start("linear"), P.prepared()
+    objective = heads.Objective(heads.HEADS["linear"].logits)
+    loss = lambda params: plain("linear", "kl", 0.6, 0.0, params)
+    adam = optax.adam(optax.cosine_decay_schedule(0.1, 3))
+    state, expected = adam.init(params), params
+    for _ in range(3):
+        gradient = jax.grad(loss)(expected)
+        with jax.numpy_dtype_promotion("standard"):  # optax counts in integers
+            update, state = adam.update(gradient, state)
+        expected = optax.apply_updates(expected, update)
+    (found,), _ = heads.trained(objective, [params], p, X, steps=3)
+    np.testing.assert_allclose(found["linear"], expected["linear"], atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", heads.HEADS)
+def test_heads_mend_labels_that_are_wrong(kind):
+    objective = heads.Objective(heads.HEADS[kind].logits)
+    options = dict(steps=60, rate=heads.HEADS[kind].rate)
+    (found,), _ = heads.trained(objective, [start(kind)], P.prepared(), X, **options)
+    labels = heads.Classifier(kind, found, np.arange(C)).probabilities(X).argmax(1)
+    by = cut(P, C, 0.6)
+    assert by.loss(labels) < by.loss(WRONG)
+    assert icon.evaluate.ari(TRUTH, labels) > icon.evaluate.ari(TRUTH, WRONG) + 0.2
+
+
+def test_a_classifier_learns_what_is_agreed_on():
+    sure = np.where(WRONG == TRUTH, 1.0, 0.0).astype(np.float32)
+    taught = heads.taught(X, WRONG, sure, C, 0)
+    found = taught.probabilities(X)
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    assert (found.argmax(1) == TRUTH).mean() > 0.95
+    assert (taught.probabilities(X[:7]) == found[:7]).all()
+    order = np.array([2, 0, 1])
+    assert (taught.reordered(order).probabilities(X) == found[:, order]).all()
+
+
+def test_a_batch_continues_where_the_last_one_ended():
+    taught = heads.taught(X, TRUTH, np.ones(N, np.float32), C, 0)
+    moved = X @ np.linalg.qr(np.eye(4) + 0.15 * RNG.normal(size=(4, 4)))[0]
+    moved = moved.astype(np.float32)
+    p = icon.self_tuning(*icon.knn(moved, 8))
+    after = heads.continued(taught, p, moved, 0.6)
+    cell = lambda c: icon.kl(p, icon.smooth(icon.clusters(c.probabilities(moved)), 0.6))
+    assert cell(after) < cell(taught)
