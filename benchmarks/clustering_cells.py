@@ -38,6 +38,7 @@ from icon.recipes.cut import cut, indicator
 OUT = clustering.OUT.with_name("clustering_cells.json")
 PICTURE = clustering.OUT.with_name("clustering_ablation.png")
 STEPS, RATES = 50, dict(linear=0.1, mlp=0.01, free=0.5)
+LONG, SMALL = 300, 2_000  # steps; rows up to which draws are affordable for so many
 SAMPLES = 64  # rows that stand for all, per anchor and step, where p is debiased
 SCORES = ("accuracy", "nmi", "ari")
 
@@ -116,6 +117,7 @@ class Choice(NamedTuple):
     divergence: str = "kl"
     head: str = "linear"
     start: str = "k-means"
+    steps: int = STEPS
 
     @property
     def graph(self):
@@ -134,12 +136,16 @@ FACTORS: dict[str, dict[Any, Choice]] = {
     "alpha on q": {a: Choice(alpha_q=a) for a in ALPHAS},
     "alpha on p": {a: Choice(alpha_q=0.0, alpha_p=a) for a in ALPHAS},
     "alpha on both": {a: Choice(alpha_q=a, alpha_p=a) for a in ALPHAS},
+    f"alpha on p, {LONG} steps": {
+        a: Choice(alpha_q=0.0, alpha_p=a, steps=LONG) for a in (0.2, 0.8)
+    },
     "walks": {w: Choice(walks=w) for w in range(4)},
     "neighbors": {k: Choice(k=k) for k in (5, 10, 15, 20, 30, 40)},
     "graph": {kind: Choice(kind=kind) for kind in affinities.NEIGHBORS},
     "divergence": {name: Choice(divergence=name) for name in heads.DIVERGENCES},
     "head": {name: Choice(head=name) for name in heads.HEADS},
     "start": {s: Choice(start=s) for s in ("k-means", "spectral", "random")},
+    "steps": {steps: Choice(steps=steps) for steps in (STEPS, LONG)},
 }
 
 
@@ -158,7 +164,7 @@ def trained(data: str, choice: Choice, seeds: int):
         p=graph(data, *choice.graph).prepared(),
         x=at.x,
         alpha=heads.Debiasing(choice.alpha_q, choice.alpha_p),
-        steps=STEPS,
+        steps=choice.steps,
         rate=RATES[choice.head],
     )
     begun = [begin(s) for s in range(seeds)]
@@ -193,22 +199,29 @@ def outcomes(data: str, choice: Choice, seeds: int) -> list[dict[str, float] | N
     return [one and outcome(seed, *one) for seed, one in enumerate(found)]
 
 
+def gains(found: list, base: list) -> dict[str, float | None]:
+    """The mean difference to the base row and its error, seed by seed."""
+    both = [(a, b) for a, b in zip(found, base, strict=True) if a and b]
+    said = {}
+    for key in (*SCORES, "hard_loss") if both else ():
+        said |= mean(f"{key}_gain", [a[key] - b[key] for a, b in both])
+    return said
+
+
 def ablation(data: str, seeds: int):
     """A row for every choice."""
+    at = problem(data)
+    base = outcomes(data, BASE, seeds)
     for factor, choices in FACTORS.items():
         for value, choice in choices.items():
-            if choice.k == problem(data).near:
+            if choice.alpha_p and choice.steps == LONG and len(at.x) > SMALL:
+                continue
+            if choice.k == at.near:
                 choice = choice._replace(k=None)  # the base row, which is trained once
             found = outcomes(data, choice, seeds)
-            base = outcomes(data, BASE, seeds)
-            both = [(a, b) for a, b in zip(found, base, strict=True) if a and b]
-            gain = lambda key: [a[key] - b[key] for a, b in both]  # noqa: B023
             row = dict(data=data, method=f"{factor}: {value}", seeds=seeds)
             row |= dict(factor=factor, value=value, diverged=found.count(None))
-            row |= summary([one for one in found if one])
-            for key in (*SCORES, "hard_loss") if both else ():
-                row |= mean(f"{key}_gain", gain(key))
-            yield row
+            yield row | summary([one for one in found if one]) | gains(found, base)
 
 
 # ------------------------------------------------------- what is learned from a cell
@@ -238,12 +251,12 @@ class Task(NamedTuple):
 
 
 @ft.cache
-def adam(rate: float):
+def adam(rate: float, steps: int):
     """Means over all pairs have tiny gradients: eps is smaller."""
-    return optax.adam(optax.cosine_decay_schedule(rate, STEPS), eps=1e-16)
+    return optax.adam(optax.cosine_decay_schedule(rate, steps), eps=1e-16)
 
 
-def by_adam(task: Task, head: str = "free"):
+def by_adam(task: Task, head: str = "free", steps: int = STEPS):
     """The logits of a head that follows the gradient, and the loss before and after."""
     kind, rng = heads.HEADS[head], np.random.default_rng(0)
     params = kind.start(task.x, task.labels, task.count, rng)
@@ -251,7 +264,7 @@ def by_adam(task: Task, head: str = "free"):
     args = task.p, jnp.asarray(task.x), task.others
     before = float(jax.jit(loss)(params, *args))
     params, _ = icon.minimize(
-        loss, params, adam(RATES[head]), STEPS, args=args, every=STEPS
+        loss, params, adam(RATES[head], steps), steps, args=args, every=steps
     )
     return ft.partial(kind.logits, params), before, float(jax.jit(loss)(params, *args))
 
@@ -455,7 +468,7 @@ def named(who: str, values: dict) -> dict:
     return {f"{who}_{key}": value for key, value in values.items()}
 
 
-KNOWN = 4096  # rows at most whose labels supervised clustering sees
+KNOWN = 2048  # rows at most whose labels supervised clustering sees
 
 
 def supervised(data: str, seed: int) -> dict[str, float]:
@@ -467,7 +480,7 @@ def supervised(data: str, seed: int) -> dict[str, float]:
     train, test = np.split(order, [min(KNOWN, len(order) // 2)])
     p, first = cell.p(jnp.asarray(at.y[train])), start(data, "k-means", seed)
     task = Task(cell, p, (), at.x[train], first[train], at.count)
-    (logits, before, after), took = timed(by_adam, task, "linear")
+    (logits, before, after), took = timed(by_adam, task, "linear", LONG)
     fit = LogisticRegression(max_iter=1000).fit
     peer, peer_took = timed(fit, at.x[train], at.y[train])
     phi = jnp.asarray(peer.predict_proba(at.x[train]), jnp.float32)
@@ -518,11 +531,11 @@ FAMILY: dict[str, Callable] = {
     "supervised clustering": supervised,
 }
 NOTES = {
-    "DCD": "at hard memberships every cut edge costs infinitely: `loss` is of soft ones",
-    "InfoNCE clustering": "p: the base row's graph, not debiased, in the place of views",
+    "DCD": "a cut edge costs infinitely at hard memberships; `loss` is of soft ones",
+    "InfoNCE clustering": "p: the base row's graph in the place of views, not debiased",
     "InfoNCE clustering, linear head": "p as without a head",
     "supervised clustering": (
-        "uses labels, of half of the rows and at most 4,096; scores are of the others, "
+        "uses labels, of half of the rows and at most 2,048; scores are of the others, "
         "objectives of the first at soft memberships"
     ),
 }
@@ -566,7 +579,7 @@ def family(data: str, seeds: int):
 
 def mean(name: str, values: list[float]) -> dict[str, float | None]:
     """The mean over seeds and its standard error; None where they are not finite."""
-    brief = lambda v: float(f"{v:.5g}") if np.isfinite(v) else None
+    brief = lambda v: float(f"{round(v, 9):.5g}") if np.isfinite(v) else None
     if "seconds" in name:
         return {name: brief(statistics.median(values))}
     middle = {name: brief(np.mean(values))}
@@ -595,66 +608,82 @@ def keep(section: str, row: dict) -> None:
 
 
 COLORS = dict(accuracy="#1f77b4", nmi="#ff7f0e")
-PANELS = {name: [name] for name in FACTORS if not name.startswith("alpha")}
-PANELS = {"alpha": [name for name in FACTORS if name.startswith("alpha")]} | PANELS
-STYLES = (dict(marker="o"), dict(marker="^", ls=":"), dict(marker="s", ls="--"))
+PANELS = {
+    "alpha": ["alpha on q", "alpha on both"],
+    "alpha on p alone": [name for name in FACTORS if name.startswith("alpha on p")],
+} | {name: [name] for name in FACTORS if not name.startswith("alpha")}
+OWN_SCALE = ("alpha on p alone", "start")  # they change most
+LINES = ("o-", "s--")
+BARS = "bars: standard error of the difference to the base row, seed by seed"
 
 
-def panel(ax, rows: list[dict], factors: list[str], base: dict) -> None:
-    """Scores by the value of a factor, with standard errors; lines at the base row's."""
-    for factor, style in zip(factors, STYLES, strict=False):
-        some = [row for row in rows if row["factor"] == factor]
-        some = [row for row in some if row.get("accuracy") is not None]
-        ordered = len(factors) > 1 or isinstance(some[0]["value"], int)
-        style = style if ordered else dict(style, ls="none")
-        for score, color in COLORS.items():
-            at = [str(row["value"]) for row in some]
-            height = [row[score] for row in some]
-            error = [row.get(f"{score}_error", 0) for row in some]
-            ax.errorbar(at, height, error, color=color, ms=4, lw=1, capsize=2, **style)
-            ax.axhline(base[score], color=color, lw=0.5, alpha=0.6)
-            if factor == "start":
-                first = [row[f"start_{score}"] for row in some]
-                ax.plot(at, first, "o", mfc="none", color=color, ms=5)
+def panel(ax, rows: list[dict], title: str, base: dict) -> None:
+    """Scores by the value of a factor; lines at the base row's."""
+    for score, color in COLORS.items():
+        ax.axhline(base[score], color=color, lw=0.5, alpha=0.6)
+        for factor, line in zip(PANELS[title], LINES, strict=False):
+            some = [row for row in rows if row["factor"] == factor]
+            some = [row for row in some if row.get(score) is not None]
+            series(ax, some, score, line if ordered(some) else "o", color)
     ax.tick_params(labelsize=7)
-    if not ordered:
+    if not ordered(some):
         ax.tick_params("x", rotation=35)
         ax.margins(x=0.15)
 
 
-def legends(figure, first) -> None:
+def ordered(rows: list[dict]) -> bool:
+    return not any(isinstance(row["value"], str) for row in rows)
+
+
+def series(ax, rows: list[dict], score: str, line: str, color: str) -> None:
+    at, height = ([row[key] for row in rows] for key in ("value", score))
+    at = list(map(str, at))
+    error = [row.get(f"{score}_gain_error") or 0 for row in rows]
+    ax.errorbar(at, height, error, fmt=line, color=color, ms=4, lw=1, capsize=2)
+    if any(row["factor"] == "start" for row in rows):
+        first = [row[f"start_{score}"] for row in rows]
+        ax.plot(at, first, "o", mfc="none", color=color, ms=5)
+
+
+def legend_of(ax, title: str) -> None:
+    """Which line is which factor, where there are several."""
+    names = [name.removeprefix("alpha ") for name in PANELS[title]]
+    if len(names) > 1:
+        mark = lambda line: ax.plot([], [], line, color="gray", ms=4, lw=1)[0]
+        ax.legend([mark(line) for line in LINES], names, fontsize=6, frameon=False)
+
+
+def legend_of_all(figure) -> None:
     from matplotlib.lines import Line2D
 
-    names = [name.removeprefix("alpha ") for name in PANELS["alpha"]]
-    alphas = [Line2D([], [], color="gray", ms=4, lw=1, **style) for style in STYLES]
-    first.legend(alphas, names, fontsize=6, frameon=False)
-    lines = [Line2D([], [], color=color, marker="o") for color in COLORS.values()]
-    hollow = Line2D([], [], color="gray", marker="o", mfc="none", ls="none")
-    words = ["accuracy", "NMI", "of the start itself"]
-    figure.legend([*lines, hollow], words, ncols=3, loc="upper right", frameon=False)
+    keys = [Line2D([], [], marker="o", color=color) for color in COLORS.values()]
+    keys += [Line2D([], [], ls="", marker="o", mfc="none", color="gray")]
+    words = ["accuracy", "NMI", "the start's own", BARS]
+    place = dict(ncols=4, loc="outside upper left", fontsize=8, frameon=False)
+    figure.legend([*keys, Line2D([], [], ls="")], words, **place)
 
 
 def draw() -> None:
     """A row of panels for every data set."""
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     rows = json.loads(OUT.read_text())["ablation"]
     sets = [data for data in clustering.DATA if any(r["data"] == data for r in rows)]
-    size = dict(figsize=(2.1 * len(PANELS), 0.5 + 2.4 * len(sets)))
-    shape = dict(sharey="row", sharex="col", squeeze=False, layout="constrained")
-    figure, axes = pyplot.subplots(len(sets), len(PANELS), **size, **shape)
+    size = (1.9 * len(PANELS), 0.4 + 2.4 * len(sets))
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(sets), len(PANELS), squeeze=False)
     for data, line in zip(sets, axes, strict=True):
         own = [row for row in rows if row["data"] == data]
         base = next(row for row in own if row["method"] == "walks: 0")
-        for ax, (title, factors) in zip(line, PANELS.items(), strict=True):
-            panel(ax, own, factors, base)
+        shared = [ax for ax, t in zip(line, PANELS, strict=True) if t not in OWN_SCALE]
+        for ax, title in zip(line, PANELS, strict=True):
+            panel(ax, own, title, base)
+            legend_of(ax, title)
             ax.set_title(title if data == sets[0] else "", fontsize=9)
+            if ax in shared[1:]:
+                ax.sharey(shared[0])
         line[0].set_ylabel(f"{data}, {base['seeds']} seeds", fontsize=9)
-    legends(figure, axes[0, 0])
-    figure.suptitle(" ", fontsize=9)  # where the legend is
+    legend_of_all(figure)
     figure.savefig(PICTURE, dpi=150)
 
 

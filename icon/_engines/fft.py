@@ -412,7 +412,13 @@ class Interpolated(Neighborhood):
         return self.engine.fits(q.params, q.anchors, q.candidates)
 
 
-def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER):
+def interpolated(
+    q: Points,
+    *,
+    spacing: float | None = None,
+    order: int = ORDER,
+    reach: float | None = None,
+):
     r"""The same points, answering for all anchors at once, at the speed of an FFT.
 
     $$Z_i = \sum_j k(\|x_i - y_j\|^2), \quad
@@ -445,6 +451,9 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
         spacing: of the grid, in widths of the kernel; a number forces the grid.
             None: 0.45.
         order: of the B-splines, from 3 to 8.
+        reach: how many widths the points are expected to span, so that larger grids
+            need not be compiled; None: as many as the largest of all, about 500 in the
+            plane.
 
     Raises:
         InvalidInput: a kernel of more than the distance, numbers per anchor or per
@@ -478,8 +487,19 @@ def interpolated(q: Points, *, spacing: float | None = None, order: int = ORDER)
     spacing = check.scalar("spacing", spacing, 0, above=True)
     check.require(spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
     order = check.count("order", order, 3, 8)
-    engine = OnGrid(profile, grid.RUNGS[d], spacing, order)
+    engine = OnGrid(profile, _rungs(d, spacing, order, reach), spacing, order)
     return Interpolated(q, engine.spectra(q), engine)
+
+
+def _rungs(d: int, spacing: float, order: int, reach) -> tuple[int, ...]:
+    """The sizes of grids up to the first with room for what is expected."""
+    rungs = grid.RUNGS[d]
+    if reach is None:
+        return rungs
+    needed = check.scalar("reach", reach, 0, above=True) / spacing + order + 2
+    return tuple(
+        x for x, below in zip(rungs, (0, *rungs), strict=False) if below < needed
+    )
 
 
 def _refuse_all_but_plain(q) -> None:

@@ -263,12 +263,18 @@ def self_tuning(
     listed, count, excludes_self = _checked_list(index, candidates)
     distance = _checked_distances(distance, listed)
     column = min(check.count("rank", rank, 1), listed.shape[1]) - 1
+    logit = _by_local_scale(distance, listed if excludes_self else None, column)
+    return _from_rows(listed, logit, count, excludes_self)
+
+
+@jax.jit
+def _by_local_scale(distance, listed, column):
+    """-d² / (s_i s_j), normalised; s_i² where the scales of others are not known."""
     scale = distance[:, column]
     least = 1e-3 * jnp.median(scale)
     scale = jnp.maximum(scale, jnp.where(least > 0, least, 1))
-    other = scale[listed] if excludes_self else scale[:, None]
-    logit = -(distance / scale[:, None]) * (distance / other)
-    return _from_rows(listed, jax.nn.log_softmax(logit, 1), count, excludes_self)
+    other = scale[:, None] if listed is None else scale[listed]
+    return jax.nn.log_softmax(-(distance / scale[:, None]) * (distance / other), 1)
 
 
 # ------------------------------------------------------- memberships

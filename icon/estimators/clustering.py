@@ -112,8 +112,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         Args:
             X: numbers [n, d], two rows or more.
             y: ignored.
-            known: labels of a few rows, integers [n] from 0, -1 where there is none: p
-                is then, of these rows, half of the rows that share the label.
+            known: labels of a few rows, integers [n] from 0, -1 where there is none:
+                nine tenths of p are then, for these rows, rows that share the label.
             views: the same rows seen in other ways, as augmented, each [n, d]: p is the
                 mean over the neighbours that rows have in each.
         """

@@ -43,6 +43,7 @@ def stability(members: Sequence[Labels]) -> float:
     return float(np.mean([adjusted_rand_score(a, b) for a, b in pairs]))
 
 
+@ensemble.limited
 def chosen(by: Cut, layouts: Sequence, counts: Sequence[int], seed: int) -> Choice:
     """The choice among some numbers of clusters.
 

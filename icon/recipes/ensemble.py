@@ -6,6 +6,7 @@ neighbourhood as well, p̄ = 1/M Σ_m clusters(Φ_m), and its clusters are the c
 """
 
 import dataclasses
+import functools as ft
 import warnings
 from collections.abc import Sequence
 from typing import Any, cast
@@ -25,9 +26,27 @@ WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
 SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
 SPARE, DEGREES = 8, (8, 16, 16)  # vectors beyond those wanted; of the polynomials
 LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
+REACH = 150.0  # widths that a layout spans, so far exaggerated, of 50,000 rows
 LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
 
 Partition = Labels
+
+
+def limited(function):
+    """A function whose linear algebra and k-means have one thread each.
+
+    So short are their calls that a second one gains nothing; where another program
+    runs, the two would wait for each other. And the bits do not depend on the cores.
+    """
+
+    @ft.wraps(function)
+    def alone(*args):
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            return function(*args)
+
+    return alone
 
 
 # ------------------------------------------------------- starts
@@ -119,8 +138,8 @@ def by_spectrum(matrix, count: int, seed: int) -> list[Partition]:
 class Falling:
     """A plan whose exaggeration falls in stages; as `layout.Plan` is used."""
 
-    ends: tuple[int, ...] = (100, 150, 200, 250)
-    exaggeration: tuple[float, ...] = (12.0, 4.0, 2.0, 1.0)
+    ends: tuple[int, ...] = (200, 300, 400)
+    exaggeration: tuple[float, ...] = (12.0, 6.0, 3.0)
 
     @property
     def steps(self) -> int:
@@ -144,7 +163,7 @@ def layouts(p: Graph, start: layout.Start) -> list[Float[np.ndarray, "n 2"]]:
         if step in FALLING.ends:
             kept.append(np.array(z))
 
-    layout.lay_out(layout.Layout(), start, p, FALLING, [keep])
+    layout.lay_out(layout.Layout(reach=REACH), start, p, FALLING, [keep])
     return kept
 
 
@@ -153,12 +172,18 @@ def by_layouts(every: Sequence, count: int, seed: int) -> list[Partition]:
 
 
 def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
-    """The layouts of a graph, from the principal components; none of few rows."""
+    """The layouts of a graph, from principal components and from noise.
+
+    None of few rows.
+    """
     if len(x) < LAID_OUT:
         return []
-    return layouts(p, layout.principal(x, 2, np.random.default_rng(seed)))
+    rng = np.random.default_rng(seed)
+    starts = [layout.principal(x, 2, rng), layout.scattered(len(x), 2, rng)]
+    return [z for start in starts for z in layouts(p, start)]
 
 
+@limited
 def members(
     x: Float[np.ndarray, "n d"], every: Sequence, cut: Cut, seed: int
 ) -> list[Partition]:
@@ -223,6 +248,7 @@ def memberships(members: Sequence[Partition], labels: Partition, count: int):
     return np.asarray(often / often.sum(1, keepdims=True), np.float32)
 
 
+@limited
 def best_of(cut: Cut, members: Sequence[Partition], swaps: int, seed: int) -> Partition:
     """The consensus, with what averaging merged taken apart again."""
     rng = np.random.default_rng(seed)

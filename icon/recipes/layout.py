@@ -185,9 +185,10 @@ class Layout:
 
     q: Callable = Tail()
     joint: bool = True
+    reach: float | None = None  # widths of the kernel that it is expected to span
 
     def __call__(self, z, p, exaggeration):
-        q = interpolated(self.q(z))
+        q = interpolated(self.q(z), reach=self.reach)
         attraction, repulsion = terms(p, q, joint=self.joint)
         return exaggeration * attraction + repulsion
 

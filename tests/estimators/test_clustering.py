@@ -9,6 +9,7 @@ from sklearn.base import clone
 import icon
 from icon.estimators import NeighborClustering
 from icon.evaluate import ari, hungarian_accuracy
+from icon.recipes import clustering
 
 
 RNG = np.random.default_rng(0)
@@ -26,7 +27,8 @@ def test_clear_clusters_are_found_the_largest_first(fitted):
     assert (fitted.labels_ == TRUTH).all()
     assert fitted.memberships_.shape == (100, 4) and fitted.n_neighbors_ == 6
     np.testing.assert_allclose(fitted.memberships_.sum(1), 1, rtol=1e-5)
-    assert fitted.member_losses_.shape == (20,)
+    assert fitted.member_losses_.shape == (20,) and fitted.head_losses_ is None
+    assert fitted.n_clusters_ == 4 and fitted.choice_ is None
     assert fitted.loss_ <= np.median(fitted.member_losses_) + 1e-6
     assert fitted.embedding_ is None  # too few rows to lay out
 
@@ -64,6 +66,106 @@ def test_euclidean_distances_tell_what_angles_do_not():
     assert ari(np.repeat([0, 1, 2], 20), model.fit_predict(x)) == 1
 
 
+def test_the_typical_rows_are_those_nearest_to_the_mean(fitted):
+    x = X - X.mean(0)
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    for c in range(4):
+        inside = np.flatnonzero(TRUTH == c)
+        far = np.linalg.norm(x[inside] - x[inside].mean(0), axis=1)
+        assert set(fitted.typical_[c]) == set(inside[np.argsort(far)[:10]])
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "free"])
+def test_heads_give_the_clusters_of_the_lowest_loss(head):
+    model = NeighborClustering(4, head=head, random_state=0).fit(X)
+    assert model.head_losses_.shape == (4,)
+    assert ari(TRUTH, model.labels_) > 0.7  # the loss prefers even clusters
+    assert (model.predict(X) == model.labels_).mean() > 0.97
+    q = icon.smooth(icon.clusters(model.memberships_), 0.6)
+    loss = icon.kl(model.affinities_, q)
+    assert model.head_losses_.min() == pytest.approx(float(loss), abs=1e-4)
+
+
+@pytest.mark.parametrize("divergence", ["tv", "jsd", "hellinger"])
+def test_a_head_may_follow_another_divergence_and_debias_p(divergence):
+    settings = dict(head="linear", divergence=divergence, alpha_p=0.2)
+    model = NeighborClustering(4, random_state=0, **settings).fit(X)
+    assert ari(TRUTH, model.labels_) > 0.9 and model.samples_ is None
+    verb = getattr(icon, divergence)
+    q = icon.smooth(icon.clusters(model.memberships_), 0.6)
+    loss = verb(icon.smooth(model.affinities_, 0.2), q)
+    assert model.head_losses_.min() == pytest.approx(float(loss), abs=1e-4)
+
+
+def test_of_many_pairs_some_are_drawn(monkeypatch):
+    monkeypatch.setattr(clustering, "PAIRS", 1)
+    model = NeighborClustering(4, head="linear", alpha_p=0.2, random_state=0).fit(X)
+    assert model.samples_ == clustering.DRAWN and ari(TRUTH, model.labels_) > 0.9
+
+
+@pytest.mark.parametrize("neighbors", ["alike", "mutual", "shared", "within"])
+def test_which_neighbors_count_is_a_choice(neighbors, fitted):
+    settings = dict(neighbors=neighbors, walks=1, rounds=1)
+    far = X + 2 * CENTERS[TRUTH]
+    model = NeighborClustering(4, random_state=0, **settings).fit(far)
+    assert ari(TRUTH, model.labels_) > 0.9
+    p, other = icon.dense(model.affinities_), icon.dense(fitted.affinities_)
+    assert abs(p - other).max() > 0.01
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
+
+
+def test_of_several_numbers_the_most_stable_is_taken():
+    far = X + 2 * CENTERS[TRUTH]
+    model = NeighborClustering([2, 4, 9], random_state=0).fit(far)
+    assert model.n_clusters_ == model.choice_.best == 4
+    assert model.choice_.counts.tolist() == [2, 4, 9]
+    assert ari(TRUTH, model.labels_) == 1
+
+
+def test_a_few_known_labels_tell_apart_what_features_do_not():
+    rng = np.random.default_rng(3)
+    x, truth = rng.normal(size=(60, 3)), np.arange(60) % 2  # features say nothing
+    known = np.where(np.arange(60) < 40, truth, -1)
+    model = NeighborClustering(2, random_state=0).fit(x, known=known)
+    rows = np.asarray(icon.dense(model.affinities_))
+    same = truth[:40, None] == truth[None, :40]
+    alone = np.asarray(icon.dense(NeighborClustering(2).fit(x).affinities_))
+    assert (rows[:40, :40] * same).sum() > (alone[:40, :40] * same).sum() + 5
+    assert ari(truth[:40], model.labels_[:40]) > 0.5
+
+
+def test_p_is_the_mean_over_views():
+    other = X + np.random.default_rng(4).normal(size=X.shape)
+    model = NeighborClustering(4, random_state=0).fit(X, views=[other])
+    one = NeighborClustering(4, random_state=0).fit(X)
+    p, alone = icon.dense(model.affinities_), icon.dense(one.affinities_)
+    assert (p[alone > 0] >= alone[alone > 0] / 2 - 1e-6).all()
+    assert abs(p - alone).max() > 0.01 and ari(TRUTH, model.labels_) > 0.9
+
+
+def test_of_many_rows_a_sample_is_averaged(monkeypatch):
+    far = X + 2 * CENTERS[TRUTH]
+    monkeypatch.setattr(clustering, "MANY", 60)
+    model = NeighborClustering(4, random_state=0).fit(far)
+    assert (model.labels_ == TRUTH).all() and model.memberships_.shape == (100, 4)
+    assert model.affinities_.shape == (100, 100)
+    assert (model.predict(far) == TRUTH).all()
+
+
+def test_batches_follow_rows_that_drift():
+    far = X + 2 * CENTERS[TRUTH]
+    model = NeighborClustering(4, random_state=0).partial_fit(far)
+    first = model.labels_
+    assert (first == TRUTH).all()
+    turn = np.array([[np.cos(0.05), np.sin(0.05), 0], [-np.sin(0.05), np.cos(0.05), 0]])
+    turn = np.vstack([turn, [0, 0, 1]])
+    for _ in range(3):
+        far = far @ turn
+        model.partial_fit(far[::-1])
+    assert ari(TRUTH[::-1], model.labels_) > 0.95
+    assert (model.predict(far) == model.labels_[::-1]).all()
+
+
 def test_one_cluster_and_as_many_as_rows():
     assert set(NeighborClustering(1, random_state=0).fit_predict(X)) == {0}
     with pytest.warns(UserWarning, match="of 12 clusters have a row"):
@@ -95,6 +197,19 @@ def test_rows_in_few_places_are_few_clusters_and_a_warning(x):
         ("alpha", dict(alpha=np.nan), X),
         ("swaps", dict(swaps=-1), X),
         ("random_state", dict(random_state="0"), X),
+        ("n_clusters", dict(n_clusters=[]), X),
+        ("n_clusters", dict(n_clusters=[2, 0]), X),
+        ("n_clusters", dict(n_clusters="4"), X),
+        ("neighbors", dict(neighbors="near"), X),
+        ("walks", dict(walks=-1), X),
+        ("walks", dict(walks=1.0), X),
+        ("rounds", dict(rounds=-1), X),
+        ("head", dict(head="cnn"), X),
+        ("head", dict(divergence="tv"), X),
+        ("head", dict(alpha_p=0.1), X),
+        ("divergence", dict(head="mlp", divergence="chi"), X),
+        ("alpha_p", dict(head="mlp", alpha_p=1.5), X),
+        ("alpha_p", dict(head="mlp", alpha_p=np.nan), X),
         ("X", {}, X[:1]),
         ("X", {}, np.where(np.arange(3) == 1, np.nan, X)),
         ("X", {}, X.astype(complex)),
@@ -104,6 +219,28 @@ def test_rows_in_few_places_are_few_clusters_and_a_warning(x):
 def test_bad_input_is_refused_by_name(argument, settings, x):
     with pytest.raises(icon.InvalidInput, match=f"^{argument}: "):
         NeighborClustering(**dict(n_clusters=4) | settings).fit(x)
+
+
+@pytest.mark.parametrize(
+    ("argument", "given"),
+    [
+        ("known", dict(known=np.zeros(99, int))),
+        ("known", dict(known=np.zeros(100))),
+        ("known", dict(known=np.full(100, -2))),
+        ("views", dict(views=[X[:50]])),
+        ("views", dict(views=[X[:, :2]])),
+        ("views", dict(views=[np.full_like(X, np.nan)])),
+    ],
+)
+def test_bad_labels_and_views_are_refused_by_name(argument, given):
+    with pytest.raises(icon.InvalidInput, match=f"^{argument}: "):
+        NeighborClustering(4).fit(X, **given)
+
+
+def test_a_batch_of_one_row_is_refused():
+    model = NeighborClustering(4, random_state=0).partial_fit(X)
+    with pytest.raises(icon.InvalidInput, match="^X: "):
+        model.partial_fit(X[:1])
 
 
 def test_new_rows_of_another_width_are_refused(fitted):

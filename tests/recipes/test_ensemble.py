@@ -42,19 +42,19 @@ def test_clear_clusters_are_found_from_every_start(kind):
 
 def test_a_stage_of_exaggeration_ends_where_it_says():
     stages = ensemble.FALLING.exaggerations()
-    at = [float(stages(step)) for step in (0, 99, 100, 149, 150, 200, 249)]
-    assert at == [12, 12, 4, 4, 2, 1, 1]
+    at = [float(stages(step)) for step in (0, 199, 200, 299, 300, 399)]
+    assert at == [12, 12, 6, 6, 3, 3]
     rates = ensemble.FALLING.rates(120)
-    assert [float(rates(step)) for step in (0, 100, 249)] == [10, 30, 120]
+    assert [float(rates(step)) for step in (0, 200, 399)] == [10, 20, 40]
 
 
 def test_a_layout_is_kept_at_the_end_of_every_stage():
     p = icon.self_tuning(*icon.knn(X, 8))
     kept = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
-    assert [z.shape for z in kept] == [(N, 2)] * 4
+    assert [z.shape for z in kept] == [(N, 2)] * 3
     assert np.ptp(kept[-1]) > np.ptp(kept[0])  # less attraction, more room
     members = ensemble.by_layouts(kept, C, 0)
-    assert len(members) == 12 and icon.evaluate.ari(TRUTH, members[-1]) == 1
+    assert len(members) == 9 and icon.evaluate.ari(TRUTH, members[-1]) == 1
 
 
 def test_members_are_of_three_kinds_and_none_gains_by_a_move():
@@ -62,7 +62,7 @@ def test_members_are_of_three_kinds_and_none_gains_by_a_move():
     assert ensemble.layouts_of(X, p, 0) == []  # few rows
     every = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
     found = ensemble.members(X, every, BY, 0)
-    assert len(found) == 12 + 12 + 8
+    assert len(found) == 9 + 12 + 8
     again = BY.all_moved(found, 1)
     assert all((a == b).all() for a, b in zip(found, again, strict=True))
 

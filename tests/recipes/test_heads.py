@@ -1,5 +1,8 @@
 """Do heads follow the gradient of the clustering cell, each its own?"""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,6 +83,36 @@ def test_side_by_side_is_one_by_one():
         (alone,), (value,) = heads.trained(objective, [one], p, X, steps=10)
         np.testing.assert_allclose(after["linear"], alone["linear"], atol=2e-3)
         assert value == pytest.approx(loss, abs=1e-5)
+
+
+SPREAD = """
+import jax
+jax.config.update("jax_num_cpu_devices", 8)
+import jax.numpy as jnp, numpy as np, icon
+from icon.recipes import heads
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+rng = np.random.default_rng(0)
+x = np.float32(rng.normal(size=(64, 4)) + 4 * np.eye(3, 4)[np.arange(64) % 3])
+p = icon.self_tuning(*icon.knn(x, 8)).prepared()
+kind = heads.HEADS["linear"]
+start = kind.start(x, rng.integers(3, size=64), 3, rng)
+mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+spread = jax.device_put(x, NamedSharding(mesh, P("data")))
+assert len(spread.sharding.device_set) == 8
+found = [heads.trained(heads.Objective(kind.logits), [start], p, rows, steps=5)
+         for rows in (x, spread)]
+gap = jax.tree.map(lambda a, b: float(jnp.max(jnp.abs(a - b))), *(f[0] for f in found))
+print(max(jax.tree.leaves(gap)), abs(found[0][1] - found[1][1]).max())
+"""
+
+
+def test_features_over_a_mesh_give_the_same_head():
+    done = subprocess.run(
+        [sys.executable, "-c", SPREAD], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    parameters, loss = map(float, done.stdout.split())
+    assert parameters < 1e-3 and loss < 1e-5
 
 
 def test_a_step_is_adams():
