@@ -445,8 +445,9 @@ def cluster(
     required("matplotlib", "plot")
     names = [f"clusters.{suffix}" for suffix in ("csv", "json", "png")]
     dataset, folder = _dataset(file, features, labels, "a file"), _folder(out, names)
-    settings = dataclasses.asdict(how) | dict(n_clusters=n_clusters, seed=seed)
-    model, seconds = _clustered(dataset.features, **settings)
+    settings = dataclasses.asdict(how) | dict(n_clusters=n_clusters)
+    model, seconds = _clustered(dataset.features, seed, **settings)
+    settings["seed"] = seed
     scores = _agreement(model, dataset.labels)
     run = _found(model, dataset) | dict(settings=settings, scores=scores)
     contents = {
@@ -470,6 +471,8 @@ def _clustered(x, seed: int, **settings):
 
 def _found(model, dataset) -> dict[str, Any]:
     """What was clustered, how large the clusters are, and which rows are typical."""
+    from icon import evaluate
+
     choice = model.choice_
     return dict(
         data=_origin(dataset),
@@ -479,6 +482,7 @@ def _found(model, dataset) -> dict[str, Any]:
         member_losses=model.member_losses_,
         head_losses=model.head_losses_,
         sizes=_sizes(model),
+        size_entropy=evaluate.cluster_entropy(model.labels_),
         typical_rows=[rows[rows >= 0].tolist() for rows in model.typical_],
         n_neighbors_used=model.n_neighbors_,
         samples_used=model.samples_,
@@ -525,10 +529,11 @@ def _shown(model, labels) -> bytes:
     """The layout by cluster, the sizes; with labels the confusion and calibration."""
     from icon import evaluate, plot
 
-    found, more = model.labels_, {}
+    found = model.labels_
+    more: dict[str, Any] = {}
     if labels is not None:
         sure = np.clip(_confidence(model), 0, 1)
-        more = dict(
+        more |= dict(
             confusion=evaluate.confusion(labels, found),
             reliability=evaluate.reliability(labels, found, sure),
         )

@@ -35,7 +35,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     the features then learns the clusters, most of all where the partitions agree.
 
     Of two partitions that cut the same edges the loss prefers the more even one. Above
-    50,000 rows the partitions are of a sample of so many; the clusters of the others
+    25,000 rows the partitions are of a sample of so many; the clusters of the others
     come from the classifier, and are improved on the graph of all rows.
 
     Args:
@@ -69,7 +69,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         member_losses_: those of the partitions that were averaged.
         head_losses_: of every head, the divergence it reached; None without.
         affinities_: p, an `icon.graph`.
-        embedding_: a layout of it [n, 2]; None below 300 rows and above 50,000.
+        embedding_: a layout of it [n, 2]; None below 300 rows and above 25,000.
         typical_: of every cluster the ten rows nearest to its mean, int [K, 10]; -1
             where it has fewer.
         n_neighbors_: how many were used.

@@ -16,7 +16,7 @@ from icon.recipes.cut import Cut, Labels, cut
 
 
 FEWEST, MOST = 5, 20  # neighbours
-MANY = 50_000  # rows whose partitions are averaged; beyond, so many are drawn
+MANY = 25_000  # rows whose partitions are averaged; beyond, so many are drawn
 KNOWN = 0.9  # what a known label counts, and 1 - it the neighbours of its row
 PAIRS, DRAWN = 2**34, 64  # n² K up to which all pairs count; draws per anchor beyond
 HEADS = 4  # side by side: from the average and from the best partitions

@@ -26,7 +26,7 @@ WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
 SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
 SPARE, DEGREES = 8, (8, 16, 16)  # vectors beyond those wanted; of the polynomials
 LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
-REACH = 150.0  # widths that a layout spans, so far exaggerated, of 50,000 rows
+REACH = 150.0  # widths that a layout spans, so far exaggerated, of 25,000 rows
 LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
 
 Partition = Labels

@@ -407,3 +407,22 @@ def test_its_transpose_exchanges_the_sets():
     back = icon.interpolated(icon.student_t(x, y)).T
     exact = sums("student_t", y, x).log_mass
     np.testing.assert_allclose(back.log_masses(), exact, atol=2e-6)
+
+
+def test_a_shorter_reach_has_fewer_grids_and_the_same_sums():
+    z = jnp.asarray(np.random.default_rng(0).normal(size=(50, 2)), jnp.float32)
+    q = icon.student_t(3 * z)
+    near, far = (icon.interpolated(q, spacing=0.4, reach=r) for r in (40.0, None))
+    assert near.engine.sizes == far.engine.sizes[:2] and far.engine.sizes[-1] == 1024
+    ask = lambda q: q.joint_log_mass()
+    assert ask(near) == ask(far)
+    short = icon.interpolated(icon.student_t(9 * z), spacing=0.4, reach=1.0)
+    exact = icon.interpolated(icon.student_t(9 * z)).joint_log_mass()
+    np.testing.assert_allclose(ask(short), exact, rtol=1e-5)  # pair by pair
+
+
+@pytest.mark.parametrize("reach", [0.0, -1.0, np.nan, "far"])
+def test_a_reach_is_a_number_above_0(reach):
+    q = icon.student_t(jnp.zeros((5, 2)))
+    with pytest.raises(icon.InvalidInput, match="^reach: "):
+        icon.interpolated(q, spacing=0.4, reach=reach)
