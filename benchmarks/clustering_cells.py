@@ -673,17 +673,17 @@ def legend_of_all(figure) -> None:
 
 
 def draw() -> None:
-    """A row of panels for every data set."""
+    """A row of panels for every data set whose base row is kept."""
     from matplotlib.figure import Figure
 
     rows = json.loads(OUT.read_text())["ablation"]
-    sets = [data for data in clustering.DATA if any(r["data"] == data for r in rows)]
+    bases = {row["data"]: row for row in rows if row["method"] == "walks: 0"}
+    sets = [data for data in clustering.DATA if data in bases]
     size = (1.9 * len(PANELS), 0.4 + 2.4 * len(sets))
     figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(sets), len(PANELS), squeeze=False)
     for data, line in zip(sets, axes, strict=True):
-        own = [row for row in rows if row["data"] == data]
-        base = next(row for row in own if row["method"] == "walks: 0")
+        own, base = [row for row in rows if row["data"] == data], bases[data]
         shared = [ax for ax, t in zip(line, PANELS, strict=True) if t not in OWN_SCALE]
         for ax, title in zip(line, PANELS, strict=True):
             panel(ax, own, title, base)

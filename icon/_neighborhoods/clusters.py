@@ -75,11 +75,15 @@ class Clusters(Neighborhood):
         return size, size < float(jnp.finfo(size.dtype).tiny) ** 0.5
 
     def support(self, i):
-        return EVERYBODY, jnp.exp(self.score(i, EVERYBODY))
+        return EVERYBODY, self._probability(i, EVERYBODY)
 
     def score(self, i, at):
+        return safe_log(self._probability(i, at))
+
+    def _probability(self, i, at):
+        """q_ij, with a gradient also where it is 0, as between hard clusters."""
         psi, share = common(widen(self._candidates[at]), self._shares(i))
-        return safe_log(self._weight(at, share) * (psi @ share))
+        return self._weight(at, share) * (psi @ share)
 
     def log_mass(self, i):
         return jnp.zeros((), self._shares(i).dtype)
