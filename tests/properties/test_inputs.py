@@ -534,6 +534,7 @@ TABLE = {
         *rows(
             ft.partial(icon.interpolated, icon.gaussian(X[:, :2]), spacing=0.4),
             order=counts(9) | {"two": 2},
+            reach={"zero": 0.0, "negative": -1.0, "nan": np.nan, "a name": "far"},
         ),
         (
             "four dimensions",
