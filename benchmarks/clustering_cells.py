@@ -629,6 +629,9 @@ BARS = "bars: standard error of the difference to the base row, seed by seed"
 
 def panel(ax, rows: list[dict], title: str, base: dict) -> None:
     """Scores by the value of a factor; lines at the base row's."""
+    if not any(row["factor"] in PANELS[title] for row in rows):
+        ax.set_axis_off()  # not run on this data
+        return
     for score, color in COLORS.items():
         ax.axhline(base[score], color=color, lw=0.5, alpha=0.6)
         for factor, line in zip(PANELS[title], LINES, strict=False):
