@@ -97,3 +97,15 @@ def test_the_loss_of_the_result_is_at_most_that_of_the_average():
     ]
     found = ensemble.best_of(BY, members, 2, 0)
     assert BY.loss(found) <= BY.loss(ensemble.consensus(members, C, 0)) + 1e-9
+
+
+@pytest.mark.parametrize("degree", [1, 2, 7])
+@pytest.mark.parametrize("low", [0.0, 0.6])
+def test_the_filter_is_chebyshevs_polynomial(degree, low):
+    value, vector = np.linalg.eigh(BY.matrix.toarray())
+    mapped = (2 * value - (low - 1)) / (low + 1)  # [-1, low] to [-1, 1]
+    expected = np.polynomial.chebyshev.chebval(mapped, [0] * degree + [1])
+    start = RNG.normal(size=(N, 2))
+    found = ensemble._filtered(BY.matrix, start, low, degree)
+    whole = vector @ (expected[:, None] * (vector.T @ start))
+    np.testing.assert_allclose(found, whole, rtol=1e-8, atol=1e-8)
