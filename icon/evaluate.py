@@ -274,10 +274,10 @@ def matched(
     """
     y, c = _partitions(labels, clusters)
     values = np.unique(check.integers("labels", labels))
-    told = -1 not in values and values[-1] < 2**63
+    distinct = -1 not in values and values[-1] < 2**63
     got = f"labels from {values[0]} to {values[-1]}"
     expected = "int64 numbers other than -1, the mark of a cluster left over"
-    check.require(told, "labels", got, expected)
+    check.require(distinct, "labels", got, expected)
     # The index -1, of clusters left over, is that of the number put last.
     return np.append(values.astype(np.int64), -1)[_matching(y, c)[1][c]]
 

@@ -29,7 +29,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
       q_{ij} = (1 - \alpha) \sum_c \varphi_{ic} \varphi_{jc} / n_c + \alpha / n$$
 
     p is a graph of nearest neighbours with self-tuning weights. Its minimum has many
-    neighbours that are nearly as good, and the graph errs where features do; so 32
+    neighbours that are nearly as good, and the graph errs where features do; so 38
     partitions from k-means of the features, of eigenvectors and of t-SNE layouts of the
     graph are each improved, averaged, and the average improved again. A classifier of
     the features then learns the clusters, most of all where the partitions agree.
@@ -140,6 +140,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         The first batch is clustered as in `fit`, and should have many rows of every
         cluster. With every further one the classifier follows the gradient of the loss
         for ten steps: p of the neighbours inside of the batch, n_c of the batch.
+        `labels_` and `memberships_` are then those of the batch; what else there is
+        stays that of the first.
 
         Args:
             X: numbers [n, d], two rows or more.

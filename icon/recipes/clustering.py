@@ -199,7 +199,7 @@ def _finished(x, p: Graph, by: Cut, found: Sequence[Labels], settings: Settings,
     )
 
 
-# ------------------------------------------------------- what is told of clusters
+# ------------------------------------------------------- what describes clusters
 
 
 def by_size(labels: Labels, count: int) -> Int[np.ndarray, " K"]:

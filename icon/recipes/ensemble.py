@@ -9,7 +9,7 @@ import dataclasses
 import functools as ft
 import warnings
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -72,7 +72,8 @@ def by_features(x, count: int, seed: int) -> list[Partition]:
     """Each from a sample of its own: moves will mend what a sample gets wrong."""
     from sklearn.cluster import KMeans
 
-    seen, options = max(SEEN, EACH * count), cast(Any, {"n_init": 1})
+    seen = max(SEEN, EACH * count)
+    options: Any = dict(n_init=1)
 
     def of_sample(seed):
         some = np.random.default_rng(seed).permutation(len(x))[:seen]

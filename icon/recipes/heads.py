@@ -24,6 +24,7 @@ from icon._base.pytrees import take
 from icon._loss import hellinger, jsd, kl, tv
 from icon._neighborhoods import Graph, Neighborhood, clusters, same, scores, smooth
 from icon._training import minimize
+from icon.recipes.ensemble import unit
 from icon.recipes.layout import blocks
 
 
@@ -49,8 +50,7 @@ def _means(x, labels, count: int):
     """The directions of the clusters' means [d, C]."""
     sums = np.zeros((count, x.shape[1]), np.float32)
     np.add.at(sums, labels, x)
-    length = np.linalg.norm(sums, axis=1, keepdims=True)
-    return jnp.asarray((sums / np.where(length > 0, length, 1)).T)
+    return jnp.asarray(unit(sums).T)
 
 
 def _linear(x, labels, count: int, rng):
