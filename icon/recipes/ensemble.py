@@ -25,6 +25,7 @@ SEEN, EACH = 2_000, 30  # rows that k-means of features sees: so many, or per cl
 WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
 SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
 SPARE, DEGREES = 8, (8, 16, 16)  # vectors beyond those wanted; of the polynomials
+SEEDS = 2**32  # that scikit-learn takes
 LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
 REACH = 150.0  # widths that a layout spans, so far exaggerated, of 25,000 rows
 LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
@@ -58,7 +59,7 @@ def k_means(
     """The best of some starts of k-means; clusters may be fewer than asked."""
     from sklearn.cluster import KMeans, MiniBatchKMeans
 
-    options: Any = dict(n_init=starts, random_state=seed)
+    options: Any = dict(n_init=starts, random_state=seed % SEEDS)
     if len(x) < LARGE or starts > 1:
         method = KMeans(count, **options)
     else:
@@ -79,7 +80,7 @@ def by_features(x, count: int, seed: int) -> list[Partition]:
         some = np.random.default_rng(seed).permutation(len(x))[:seen]
         with warnings.catch_warnings():  # fewer places than clusters
             warnings.simplefilter("ignore")
-            model = KMeans(count, random_state=seed, **options).fit(x[some])
+            model = KMeans(count, random_state=seed % SEEDS, **options).fit(x[some])
         return np.asarray(model.predict(x))
 
     return [of_sample(seed + m) for m in range(FEATURES)]

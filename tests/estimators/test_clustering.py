@@ -50,6 +50,12 @@ def test_the_same_seed_gives_the_same_bits(fitted):
     assert (stored.predict_proba(X) == fitted.predict_proba(X)).all()
 
 
+@pytest.mark.parametrize("head", [None, "linear"])
+def test_the_largest_seed_is_one_as_well(head):
+    model = NeighborClustering(4, head=head, random_state=2**32 - 1).fit(X)
+    assert ari(TRUTH, model.labels_) > 0.7
+
+
 def test_neither_the_unit_nor_the_place_nor_the_order_of_the_rows_matters():
     far = X + 3 * CENTERS[TRUTH]
     order = np.random.default_rng(2).permutation(100)
