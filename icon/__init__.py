@@ -9,6 +9,7 @@ import importlib
 
 from icon._base.checks import InvalidInput
 from icon._base.config import deterministic
+from icon._base.positive import positive
 from icon._engines import interpolated, sharded, tiled
 from icon._loss import (
     both_ways,
@@ -62,7 +63,6 @@ from icon._training import (
     gains,
     grad_cache,
     minimize,
-    positive,
 )
 
 

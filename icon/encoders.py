@@ -88,13 +88,15 @@ class CNN(nn.Module):
     width: int = 128
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w"]) -> Float[Array, "b k"]:
-        x = check.floating("x", x, (3,))
+    def __call__(
+        self, x: Float[Array, "b h w"] | Float[Array, "b h w c"]
+    ) -> Float[Array, "b k"]:
+        x = check.floating("x", x, (3, 4))
         features = check.sizes("features", self.features)
         width, least = check.size("width", self.width), 2 ** len(features)
         sides = f"sides of {least} or more: each of {len(features)} layers halves them"
-        check.require(min(x.shape[1:]) >= least, "x", f"shape {x.shape}", sides)
-        x = x[..., None]
+        check.require(min(x.shape[1:3]) >= least, "x", f"shape {x.shape}", sides)
+        x = x[..., None] if x.ndim == 3 else x
         for channels in features:
             x = nn.LayerNorm()(nn.Dense(channels)(_windows(x)))
             x = nn.max_pool(nn.relu(x), (2, 2), (2, 2))
@@ -108,6 +110,49 @@ def _windows(x: Float[Array, "b h w c"]) -> Float[Array, "b h w k"]:
     x = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     parts = [x[:, i : i + h, j : j + w] for i in range(3) for j in range(3)]
     return jnp.concatenate(parts, -1)
+
+
+class Signals(nn.Module):
+    """Convolutions along a signal, each halving it, then its mean and its maximum.
+
+    x -> W [mean_t h, max_t h], h = relu(norm(conv(...))), a layer for each of the
+    features: of five steps the first, of three the others. The mean and the maximum
+    over time forget where in the signal something was.
+
+    Args:
+        features: the channels of each convolution.
+        width: the width of the output.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.ones((4, 40)), encoders.Signals((16, 32), width=64)
+        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        (4, 64)
+    """
+
+    features: Sequence[int] = (64, 64, 64)
+    width: int = 128
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "b t"] | Float[Array, "b 1 t"]
+    ) -> Float[Array, "b k"]:
+        x = check.floating("x", x, (2, 3))
+        features = check.sizes("features", self.features)
+        width = check.size("width", self.width)
+        x = x.reshape(len(x), -1, 1)
+        for layer, channels in enumerate(features):
+            near = _neighbors(x, 5 if layer == 0 else 3)
+            x = nn.relu(nn.LayerNorm()(nn.Dense(channels)(near)))
+        return nn.Dense(width)(jnp.concatenate([jnp.mean(x, 1), jnp.max(x, 1)], -1))
+
+
+def _neighbors(x: Float[Array, "b t c"], count: int) -> Float[Array, "b s k"]:
+    """Every other step of a signal with those next to it: `count` in all."""
+    t, edge = x.shape[1], count // 2
+    x = jnp.pad(x, ((0, 0), (edge, edge), (0, 0)))
+    return jnp.concatenate([x[:, i : i + t : 2] for i in range(count)], -1)
 
 
 class ClusterHead(nn.Module):

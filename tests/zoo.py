@@ -275,6 +275,7 @@ GRAPHS = {
     "self_tuning": lambda x: icon.self_tuning(LISTED, _distances(x)),
     "entropic": lambda x: icon.entropic(LISTED, _distances(x), perplexity=3.0),
     "symmetrized": lambda x: icon.symmetrize(icon.graph(PATTERN * (1 + x[:, :1] ** 2))),
+    "restricted": lambda x: _uneven(x).restrict([4, 6, 0, 2, 1]),
     "propagated": lambda x: icon.propagate(
         icon.graph(PATTERN * (1 + x[:, :1] ** 2)), 1
     ),

@@ -124,7 +124,8 @@ def floats(argument: str, x, rank: int | None = 2) -> jax.Array:
 
 def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
     """Whole numbers that int32 holds, below a bound if there is one."""
-    expected = "integers" if rank == 1 else f"integers of rank {rank}"
+    of_rank = {0: "an integer", 1: "integers"}
+    expected = of_rank.get(rank, f"integers of rank {rank}")
     x = _array(argument, x, expected)
     require(np.dtype(x.dtype).kind in "biu", argument, f"dtype {x.dtype}", expected)
     require(x.ndim == rank, argument, f"shape {x.shape}", expected)
@@ -136,6 +137,56 @@ def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
             argument, x, lambda x: (x >= 0) & (x < below), f"ids from 0 to {below - 1}"
         )
     return jnp.asarray(x, jnp.int32)
+
+
+def distinct(argument: str, x, below: int) -> jax.Array:
+    """Ids below a bound, each of them once."""
+    x = ids(argument, x, below)
+    if concrete(x):
+        values, counts = np.unique(np.asarray(x), return_counts=True)
+        twice = f"{values[np.argmax(counts)]} more than once"
+        require(len(values) == len(x), argument, twice, "ids that are all different")
+    return x
+
+
+def words(argument: str, x) -> np.ndarray | None:
+    """Strings, as Python has them; None where there are none, or what is no array."""
+    try:
+        found = None if isinstance(x, jax.Array) else np.asarray(x)
+        if found is None or found.dtype.kind not in "UTO" or np.ma.is_masked(x):
+            return None
+        found = np.asarray(x, object)  # NumPy reads ["a", 1] as two strings
+    except Exception:  # whatever the object's own __array__ raises: it has no strings
+        return None
+    bad = [not isinstance(word, str) for word in found.ravel()]
+    if bad and all(bad):
+        return None
+    if any(bad):
+        at = int(np.argmax(bad))
+        got = f"a {type(found.ravel()[at]).__name__} at entry {at} of strings"
+        named = "strings only; give what has no label one of its own, and ignore it"
+        raise InvalidInput(argument, got, named)
+    return found
+
+
+def coded(**labels) -> dict[str, Any]:
+    """Labels that are strings as integers, the same for equal ones; integers as is."""
+    strings = {name: words(name, x) for name, x in labels.items()}
+    first = next(iter(labels))
+    kinds = {True: "integers", False: "strings"}
+    for name, x in strings.items():
+        alike = (x is None) == (strings[first] is None)
+        expected = f"{kinds[strings[first] is None]}, as {first} are"
+        require(alike, name, kinds[x is None], expected)
+    code: dict[str, int] = {}
+    number = lambda word: code.setdefault(word, len(code))
+
+    def integers(x):
+        return np.array([number(word) for word in x.ravel()], int).reshape(x.shape)
+
+    return {
+        name: labels[name] if x is None else integers(x) for name, x in strings.items()
+    }
 
 
 def numbers(argument: str, x, like, shapes=((),)) -> jax.Array:

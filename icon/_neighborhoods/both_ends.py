@@ -73,6 +73,10 @@ class BothEnds(Neighborhood):
     def reweighed(self, weight):
         return self.base.reweighed(weight)
 
+    def restrict(self, ids, candidates=None):
+        """The graph among a batch, by rows: the edges worked out are of all items."""
+        return self.base.restrict(ids, candidates)
+
     def prepared(self):
         return self
 

@@ -90,10 +90,88 @@ class Graph(Neighborhood):
         with jax.ensure_compile_time_eval():  # what is cached outlives a trace
             return both_ends(self, to_sparse(self))
 
+    def restrict(self, ids, candidates=None) -> "Graph":
+        r"""The listed neighbours that are among a batch of items.
+
+        $$s_{ab} = \log w_{\mathrm{ids}_a\,\mathrm{ids}_b}$$
+
+        Scores are those of the edges that stay inside, masses are what is left of
+        them; a row that loses all its neighbours counts for nothing. Ids may be traced
+        and the weights learn: one compilation serves all batches of a size. Each takes
+        O(n + b k) memory, and the time to sort b rows of k, the longest row of the
+        graph: a few long ones make all of them long.
+
+        Args:
+            ids: integers [b], each once, in any order. Where traced, one from n on or
+                below 0 is an item without neighbours, which fills a short batch up;
+                one that comes again is a candidate in its first place only.
+            candidates: integers [c], of the candidates, where these are another set;
+                j = i is then not left out.
+
+        Raises:
+            InvalidInput: ids out of range, or twice, where they are known; one list of
+                ids for a graph that is not square.
+
+        Example:
+            >>> import icon
+            >>> p = icon.graph([[0.0, 3.0, 1.0], [3.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
+            >>> icon.dense(p.restrict([2, 0])).tolist()
+            [[0.0, 1.0], [1.0, 0.0]]
+
+        Source: Zeng et al., GraphSAINT, 2020 (a batch is the subgraph of its items).
+        """
+        n, m = self.shape
+        both = "those of the candidates: restrict(ids, candidates)"
+        square = candidates is not None or n == m
+        check.require(square, "candidates", f"none for shape {(n, m)}", both)
+        rows = columns = check.distinct("ids", ids, n)
+        if candidates is not None:
+            columns = check.distinct("candidates", candidates, m)
+        excludes_self = self.excludes_self and candidates is None
+        return dataclasses.replace(
+            _restricted(self, rows, columns), excludes_self=excludes_self
+        )
+
     def reweighed(self, weight) -> "Graph":
         weight = check.weights("weight", weight, self.logit, self.count)
         logit = self.logit + safe_log(weight[self.index])
         return dataclasses.replace(self, logit=logit)
+
+
+# ------------------------------------------------------- among a batch
+
+
+@jax.jit
+def _restricted(graph: Graph, rows, columns) -> Graph:
+    """The graph among these rows and columns, its edges one row after the other."""
+    at, score = _inside(graph, rows, columns)
+    b, width = at.shape
+    kept = at < columns.shape[0]
+    end = jnp.cumsum(jnp.sum(kept, 1, dtype=jnp.int32))
+    start = jnp.concatenate([jnp.zeros_like(end[:1]), end])
+    slot = start[:-1, None] + jnp.arange(width, dtype=jnp.int32)[None]
+    slot = jnp.where(kept, slot, b * width)  # dropped
+    index = jnp.zeros(b * width, jnp.int32).at[slot].set(at, mode="drop")
+    logit = jnp.full(b * width, -jnp.inf, score.dtype).at[slot].set(score, mode="drop")
+    return Graph(index, logit, start, width, columns.shape[0], False)
+
+
+def _inside(graph: Graph, rows, columns):
+    """The place of each neighbour in the batch, rising, and its score, [b, width].
+
+    The place is the number of columns where it has none, and where a row has ended.
+    """
+    n, m = graph.shape
+    none = columns.shape[0]
+    columns = jnp.where(columns < 0, m, columns)  # an index from the end is none
+    order = jnp.arange(none, dtype=jnp.int32)
+    place = jnp.full(m, none, jnp.int32).at[columns].min(order, mode="drop")
+    valid = (rows >= 0) & (rows < n)
+    ids, score = jax.vmap(graph._row)(jnp.where(valid, rows, 0))
+    at = place.at[ids].get(mode="fill", fill_value=none)
+    at = jnp.where(valid[:, None], at, none)
+    at, score = jax.lax.sort((at, score), dimension=1, num_keys=1)
+    return at[:, :none], score[:, :none]
 
 
 # ------------------------------------------------------- to and from the host

@@ -25,7 +25,7 @@ class Kernel:
     whole_rows: bool = False  # the score of a candidate depends on the others
     is_smooth: bool = True  # it has a gradient where a = b, too
     profile: Callable | None = None  # of the squared distance, where that is all
-    matches: Callable | None = None  # (a, b) -> mask, where s is 0 or -inf
+    matches: Callable | None = None  # (a, b, **params) -> mask, where s is 0 or -inf
 
     def __call__(self, a, b, /, *args: Any, **params: Any) -> Float[Array, " m"]:
         raise NotImplementedError
@@ -88,16 +88,18 @@ dot = Dot()
 
 @dataclasses.dataclass(frozen=True)
 class Same(Kernel):
-    """s = 0 where two ids are equal, else -inf."""
+    """s = 0 where two ids are equal and are not the ignored one, else -inf."""
 
     symmetric = True
 
-    def matches(self, a: Int[Array, ""], b: Int[Array, " m"]) -> Bool[Array, " m"]:
-        return a == b
+    def matches(
+        self, a: Int[Array, ""], b: Int[Array, " m"], /, ignore=None
+    ) -> Bool[Array, " m"]:
+        return a == b if ignore is None else (a == b) & (a != ignore)
 
-    def __call__(self, a, b, /):
+    def __call__(self, a, b, /, **params):
         zero = jnp.zeros((), jnp.result_type(float))
-        return jnp.where(self.matches(a, b), zero, -jnp.inf)
+        return jnp.where(self.matches(a, b, **params), zero, -jnp.inf)
 
 
 same = Same()

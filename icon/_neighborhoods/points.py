@@ -1,12 +1,13 @@
 """Which neighbours are points under a kernel?"""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpy.typing as npt
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int
 
@@ -23,6 +24,7 @@ from icon._neighborhoods.rows import Mask, Scores
 
 Rows, Others = Float[ArrayLike, "n d"], Float[ArrayLike, "m d"]
 Number = Float[ArrayLike, "..."] | float
+Labels = Int[ArrayLike, " n"] | npt.ArrayLike  # NumPy's, for strings and categories
 
 
 @pytree
@@ -120,7 +122,8 @@ class Points(Neighborhood):
         """What i gives every candidate: scores, or a mask where they are 0 or -inf."""
         if self.kernel.matches is None or self.weight is not None:
             return Scores(self.score(i, EVERYBODY))
-        mask = self.kernel.matches(take(self.anchors, i), self._candidates)
+        anchor = take(self.anchors, i)
+        mask = self.kernel.matches(anchor, self._candidates, **self.params)
         return Mask(mask & ~self.is_self(i, EVERYBODY) if self.excludes_self else mask)
 
     def is_self(self, i, at):
@@ -417,51 +420,76 @@ def _units(x):
 
 
 def same(
-    anchors: Int[ArrayLike, " n"] | Sequence[int],
-    candidates: Int[ArrayLike, " m"] | Sequence[int] | None = None,
+    anchors: Labels,
+    candidates: Labels | None = None,
+    *,
+    ignore: Int[ArrayLike, ""] | int | str | None = None,
 ) -> Points:
     """Neighbours that share an id: views of one item, a class, a pair.
 
-    $$s_{ij} = 0 \\text{ where } a_i = b_j, \\text{ else } -\\infty$$
+    $$s_{ij} = 0 \\text{ where } a_i = b_j \\ne \\mathrm{ignore},
+      \\text{ else } -\\infty$$
+
+    What is ignored is no neighbour of anything: as an anchor it contributes nothing
+    and is not counted. It stays a candidate, as an item whose label is its own alone
+    does: `smooth` gives it the share of p that all candidates have, and leaves the
+    anchor without neighbours.
 
     Args:
-        anchors: integers [n]: which item, class or pair each one belongs to.
-        candidates: integers [m]; None: the anchors, without j = i.
+        anchors: integers [n], or strings that are known: which item, class or pair
+            each one belongs to. Categories and columns of a table are read by NumPy.
+        candidates: the same, [m], integers against integers, strings against strings;
+            None: the anchors, without j = i.
+        ignore: the label, or the string, of what has none, as -1 often is; it may be
+            traced. None: all are labels.
 
     Raises:
-        InvalidInput: ids that are not integers, not vectors, or beyond int32.
+        InvalidInput: ids that are not integers, not vectors, or beyond int32; strings
+            among numbers; no two that share a label.
 
     Example:
         >>> import icon
         >>> icon.dense(icon.same([0, 0, 0, 1])).tolist()[0]
         [0.0, 0.5, 0.5, 0.0]
+        >>> icon.dense(icon.same(["cat", "", "cat", ""], ignore="")).tolist()[:2]
+        [[0.0, 0.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]]
 
     Source: Khosla et al., Supervised contrastive learning, 2020.
     """
-    sets = (
-        dict(anchors=anchors)
-        if candidates is None
-        else dict(anchors=anchors, candidates=candidates)
-    )
+    given = dict(anchors=anchors, candidates=candidates, ignore=ignore)
+    given = check.coded(**{name: x for name, x in given.items() if x is not None})
+    _require_vectors({name: x for name, x in given.items() if name != "ignore"})
+    params = {}
+    if ignore is not None:
+        params = dict(ignore=check.ids("ignore", given.pop("ignore"), rank=0))
+    ids = {name: check.ids(name, x) for name, x in given.items()}
+    a, b = ids["anchors"], ids.get("candidates")
+    _refuse_loneliness(a, b, **params)
+    return _build(kernels.same, a, b, **params)
+
+
+def _require_vectors(sets: dict[str, Any]) -> None:
     shapes = [check.shape(name, ids) for name, ids in sets.items()]
     expected = "two vectors" if len(shapes) == 2 else "one vector of ids"
     got = f"shapes {' and '.join(map(str, shapes))}"
     name = "same(anchors, candidates)" if len(shapes) == 2 else "anchors"
     check.require(all(len(shape) == 1 for shape in shapes), name, got, expected)
-    a = check.ids("anchors", anchors)
-    b = None if candidates is None else check.ids("candidates", candidates)
-    _refuse_loneliness(a, b)
-    return _build(kernels.same, a, b)
 
 
-def _refuse_loneliness(a, b) -> None:
+def _refuse_loneliness(a, b, ignore=None) -> None:
     """Refuse ids, where they can be looked at, that give no anchor a neighbour."""
-    if b is None and check.concrete(a):
-        shared = len(np.unique(a)) < len(a)
+    if not check.concrete(a, ignore):
+        return
+    a = np.asarray(a)
+    labels = a if ignore is None else a[a != np.asarray(ignore)]
+    if b is None:
+        shared = len(np.unique(labels)) < len(labels)
+        different = "ids that are all different"
+        got = different if ignore is None else f"{different}, or ignored"
         pairs = "an id that two of them share; same(ids, ids) is two sets"
-        check.require(shared, "anchors", "ids that are all different", pairs)
-    elif check.concrete(a, b):
-        shared = np.isin(np.asarray(a), np.asarray(b)).any()
+        check.require(shared, "anchors", got, pairs)
+    elif check.concrete(b):
+        shared = np.isin(labels, np.asarray(b)).any()
         check.require(shared, "candidates", "no id of an anchor", "one at least")
 
 

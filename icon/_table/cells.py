@@ -3,10 +3,9 @@
 import dataclasses
 import functools as ft
 import types
-from collections.abc import Callable
 
-from icon._base import checks as check
-from icon._loss import both_ways, cross_entropy, kl, tv
+from icon._base.positive import positive
+from icon._loss import both_ways, cross_entropy, kl, terms, tv
 from icon._neighborhoods import (
     among,
     bernoulli,
@@ -35,60 +34,31 @@ from icon._neighborhoods import (
     wide,
 )
 from icon._search import knn, symmetrize, union
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """One square of the periodic table: two neighbourhoods and a loss.
-
-    $$\\mathrm{cell}(\\mathrm{evidence}, \\mathrm{embedding}) =
-      L\\big(p(\\mathrm{evidence}), q(\\mathrm{embedding})\\big)$$
-
-    Args:
-        name: of the method.
-        p: evidence -> the neighbours that supervise.
-        q: embedding -> the neighbours that are learned.
-        loss: (p, q) -> a number.
-        learns_from: what p is built from, one of `icon.recipes.SOURCES`.
-        row: the family of q in the table.
-        column: the family of p in the table.
-        status: "known", "predicted" (a grey square of the paper) or "new".
-        reference: where it was published.
-
-    Raises:
-        InvalidInput: a name that is empty, or p, q, loss that cannot be called.
-
-    Example:
-        >>> import icon, jax.numpy as jnp
-        >>> supcon = icon.Cell("SupCon", icon.same, icon.cosine)
-        >>> z = jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
-        >>> round(float(supcon(([0, 0, 1, 1],), (z,))), 4)
-        0.0001
-
-    Source: Alshammari et al., I-Con, 2025.
-    """
-
-    name: str
-    p: Callable
-    q: Callable
-    loss: Callable = kl
-    learns_from: str = ""
-    row: str = ""
-    column: str = ""
-    status: str = "new"
-    reference: str = ""
-
-    def __post_init__(self):
-        named = isinstance(self.name, str) and self.name
-        check.require(named, "name", repr(self.name), "a name")
-        for part, made in (("p", self.p), ("q", self.q), ("loss", self.loss)):
-            check.require(callable(made), part, repr(made), "a function")
-
-    def __call__(self, evidence: tuple, embedding: tuple, **options):
-        for name, given in (("evidence", evidence), ("embedding", embedding)):
-            got = f"a {type(given).__name__}"
-            check.require(isinstance(given, tuple), name, got, "a tuple of arguments")
-        return self.loss(self.p(*evidence), self.q(*embedding), **options)
+from icon._table.cell import Cell
+from icon._table.evidence import (
+    CLASS,
+    DENSITY,
+    GRAPH,
+    GRID,
+    KNN,
+    KNOWN,
+    LABEL,
+    LATENT,
+    MODAL,
+    NEW,
+    POSITIVE,
+    PREDICTED,
+    SELF,
+    SUMS,
+    TEACHER,
+    TOKENS,
+    YES,
+    C,
+    G,
+    S,
+    T,
+    W,
+)
 
 
 # ------------------------------------------------------- losses of several rows
@@ -105,6 +75,11 @@ def reverse(p, q, **options):
 def both_summed(p, q, *, loss, **options):
     """Both directions, summed instead of averaged."""
     return 2 * both_ways(loss)(p, q, **options)
+
+
+def attraction(p, q, **options):
+    """E_p of the energy alone, without a repulsion: Heskes' energy."""
+    return terms(p, q, **options)[0]
 
 
 def by_degree(p, q, **options):
@@ -135,13 +110,21 @@ TEACHER_TEMPERATURE = 4.0
 
 squared = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
 narrow_hinge = ft.partial(hinge, m=0.2)
-heavy = ft.partial(student_t, dof=30.0)  # the perplexity of a lower dof has a floor
 
 
 def nearest(x, k=None, perplexity=30.0, *, kernel=gaussian):
     """All others at one perplexity, or the k nearest."""
     near = knn(x, len(x) - 1 if k is None else k)
     return entropic(*near, perplexity=perplexity, kernel=kernel)
+
+
+def heavy(x, near=7):
+    """Student's t over all others, as wide as a near neighbour is far on average.
+
+    No perplexity sets the width: of a heavy tail in many dimensions it hardly depends
+    on it.
+    """
+    return student_t(x, scale=knn(x, min(near, len(x) - 1))[1][:, -1].mean())
 
 
 def mutual(x, k=None, perplexity=30.0, *, kernel=gaussian):
@@ -184,6 +167,9 @@ def smoothed(ids):
     return smooth(same(ids), 0.6)
 
 
+at_temperature = ft.partial(scores, temperature=TEACHER_TEMPERATURE)
+
+
 def harmonic(z, prototypes):
     """(d² + eps)^-n, with n near the square root of the dimension and eps = 1e-4."""
     dof = 2.0 * round(z.shape[1] ** 0.5) - 1
@@ -197,18 +183,8 @@ def mixtures(z, prototypes):
     return grouped(gaussian(z, prototypes.reshape(-1, d)), owner, count)
 
 
-# ------------------------------------------------------- the table: its families
+# ------------------------------------------------------- the table
 
-
-G, W, S, T, C = "Gaussian", "σ → ∞", "σ → 0", "Student-t", "Clusters"
-SUMS, YES, DENSITY = "Class sums", "Yes or no", "Density"
-KNN, POSITIVE, MODAL = "kNN", "Positive pairs", "Cross-modal pairs"
-LABEL, GRAPH, SELF, CLASS = "Data-label pairs", "Graph", "Identity", "Classes"
-TOKENS, TEACHER, LATENT, GRID = "Tokens", "Teacher", "Latent", "Grid"
-KNOWN, PREDICTED, NEW = "known", "predicted", "new"
-FAMILIES = (G, W, S, T, C, SUMS, YES, DENSITY)
-EVIDENCE = (G, T, SELF, GRAPH, KNN, POSITIVE, MODAL, CLASS, LABEL)
-BEYOND = (TOKENS, TEACHER, LATENT, GRID)
 
 # fmt: off
 ROWS = (
@@ -219,9 +195,10 @@ ROWS = (
          "Cook et al. 2007; one distribution over pairs"),
     Cell("X-Sample CL", ft.partial(cosine, temperature=0.1),
          ft.partial(cosine, temperature=0.07), kl, "side information", G, G, KNOWN,
-         "Sobal et al. 2024"),
-    Cell("Dual t-SNE", ft.partial(nearest, kernel=heavy), squared, kl,
-         "neighborhoods", G, T, PREDICTED, "I-Con 2025, grey"),
+         "Sobal et al. 2024",
+         differs="what is known beside are noisy shapes or labels, not captions"),
+    Cell("Dual t-SNE", heavy, squared, kl, "features", G, T, PREDICTED,
+         "I-Con 2025, grey"),
     Cell("uniformity", same, itself, kl, "items", G, SELF, NEW,
          "Wang & Isola 2020, as a cell"),
     Cell("SNE graph embedding", graph, squared, kl, "graph", G, GRAPH, PREDICTED,
@@ -230,16 +207,19 @@ ROWS = (
          "Böhm et al. 2022"),
     Cell("LGSimCLR", ft.partial(uniform_knn, k=1),
          ft.partial(cosine, temperature=0.1), kl,
-         "captions", G, KNN, KNOWN, "El Banani et al. 2023"),
+         "captions", G, KNN, KNOWN, "El Banani et al. 2023",
+         differs="captions are noisy shapes, or the brightness of patches, not text"),
     Cell("SimCLR", same, ft.partial(cosine, temperature=0.1), kl,
          "views", G, POSITIVE, KNOWN, "Oord et al. 2018 (InfoNCE); Chen et al. 2020"),
     Cell("MoCo v3", same, ft.partial(cosine, temperature=0.2), kl,
-         "momentum keys", G, POSITIVE, KNOWN, "Chen, Xie & He 2021"),
-    Cell("CLIP", same, ft.partial(cosine, temperature=0.07), both_ways(kl),
-         "pairs", G, MODAL, KNOWN, "Radford et al. 2021"),
+         "momentum keys", G, POSITIVE, KNOWN, "Chen, Xie & He 2021",
+         differs="one of its two directions a step, whose mean is the same"),
+    Cell("CLIP", same, cosine, both_ways(kl), "pairs", G, MODAL, KNOWN,
+         "Radford et al. 2021", {"temperature": positive(0.07)}),
     Cell("CMC", same, ft.partial(cosine, temperature=0.07),
          ft.partial(both_summed, loss=kl), "pairs", G, MODAL, KNOWN,
-         "Tian et al. 2020, full softmax"),
+         "Tian et al. 2020, full softmax",
+         differs="all pairs of a batch for a memory bank"),
     Cell("SupCon", same, ft.partial(cosine, temperature=0.1), kl,
          "labels", G, CLASS, KNOWN, "Khosla et al. 2020"),
     Cell("cross-entropy", same, dot, kl, "labels and classes", G, LABEL, KNOWN,
@@ -257,7 +237,8 @@ ROWS = (
          kl, "geodesics", W, GRAPH, NEW, "Tenenbaum et al. 2000; kernel PCA"),
     Cell("VICReg*", same, lambda z: wide(squared(z)), cross_entropy,
          "views", W, POSITIVE, KNOWN,
-         "Bardes et al. 2022, without its covariance term"),
+         "Bardes et al. 2022, without its covariance term",
+         differs="whitened (W-MSE, Ermolov et al. 2021) for variance and covariance"),
     Cell("average-margin CLIP", same, lambda u, v: wide(squared(u, v)), cross_entropy,
          "pairs", W, MODAL, PREDICTED, "I-Con 2025, grey; PLS-SVD when linear"),
     Cell("average-margin SupCon", same, lambda z: wide(squared(z)), cross_entropy,
@@ -282,8 +263,8 @@ ROWS = (
          "van der Maaten & Hinton 2008; one distribution over pairs"),
     Cell("heavy-tailed t-SNE", mutual, ft.partial(student_t, dof=0.5), joint,
          "neighborhoods", T, G, KNOWN, "Kobak et al. 2019"),
-    Cell("doubly t-SNE", ft.partial(mutual, kernel=heavy), student_t, joint,
-         "neighborhoods", T, T, PREDICTED, "I-Con 2025, grey"),
+    Cell("doubly t-SNE", heavy, student_t, joint, "features", T, T, PREDICTED,
+         "I-Con 2025, grey"),
     Cell("heavy-tailed uniformity", same, lambda z: student_t(z, z), kl,
          "items", T, SELF, NEW, "uniformity that outliers cannot buy"),
     Cell("t-SNE graph embedding", graph, student_t, joint, "graph", T, GRAPH, KNOWN,
@@ -293,7 +274,8 @@ ROWS = (
     Cell("InfoNC-t-SNE", first_listed, lambda z, index: among(student_t(z), index), kl,
          "edges and strangers", T, KNN, KNOWN, "Damrich et al. 2023"),
     Cell("t-SimCNE", same, student_t, kl,
-         "views", T, POSITIVE, KNOWN, "Böhm et al. 2023"),
+         "views", T, POSITIVE, KNOWN, "Böhm et al. 2023",
+         differs="two stages for three: 128 numbers, then the plane"),
     Cell("t-SimCLR", same, ft.partial(student_t, dof=5.0, scale=0.1**0.5), kl,
          "views", T, POSITIVE, KNOWN, "Hu et al. 2023"),
     Cell("t-CLIP", same, student_t, both_ways(kl),
@@ -335,19 +317,23 @@ ROWS = (
          "features", YES, KNN, KNOWN, "McInnes et al. 2018; every pair, no sampling"),
     Cell("UMAP, negative sampling", yes_to_first,
          lambda z, index: bernoulli(among(points(umap, z, a=1.577, b=0.895), index)),
-         kl, "edges and strangers", YES, KNN, KNOWN,
-         "McInnes et al. 2018; Damrich et al. 2023"),
+         kl, "edges by membership", YES, KNN, KNOWN,
+         "McInnes et al. 2018; Damrich et al. 2023",
+         differs="one edge of every point a step, for one of the whole graph's"),
     Cell("skip-gram, negative sampling", yes_to,
          lambda u, v, index: bernoulli(among(dot(u, v), index)), kl,
          "words and strangers", YES, TOKENS, KNOWN, "Mikolov et al. 2013"),
     Cell("skip-gram", same, dot, kl, "words", G, TOKENS, KNOWN, "Mikolov et al. 2013"),
     Cell("masked LM", same, dot, kl, "masked words", G, TOKENS, KNOWN,
          "Devlin et al. 2019"),
-    Cell("distillation", ft.partial(scores, temperature=TEACHER_TEMPERATURE),
-         ft.partial(scores, temperature=TEACHER_TEMPERATURE), hinton,
-         "a teacher", G, TEACHER, KNOWN, "Hinton et al. 2015"),
-    Cell("SOM", scores, squared, sharp_cross_entropy,
-         "a grid of units", S, GRID, KNOWN, "Kohonen 1982; Heskes 1999"),
+    dataclasses.replace(
+        0.9 * Cell("soft labels", at_temperature, at_temperature, hinton)
+        + 0.1 * Cell("hard labels", same, scores),
+        name="distillation", learns_from="a teacher", row=G, column=TEACHER,
+        status=KNOWN, reference="Hinton et al. 2015"),
+    Cell("SOM", scores, squared, attraction,
+         "a grid of units", S, GRID, KNOWN, "Kohonen 1982; Heskes 1999",
+         differs="Adam on batches for Kohonen's rule"),
     Cell("VAE", normal, density, kl, "a posterior", DENSITY, LATENT, KNOWN,
          "Kingma & Welling 2014"),
 )

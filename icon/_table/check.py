@@ -9,7 +9,7 @@ import numpy as np
 from icon._base import checks
 from icon._base.pytrees import floats_of
 from icon._neighborhoods import EVERYBODY, as_neighborhood
-from icon._table.cells import Cell
+from icon._table.cell import Cell
 
 
 class Report(NamedTuple):

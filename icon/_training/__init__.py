@@ -5,4 +5,3 @@ from icon._training.gains import gains
 from icon._training.grad_cache import grad_cache
 from icon._training.history import DivergenceError, History, PeerLost
 from icon._training.minimize import minimize
-from icon._training.positive import positive

@@ -18,6 +18,8 @@ class History(NamedTuple):
     state: Any  # the optimizer's
     metrics: Sequence[Any] = ()
     interrupted: bool = False  # by Ctrl-C
+    carried: Any = None  # what the loss carries from step to step, where it does
+    averaged: Any = None  # the parameters' moving average, where there is one
 
 
 class DivergenceError(ArithmeticError):

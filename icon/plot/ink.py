@@ -17,6 +17,7 @@ CARD = {  # fill, border
     "predicted": ("#e4e4e2", "#a3a3a0"),
     "new": ("#ffffff", "#e8963c"),
 }
+BAD, FAILED = "#c0271d", "#8a3b22"  # below a floor; a run that raised
 LEAST = 0.6  # smaller than this share of its size, text is cut instead
 
 At = tuple[float, float]
@@ -44,8 +45,11 @@ def write(
     width: float = math.inf,
     lines: int = 1,
     **style: Any,
-) -> None:
-    """Text at a point that fits a width: broken into lines, shrunk, or cut."""
+) -> At:
+    """Text at a point that fits a width: broken into lines, shrunk, or cut.
+
+    Returns the inches that it takes along its lines, and across them.
+    """
     style = dict[str, Any](color=INK, va="top", parse_math=False) | style
     text = ax.text(*at, words, fontsize=size, linespacing=1.15, **style)
     wide = width_of(text)
@@ -55,15 +59,25 @@ def write(
     if wide > width / LEAST:
         text.set_text(_wrapped(words, int(len(words) * width / wide / LEAST), lines))
         wide = width_of(text)
-    if wide > width:
-        text.set_fontsize(size * width / wide)
+    for _ in range(2):  # letters are hinted: their width is not quite their size
+        if wide > width:
+            size *= width / wide
+            text.set_fontsize(size)
+            wide = width_of(text)
+    return _extent(text)
 
 
 def width_of(text: "Text") -> float:
-    """In inches."""
+    """In inches, along its lines."""
+    return _extent(text)[0]
+
+
+def _extent(text: "Text") -> At:
+    """In inches, along the lines and across them."""
     figure: Any = text.figure
-    renderer = figure.canvas.get_renderer()
-    return text.get_window_extent(renderer).width / figure.dpi
+    box = text.get_window_extent(figure.canvas.get_renderer())
+    wide, high = box.width / figure.dpi, box.height / figure.dpi
+    return (high, wide) if text.get_rotation() in (90, 270) else (wide, high)
 
 
 def _wrapped(words: str, length: int, lines: int) -> str:
@@ -85,3 +99,10 @@ def card(ax: "Axes", box: Box, status: str) -> None:
     """The ground of a method, in the colors of its status."""
     fill, edge = CARD[status]
     rounded(ax, box, facecolor=fill, edgecolor=edge, lw=2.2)
+
+
+def flagged(ax: "Axes", box: Box) -> None:
+    """A thin red line within the border of a card."""
+    x, y, w, h = box
+    inside = (x + 0.045, y + 0.045, w - 0.09, h - 0.09)
+    rounded(ax, inside, facecolor="none", edgecolor=BAD, lw=1.5)

@@ -1,5 +1,6 @@
 """How is the table drawn as one PNG?"""
 
+import dataclasses
 import io
 import math
 import os
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace
+from icon.plot.grid import Grid, Square, grid
 from icon.plot.ink import (
     BOLD,
     CENTER,
@@ -23,21 +25,7 @@ from icon.plot.ink import (
     rounded,
     write,
 )
-from icon.plot.results import (
-    BEYOND,
-    COLUMNS,
-    READING,
-    ROWS,
-    STATUS,
-    TITLE,
-    P,
-    Picture,
-    Q,
-    Square,
-    beyond_grid,
-    by_square,
-    pictures,
-)
+from icon.plot.results import BEYOND, STATUS, TITLE, P, Picture, Q, pictures, reading
 from icon.plot.tile import SIDE, tile
 
 
@@ -47,8 +35,9 @@ if TYPE_CHECKING:
 
 
 # In inches, y downwards.
-_GAP, _LEFT, _TOP, _EDGE = 0.16, 1.55, 3.3, 0.6
-_STEP = SIDE + _GAP
+_GAP, _LEFT, _EDGE = 0.16, 1.55, 0.6
+_WIDE, _HIGH = 18.0, 20.0  # of a figure with few pictures, where they fit
+_LARGE = 7.0  # a square of one picture is no higher
 _DPI = 130
 
 
@@ -58,9 +47,11 @@ def table(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None
         square (column, row): every method with p from the column and q from the row
 
     Squares hold one, two or more pictures; those that no method fills are outlined;
-    methods of other columns or rows stand below, beyond the grid. The file is
-    written beside its place and renamed; equal results give equal bytes. A picture
-    shows at most 3000 points, evenly spaced by index.
+    methods of other columns or rows stand below, beyond the grid. Of at most 12
+    pictures only the columns and rows in use are drawn, and larger, those beyond the
+    grid after its own. The file is written beside its place and renamed; equal
+    results give equal bytes. A picture shows at most 3000 points, evenly spaced by
+    index.
 
     Args:
         results: a dict for each method, in order, with `name`, `column`, `row`,
@@ -68,13 +59,20 @@ def table(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None
             any also `labels` and `clusters` (integers [m]; a picture with clusters is
             colored by them), `scores` (name to number, the main one first, those of
             the raw data as "raw ..."), `protocol`, `p`, `q`, `loss`, `reference`,
-            `loss_value`, `seconds`, `n`, `seed` and `note`. Other keys are ignored.
+            `loss_value`, `seconds`, `n`, `seed` and `note`; `errors` (name of a score
+            to its standard error) and `seeds` (how many there were); `learned` (name
+            to the final value of a learned number); `floor` (a dict of `score`,
+            `value`, `held` and `why`: the least that a score is to be, and whether it
+            is); `trained` (one line: what, with which augmentation, head and
+            optimiser); `failed` (True: it raised, and `note` says what). Other keys
+            are ignored.
         path: of the file, replaced if there is one.
 
     Raises:
         InvalidInput: no results, a key that is missing, an unknown status, points
-            outside the plane, labels or clusters of another length, a path where no
-            file can be put.
+            outside the plane, labels or clusters of another length, an error of no
+            score or below 0, a floor that lacks a key, a path where no file can be
+            put.
         ImportError: matplotlib is missing.
 
     Example:
@@ -107,27 +105,82 @@ def content(shown: list[Picture]) -> bytes:
 
 def poster(shown: list[Picture]) -> "Figure":
     """The figure: headings, the grid of squares, and what is beyond it."""
-    squares = by_square(shown)
-    extra = beyond_grid(squares)
-    figure, ax = _canvas(math.ceil(len(extra) / len(COLUMNS)))
-    _headings(ax, len(shown))
-    for r, row in enumerate(ROWS):
-        for c, column in enumerate(COLUMNS):
-            at = (_LEFT + c * _STEP, _TOP + r * _STEP)
-            _square(ax, squares.get((column, row), []), at)
-    if extra:
-        _strip(ax, [(square, squares[square]) for square in extra])
+    table = grid(shown)
+    frame = _few(table) if table.few else _whole(table)
+    figure, ax = _canvas(frame)
+    (_few_headings if table.few else _whole_headings)(ax, frame, reading(shown))
+    _names(ax, table, frame)
+    for r, row in enumerate(table.rows):
+        for c, column in enumerate(table.columns):
+            inside = table.squares.get((column, row), [])
+            _square(ax, inside, frame.square(c, r))
+    if table.beyond:
+        _strip(ax, frame, [(at, table.squares[at]) for at in table.beyond])
     return figure
 
 
-def _canvas(strips: int) -> "tuple[Figure, Axes]":
+# ------------------------------------------------------- sizes
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """Where the squares of a table stand, in inches."""
+
+    columns: int
+    rows: int
+    wide: float  # of a square
+    high: float
+    top: float
+    below: float = 0  # the height of what is beyond the grid
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Of the whole figure."""
+        width = _LEFT + self.columns * (self.wide + _GAP) - _GAP + _EDGE
+        height = self.bottom - _GAP + self.below + _EDGE
+        return width, height
+
+    @property
+    def right(self) -> float:
+        """Where the squares end."""
+        return self.size[0] - _EDGE
+
+    @property
+    def bottom(self) -> float:
+        """Where one more row would start."""
+        return self.top + self.rows * (self.high + _GAP)
+
+    def square(self, column: int, row: int) -> Box:
+        x = _LEFT + column * (self.wide + _GAP)
+        return x, self.top + row * (self.high + _GAP), self.wide, self.high
+
+
+def _whole(table: Grid) -> Frame:
+    """Of all columns and rows, and lines of squares below them."""
+    columns, rows = len(table.columns), len(table.rows)
+    strips = math.ceil(len(table.beyond) / columns)
+    below = 0.75 + strips * (SIDE + _GAP + 0.4) if strips else 0
+    return Frame(columns, rows, SIDE, SIDE, 3.3, below)
+
+
+def _few(table: Grid) -> Frame:
+    """Of the columns and rows in use: squares as large as a screen can show."""
+    columns, rows, top = len(table.columns), len(table.rows), 3.15
+    # A square of one picture can be small, one that is shared cannot.
+    least = 2.2 if table.most == 1 else SIDE
+    wide = max(least, (_WIDE - _LEFT - _EDGE) / columns - _GAP)
+    wide = min(wide, 13.0)
+    lines = len({y for _, y, *_ in boxes((0, 0, wide, wide), table.most)})
+    high = min(_LARGE * lines, (_HIGH - top - _EDGE) / rows - _GAP)
+    return Frame(columns, rows, wide, min(wide, max(least, high)), top)
+
+
+def _canvas(frame: Frame) -> "tuple[Figure, Axes]":
     """Axes in inches over the whole figure."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    width = _LEFT + len(COLUMNS) * _STEP - _GAP + _EDGE
-    below = 0.75 + strips * (_STEP + 0.4) if strips else 0
-    height = _TOP + len(ROWS) * _STEP - _GAP + below + _EDGE
+    width, height = frame.size
     figure = Figure((width, height), dpi=_DPI, facecolor="#fbfaf6")
     FigureCanvasAgg(figure)
     ax = figure.add_axes((0, 0, 1, 1))
@@ -139,71 +192,95 @@ def _canvas(strips: int) -> "tuple[Figure, Axes]":
 # ------------------------------------------------------- headings
 
 
-def _headings(ax: "Axes", count: int) -> None:
-    right = ax.get_xlim()[1] - _EDGE
+def _whole_headings(ax: "Axes", frame: Frame, how: str) -> None:
     write(ax, (_EDGE, 0.6), TITLE, 46, **BOLD)
-    reading = f"{count} methods. {READING}"
-    write(ax, (_EDGE, 1.55), reading, 16, right - _EDGE, **QUIET)
-    write(ax, (_LEFT, 2.28), P, 20, **ITALIC)
+    write(ax, (_EDGE, 1.55), how, 16, frame.right - _EDGE, **QUIET)
+    _key(ax, (frame.right - 15, 0.68), 5.1, 14)
+    _sides(ax, frame, 20)
+
+
+def _few_headings(ax: "Axes", frame: Frame, how: str) -> None:
+    """The same, one below the other: a narrow figure has no room at the right."""
+    wide = frame.right - _EDGE
+    write(ax, (_EDGE, 0.4), TITLE, 28, wide, **BOLD)
+    write(ax, (_EDGE, 0.98), how, 12, wide, 3, **QUIET)
+    _key(ax, (_EDGE, 1.68), min(5.1, wide / 3), 12)
+    _sides(ax, frame, 15)
+
+
+def _sides(ax: "Axes", frame: Frame, size: float) -> None:
+    """What the columns are, and the rows."""
+    write(ax, (_LEFT, frame.top - 0.62), P, size, va="bottom", **ITALIC)
     # Turned to read downwards, an arrow to the right points down.
-    down = Q.replace("↓", "→")
-    write(ax, (0.46, _TOP), down, 20, rotation=270, ha="center", va="top", **ITALIC)
-    for c, name in enumerate(COLUMNS):
-        _heading(ax, (_LEFT + c * _STEP + SIDE / 2, _TOP - 0.32), name, 0)
-    for r, name in enumerate(ROWS):
-        _heading(ax, (1.12, _TOP + r * _STEP + SIDE / 2), name, 90)
-    _key(ax, right)
+    down, at = Q.replace("↓", "→"), (0.46, frame.top)
+    turned: Style = dict(rotation=270, ha="center", va="top") | ITALIC
+    write(ax, at, down, size, frame.bottom - _GAP - frame.top, **turned)
 
 
-def _heading(ax: "Axes", at: At, name: str, rotation: int) -> None:
+def _names(ax: "Axes", table: Grid, frame: Frame) -> None:
+    """The name of every column and row."""
+    for c, name in enumerate(table.columns):
+        x, y, w, _ = frame.square(c, 0)
+        _heading(ax, (x, y - 0.55, w, 0.46), name, 0)
+    for r, name in enumerate(table.rows):
+        x, y, _, h = frame.square(0, r)
+        _heading(ax, (0.89, y, 0.46, h), name, 90)
+
+
+def _heading(ax: "Axes", box: Box, name: str, rotation: int) -> None:
     """The name of a row, turned, or of a column, on the baseline of all columns."""
-    x, y = at
-    w, h = (0.46, SIDE) if rotation else (SIDE, 0.46)
-    rounded(ax, (x - w / 2, y - h / 2, w, h), color="#26384d", lw=0)
-    line, va = (y, "center") if rotation else (y + 0.09, "baseline")
+    x, y, w, h = box
+    rounded(ax, box, color="#26384d", lw=0)
+    middle, room = y + h / 2, max(w, h) - 0.16
+    line, va = (middle, "center") if rotation else (middle + 0.09, "baseline")
     white: Style = dict(color="white", weight="bold", ha="center", va=va)
-    write(ax, (x, line), name, 18, rotation=rotation, **white)
+    write(ax, (x + w / 2, line), name, 18, room, rotation=rotation, **white)
 
 
-def _key(ax: "Axes", right: float) -> None:
-    """What the color of a card means, at the top right."""
-    for i, (status, words) in enumerate(reversed(STATUS.items())):
-        left = right - 5.1 * (i + 1) + 0.3
-        card(ax, (left, 0.68, 0.5, 0.42), status)
-        write(ax, (left + 0.64, 0.89), words, 14, 4.1, va="center")
+def _key(ax: "Axes", at: At, step: float, size: float) -> None:
+    """What the color of a card means."""
+    for i, (status, words) in enumerate(STATUS.items()):
+        left, y = at[0] + i * step, at[1]
+        card(ax, (left, y, 0.5, 0.42), status)
+        write(ax, (left + 0.64, y + 0.21), words, size, step - 1, va="center")
 
 
 # ------------------------------------------------------- squares
 
 
-def _strip(ax: "Axes", squares: list[tuple[Square, list[Picture]]]) -> None:
+def _strip(
+    ax: "Axes", frame: Frame, squares: list[tuple[Square, list[Picture]]]
+) -> None:
     """What has a column or a row that the paper has not, each square under its own."""
-    top = _TOP + len(ROWS) * _STEP + 0.3
-    ax.plot([_LEFT, ax.get_xlim()[1] - _EDGE], [top, top], color=RULE, lw=2)
+    top = frame.bottom + 0.3
+    ax.plot([_LEFT, frame.right], [top, top], color=RULE, lw=2)
     turned: Style = dict(rotation=90, ha="center", style="italic", color=SOFT)
     write(ax, (1.12, top + 0.75), BEYOND, 20, **turned)
     for i, ((column, row), inside) in enumerate(squares):
-        down, across = divmod(i, len(COLUMNS))
-        x, y = _LEFT + across * _STEP, top + 0.6 + down * (_STEP + 0.4)
+        down, across = divmod(i, frame.columns)
+        x = frame.square(across, 0)[0]
+        y = top + 0.6 + down * (SIDE + _GAP + 0.4)
         middle, words = (x + SIDE / 2, y - 0.22), f"{column} × {row}"
         write(ax, middle, words, 15, SIDE, **CENTER | BOLD)
-        _square(ax, inside, (x, y))
+        _square(ax, inside, (x, y, SIDE, SIDE))
 
 
-def _square(ax: "Axes", inside: list[Picture], at: At) -> None:
+def _square(ax: "Axes", inside: list[Picture], box: Box) -> None:
     if not inside:
-        rounded(ax, (*at, SIDE, SIDE), fill=False, edgecolor=RULE, lw=1.6)
-    for picture, box in zip(inside, boxes(at, len(inside)), strict=True):
-        tile(ax, picture, box)
+        rounded(ax, box, fill=False, edgecolor=RULE, lw=1.6)
+    for picture, part in zip(inside, boxes(box, len(inside)), strict=True):
+        tile(ax, picture, part)
 
 
-def boxes(at: At, count: int) -> list[Box]:
+def boxes(box: Box, count: int) -> list[Box]:
     """A square cut into so many tiles: lines of them, the wider ones on top."""
-    lines = max(1, round(math.sqrt(count) + 0.25)) if count else 0
+    x, y, wide, high = box
+    longer = wide / high if wide > 1.4 * high else 1.0
+    lines = max(1, round(math.sqrt(count / longer) + 0.25)) if count else 0
     found: list[Box] = []
     for line in range(lines):
         across = count // lines + (line >= lines - count % lines)
-        w, h = (SIDE + 0.08) / across, (SIDE + 0.08) / lines
-        y = at[1] + line * h
-        found += [(at[0] + i * w, y, w - 0.08, h - 0.08) for i in range(across)]
+        w, h = (wide + 0.08) / across, (high + 0.08) / lines
+        top = y + line * h
+        found += [(x + i * w, top, w - 0.08, h - 0.08) for i in range(across)]
     return found

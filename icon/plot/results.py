@@ -38,16 +38,27 @@ READING = (
     "the tick on it that of the raw data. Rings mark clusters, colored by the class "
     "they match."
 )
+WHISKER = "The whisker on a bar is one standard error of the score each side."
+FLOORS = "A short tick is the floor of a score; a red outline marks one below it."
 
 GRID = 65535  # the largest coordinate of a picture
 _MOST = 3000  # points of one picture: more are ink, not information
 _TEXTS = ("name", "column", "row", "status", "p", "q", "loss", "reference")
-_MORE = ("protocol", "note")
+_MORE = ("protocol", "note", "trained")
 _NEEDED = ("name", "column", "row", "status", "z")
 
 Score = tuple[str, float]
-Square = tuple[str, str]  # column, row
 Ring = tuple[int, int, int]  # x, y, color
+
+
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """The least that a score is to be, and whether it is."""
+
+    score: str
+    value: float
+    held: bool
+    why: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +71,11 @@ class Picture:
     palette: list[str]
     rings: list[Ring]
     scores: dict[str, float]
+    errors: dict[str, float]
+    seeds: int | None
+    learned: dict[str, float]
+    floor: Floor | None
+    failed: bool
     n: int
     numbers: dict[str, str]
 
@@ -82,14 +98,102 @@ class Picture:
         return [value if 0 <= value <= 1 else None for value in values]
 
     @property
+    def whisker(self) -> tuple[float, float] | None:
+        """One standard error each side of the bar's end, within 0 to 1."""
+        error = self.errors.get(self.main[0], math.nan) if self.main else math.nan
+        score = self.bar[0]
+        if score is None or not math.isfinite(error):
+            return None
+        return max(0.0, score - error), min(1.0, score + error)
+
+    @property
+    def least(self) -> float | None:
+        """The floor of the main score, if it can be shown on the bar."""
+        if not (self.floor and self.main and self.floor.score == self.main[0]):
+            return None
+        return self.floor.value if 0 <= self.floor.value <= 1 else None
+
+    @property
+    def below(self) -> bool:
+        """Whether a score is below its floor."""
+        return self.floor is not None and not self.floor.held
+
+    @property
+    def main_text(self) -> str:
+        """The main score, and its standard error where that is known."""
+        return self.score(self.main[0]) if self.main else ""
+
+    def score(self, name: str) -> str:
+        """A score, and its standard error where that is known."""
+        return score_text(self.scores[name], self.errors.get(name, math.nan))
+
+    @property
     def small_print(self) -> list[str]:
-        """How the score was measured, and what the raw data has."""
+        """How the score was measured and what the raw data has; or that it is low."""
+        if self.floor and not self.floor.held:
+            other = self.main and self.floor.score != self.main[0]
+            name = f"{self.floor.score} " if other else ""
+            return [f"{name}below its floor {self.floor.value:g}"]
         raw = self.raw and f"{self.raw[0]} {score_text(self.raw[1])}"
-        return [line for line in (self.text["protocol"], raw) if line]
+        return [x for x in (self.text["protocol"], raw, self.seeds_text) if x]
+
+    @property
+    def seeds_text(self) -> str:
+        count = self.seeds
+        return "" if count is None else f"{count} seed{'s' if count > 1 else ''}"
+
+    @property
+    def learned_text(self) -> str:
+        """The learned numbers, in one line."""
+        texts = {k: number_text(v) or "not finite" for k, v in self.learned.items()}
+        return ", ".join(f"{name} {text}" for name, text in texts.items())
+
+    @property
+    def floor_text(self) -> str:
+        if not self.floor:
+            return ""
+        name, held = self.floor.score, "held" if self.floor.held else "not held"
+        why = f": {self.floor.why}" if self.floor.why else ""
+        return f"{name} at least {self.floor.value:g}, {held}{why}"
+
+    @property
+    def terms(self) -> list[tuple[str, str]]:
+        """All that is known of a method, each with its name."""
+        text = self.text
+        terms = [(key, text[key]) for key in ("p", "q", "loss", "reference")]
+        terms += [(name, self.score(name)) for name in self.scores]
+        terms += [
+            ("floor", self.floor_text),
+            ("protocol", text["protocol"]),
+            ("seeds", "" if self.seeds is None else str(self.seeds)),
+            ("learned", self.learned_text),
+            ("trained", text["trained"]),
+            *self.numbers.items(),
+            ("note", text["note"]),
+        ]
+        return [(name, value) for name, value in terms if value]
 
 
-def score_text(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "none"
+def score_text(value: float, error: float = math.nan) -> str:
+    """A score in three digits, and its standard error if that is a number."""
+    if not math.isfinite(value):
+        return "none"
+    if not math.isfinite(error):
+        return f"{value:.3f}"
+    tiny = 0 < error < 0.0005  # it would read as no error at all
+    return f"{value:.3f} ± {f'{error:.1g}' if tiny else f'{error:.3f}'}"
+
+
+def number_text(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else ""
+
+
+def reading(shown: Sequence[Picture]) -> str:
+    """How to read these pictures: only the marks that they have are explained."""
+    count = "1 method." if len(shown) == 1 else f"{len(shown)} methods."
+    whisker = WHISKER if any(x.whisker for x in shown) else ""
+    floors = FLOORS if any(x.floor for x in shown) else ""
+    return " ".join(filter(None, (count, READING, whisker, floors)))
 
 
 def pictures(results: Sequence[Mapping[str, Any]]) -> list[Picture]:
@@ -119,9 +223,9 @@ def picture(argument: str, row: Mapping[str, Any]) -> Picture:
         color=color,
         palette=palette(count),
         rings=[] if clusters is None else _rings(xy, color),
-        scores=_scores(f"{argument}['scores']", row.get("scores")),
         n=n,
         numbers=_numbers(argument, row, n),
+        **_measured(argument, row),
     )
 
 
@@ -181,11 +285,49 @@ def _rings(xy: UInt[np.ndarray, "m 2"], color: UInt[np.ndarray, " m"]) -> list[R
     return [(int(x), int(y), c) for (x, y), c in middles]
 
 
-def _scores(argument: str, scores: Mapping[str, Any] | None) -> dict[str, float]:
+def _measured(argument: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured of a run, and what is said of that."""
+    at = lambda key: f"{argument}['{key}']"
+    scores = _named(at("scores"), row.get("scores"))
+    seeds, failed = row.get("seeds"), row.get("failed")
+    return dict(
+        scores=scores,
+        errors=_errors(at("errors"), row.get("errors"), scores),
+        seeds=None if seeds is None else check.count(at("seeds"), seeds, 1),
+        learned=_named(at("learned"), row.get("learned")),
+        floor=_floor(at("floor"), row.get("floor")),
+        failed=failed is not None and check.boolean(at("failed"), failed),
+    )
+
+
+def _named(argument: str, numbers: Mapping[str, Any] | None) -> dict[str, float]:
     """Numbers by name."""
-    scores = {} if scores is None else scores
-    check.instance(argument, scores, Mapping, "a dict of numbers")
-    return {printable(k): _real(argument, value) for k, value in scores.items()}
+    numbers = {} if numbers is None else numbers
+    check.instance(argument, numbers, Mapping, "a dict of numbers")
+    return {printable(k): _real(argument, value) for k, value in numbers.items()}
+
+
+def _errors(argument: str, errors: Any, scores: dict[str, float]) -> dict[str, float]:
+    """Standard errors of the scores."""
+    errors = _named(argument, errors)
+    for name, error in errors.items():
+        check.require(name in scores, argument, repr(name), "names of scores")
+        check.require(not error < 0, argument, error, "numbers from 0")
+    return errors
+
+
+def _floor(argument: str, floor: Any) -> Floor | None:
+    if floor is None:
+        return None
+    expected = "a dict with score, value and held, and why if there is a reason"
+    check.instance(argument, floor, Mapping, expected)
+    missing = [key for key in ("score", "value", "held") if key not in floor]
+    check.require(not missing, argument, f"no {', '.join(missing)}", expected)
+    value = _real(f"{argument}['value']", floor["value"])
+    finite = math.isfinite(value)
+    check.require(finite, f"{argument}['value']", value, "a finite number")
+    held = check.boolean(f"{argument}['held']", floor["held"])
+    return Floor(printable(floor["score"]), value, held, _text(floor.get("why")))
 
 
 def _real(argument: str, value: Any) -> float:
@@ -208,18 +350,4 @@ def _numbers(argument: str, row: Mapping[str, Any], n: int) -> dict[str, str]:
 
 
 def _number(argument: str, value: Any) -> str:
-    number = _real(argument, value)
-    return f"{number:.4g}" if math.isfinite(number) else ""
-
-
-def by_square(pictures: Sequence[Picture]) -> dict[Square, list[Picture]]:
-    """The squares that are taken, in the order in which they first occur."""
-    squares: dict[Square, list[Picture]] = {}
-    for one in pictures:
-        squares.setdefault((one.text["column"], one.text["row"]), []).append(one)
-    return squares
-
-
-def beyond_grid(squares: dict[Square, list[Picture]]) -> list[Square]:
-    """Those of a column or a row that the grid has not."""
-    return [at for at in squares if at[0] not in COLUMNS or at[1] not in ROWS]
+    return number_text(_real(argument, value))

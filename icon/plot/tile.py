@@ -1,52 +1,78 @@
 """How is one method drawn on the poster?"""
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from icon.plot.ink import (
-    BOLD,
-    CARD,
-    CENTER,
-    INK,
-    ITALIC,
-    QUIET,
-    RIGHT,
-    At,
-    Box,
-    card,
-    write,
-)
-from icon.plot.results import GRID, Picture, score_text
+from icon.plot.ink import BOLD, QUIET, Box, card, flagged, write
+from icon.plot.marks import bar, points, small, verdict
+from icon.plot.results import Picture
+from icon.plot.sheet import sheet
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-SIDE = 3.6  # of a square of the table, in inches
+SIDE = 3.6  # of a square of the whole table, in inches
+_HIGH = 2.6  # inches from which a wide tile has room for all that is known
 
 
 def tile(ax: "Axes", picture: Picture, box: Box) -> None:
     """A method in a box: words above and below its picture, or beside it."""
+    *_, w, h = box
     card(ax, box, picture.text["status"])
-    (_beside if box[2] > 1.4 * box[3] else _stacked)(ax, picture, box)
+    if picture.below:
+        flagged(ax, box)
+    wide = _beside if h < _HIGH else sheet
+    (wide if w > 1.4 * h else _stacked)(ax, picture, box)
 
 
 def _stacked(ax: "Axes", picture: Picture, box: Box) -> None:
-    """Name, picture, score: the tile of a whole or a quarter square."""
+    """Name, picture, score: the tile of a square, or of a quarter of one."""
     x, y, w, h = box
     u = min(w, h) / SIDE
-    pad, big = 0.06 + 0.08 * u, max(9.0, 17 * u)
+    grown = max(1.0, u) ** 0.6  # letters grow less than the picture
+    pad, big = 0.06 + 0.08 * min(u, 1), max(9.0, 17 * min(u, 1) * grown)
     wide = w - 2 * pad
-    head, foot = (0.7, 0.66) if u > 0.7 else (0.28, 0.45)
+    head, foot = (0.7 * grown, 0.66 * grown) if u > 0.7 else (0.28, 0.45)
+    lines = _print(picture, wide * 72 / (0.36 * big) if u > 0.7 else math.inf)
+    foot += 0.6 * big * 1.25 / 72 * (len(lines) - 1) if lines else 0
     write(ax, (x + pad, y + pad), picture.text["name"], big, wide, **BOLD)
     if u > 0.7:
-        at = (x + pad, y + pad + 0.32)
-        write(ax, at, picture.text["reference"], 10, wide, **QUIET)
+        at = (x + pad, y + pad + 0.32 * grown)
+        write(ax, at, picture.text["reference"], 10 * grown, wide, **QUIET)
     side = min(wide, h - head - foot)
-    _points(ax, picture, (x + (w - side) / 2, y + head, side, side))
-    _verdict(ax, picture, (x + pad, y + h - foot, wide, foot - pad), big)
+    points(ax, picture, (x + (w - side) / 2, y + head, side, side))
+    _below(ax, picture, (x + pad, y + h - foot, wide, foot - pad), big, lines)
+
+
+def _learned(picture: Picture) -> str:
+    """The line of learned numbers, which gives way to that of a floor."""
+    return "" if picture.below else picture.learned_text
+
+
+def _print(picture: Picture, room: float) -> list[str]:
+    """The small print: in one line if the letters have room, and what was learned."""
+    joined = "  ·  ".join(picture.small_print)
+    first, more = picture.small_print[:1], "  ·  ".join(picture.small_print[1:])
+    lines = [joined] if len(joined) <= 1.25 * room else [*first, more]
+    return [words for words in (*lines, _learned(picture)) if words]
+
+
+def _below(
+    ax: "Axes", picture: Picture, box: Box, big: float, lines: list[str]
+) -> None:
+    """The main score as number and bar, and in small how it was measured."""
+    x, y, w, h = box
+    size, number = max(7.0, 0.58 * big), max(9.0, 0.95 * big)
+    for i, words in enumerate(reversed(lines)):
+        small(ax, picture, (x, y + h - i * size * 1.25 / 72), words, size, w)
+    if not picture.main:
+        return
+    verdict(ax, picture, (x, y + number / 72 - 0.02), w, size + 1, number)
+    thick = 0.055 * max(1.0, big / 17)
+    last = y + h - max(1, len(lines)) * size * 1.25 / 72
+    bar(ax, picture, (x, last - thick, w, thick))
 
 
 def _beside(ax: "Axes", picture: Picture, box: Box) -> None:
@@ -54,72 +80,15 @@ def _beside(ax: "Axes", picture: Picture, box: Box) -> None:
     x, y, w, h = box
     pad = 0.1
     side = min(h - 2 * pad, 0.5 * w)
-    _points(ax, picture, (x + pad, y + (h - side) / 2, side, side))
+    points(ax, picture, (x + pad, y + (h - side) / 2, side, side))
     left, wide = x + side + 2 * pad, w - side - 3 * pad
-    write(ax, (left, y + pad + 0.02), picture.text["name"], 14, wide, 2, **BOLD)
-    at = (left, y + pad + 0.54)
-    write(ax, at, picture.text["reference"], 8.5, wide, 2, **QUIET)
-    if not picture.main:
-        return
-    key, value = picture.main
-    line = y + h - 0.58
-    write(ax, (left, line), key, 10, va="baseline", **QUIET)
-    write(ax, (left + wide, line), score_text(value), 15, **RIGHT)
-    _bar(ax, picture, (left, y + h - 0.51, wide, 0.07))
-    for i, words in enumerate(picture.small_print):
-        write(ax, (left, y + h - 0.38 + 0.15 * i), words, 8, wide, **QUIET)
-
-
-def _verdict(ax: "Axes", picture: Picture, box: Box, big: float) -> None:
-    """The main score as number and bar, and in small how it was measured."""
-    if not picture.main:
-        return
-    x, y, w, h = box
-    key, value = picture.main
-    small, number = max(7.0, 0.58 * big), max(9.0, 0.95 * big)
-    line = y + number / 72 - 0.02
-    _bar(ax, picture, (x, y + h - 0.07 - small / 72, w, 0.055))
-    write(ax, (x, line), key, small + 1, va="baseline", **QUIET)
-    write(ax, (x + w, line), score_text(value), number, **RIGHT)
-    words = "  ·  ".join(picture.small_print)
-    write(ax, (x, y + h), words, small, w, va="baseline", **QUIET)
-
-
-def _bar(ax: "Axes", picture: Picture, box: Box) -> None:
-    """The score as a length from 0 to 1, the raw data's as a tick."""
-    from matplotlib.patches import Rectangle
-
-    x, y, w, h = box
-    score, raw = picture.bar
-    if score is None:
-        return
-    ax.add_patch(Rectangle((x, y), w, h, color="#0000001c", lw=0))
-    color = CARD[picture.text["status"]][1]
-    ax.add_patch(Rectangle((x, y), w * score, h, color=color, lw=0))
-    if raw is not None:
-        tick = [x + w * raw] * 2
-        ax.plot(tick, [y - 0.02, y + h + 0.02], color=INK, lw=1.8)
-
-
-def _points(ax: "Axes", picture: Picture, box: Box) -> None:
-    """The points and the rings; without points, the note."""
-    x, y, side, _ = box
-    if not len(picture.xy):
-        middle, note = (x + side / 2, y + side / 2), picture.text["note"]
-        write(ax, middle, note or "no points", 12, side, 9, **CENTER | ITALIC)
-        return
-    unit = picture.xy / GRID
-    area = np.clip((side * 72) ** 2 / len(unit) / 3.6, 1.2, 40)
-    colors = np.array(picture.palette)[picture.color % len(picture.palette)]
-    at = (x + side * unit[:, 0], y + side * (1 - unit[:, 1]))
-    ax.scatter(*at, s=area, c=colors, linewidths=0, alpha=0.85)
-    for px, py, c in picture.rings:
-        middle = (x + side * px / GRID, y + side * (1 - py / GRID))
-        _ring(ax, middle, picture.palette[c % len(picture.palette)], 3 + 2.5 * side)
-
-
-def _ring(ax: "Axes", at: At, color: str, size: float) -> None:
-    """A disc in white in ink, so that it shows on points of any color."""
-    x, y = [at[0]], [at[1]]
-    ax.plot(x, y, "o", ms=size + 2.5, color=INK, mew=0)
-    ax.plot(x, y, "o", ms=size, mfc=color, mec="white", mew=0.22 * size)
+    lines = _print(picture, 0)
+    top = y + h - 0.51 - 0.14 * max(0, len(lines) - 2)
+    line = y + pad + 0.02
+    line += write(ax, (left, line), picture.text["name"], 14, wide, 2, **BOLD)[1] + 0.05
+    rows = 2 if top - 0.3 - line > 0.3 else 1
+    write(ax, (left, line), picture.text["reference"], 8.5, wide, rows, **QUIET)
+    for i, words in enumerate(lines):
+        small(ax, picture, (left, top + 0.23 + 0.15 * i), words, 8, wide)
+    verdict(ax, picture, (left, top - 0.07), wide, 10, 15)
+    bar(ax, picture, (left, top, wide, 0.07))

@@ -28,6 +28,7 @@ function draw(canvas, i) {
 }
 
 function show(tile) {
+  if (tiles.length === 1) return;  // its card stands beside it
   const i = +tile.dataset.i, box = tile.getBoundingClientRect();
   const more = document.getElementById("more-" + i).cloneNode(true);
   card.replaceChildren(...more.childNodes);

@@ -10,22 +10,8 @@ from typing import Any
 
 from icon._base import checks as check
 from icon._base.files import replace
-from icon.plot.results import (
-    BEYOND,
-    COLUMNS,
-    READING,
-    ROWS,
-    STATUS,
-    TITLE,
-    P,
-    Picture,
-    Q,
-    Square,
-    beyond_grid,
-    by_square,
-    pictures,
-    score_text,
-)
+from icon.plot.grid import Grid, Square, grid
+from icon.plot.results import BEYOND, STATUS, TITLE, P, Picture, Q, pictures, reading
 
 
 Draw = Callable[[Square], str]  # the tiles of a square, as HTML
@@ -38,12 +24,15 @@ def page(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
 
     Pointing at a picture, or reaching it with Tab or the arrow keys, opens a card
     with its formula, its numbers and its scores; Enter keeps it open, Escape closes
-    it. No network and no library: it opens from a disk. Points are drawn by a few
-    lines of script from 16-bit coordinates, at most 3000 of them a picture. Written
-    as `table` writes, from the same results.
+    it. Of at most 12 pictures only the columns and rows in use are shown, and larger;
+    one alone has its card beside it. No network and no library: it opens from a
+    disk. Points are drawn by a few lines of script from 16-bit coordinates, at most
+    3000 of them a picture. Written as `table` writes, from the same results.
 
     Args:
-        results: as for `table`.
+        results: as for `table`: also `errors`, `seeds`, `learned`, `floor` (one that
+            is not held is outlined in red, its `why` in the card), `trained` (in the
+            card) and `failed`.
         path: of the file, replaced if there is one.
 
     Raises:
@@ -66,19 +55,21 @@ def page(results: Sequence[Mapping[str, Any]], path: str | os.PathLike) -> None:
 
 def content(shown: list[Picture]) -> bytes:
     """The page as a file has it."""
-    squares = by_square(shown)
+    cells = grid(shown)
     index = {id(picture): i for i, picture in enumerate(shown)}
-    draw = lambda at: _tiles([(x, index[id(x)]) for x in squares.get(at, [])])
+    draw = lambda at: _tiles([(x, index[id(x)]) for x in cells.squares.get(at, [])])
     points = json.dumps([_compact(x) for x in shown], separators=(",", ":"))
     parts = dict(
         style=_file("webpage.css"),
         script=_file("webpage.js"),
         title=html.escape(TITLE),
-        reading=html.escape(f"{len(shown)} methods. {READING}"),
+        size="alone" if len(shown) == 1 else "few" if cells.few else "all",
+        columns=len(cells.columns),
+        reading=html.escape(reading(shown)),
         key="".join(map(_key, STATUS)),
         axes=html.escape(f"{P}  {Q}"),
-        table=_grid(draw),
-        beyond=_beyond(draw, beyond_grid(squares)),
+        table=_grid(draw, cells),
+        beyond=_beyond(draw, cells.beyond),
         points=points,
     )
     return _file("webpage.html").format(**parts).encode("utf-8")
@@ -107,13 +98,13 @@ def _key(status: str) -> str:
     return f'<li><i class="{status}"></i>{html.escape(STATUS[status])}</li>'
 
 
-def _grid(draw: Draw) -> str:
-    heads = [f"<b role=columnheader>{html.escape(name)}</b>" for name in COLUMNS]
+def _grid(draw: Draw, cells: Grid) -> str:
+    heads = [f"<b role=columnheader>{html.escape(x)}</b>" for x in cells.columns]
     lines = [f"<div role=row><i role=columnheader></i>{''.join(heads)}</div>"]
-    for row in ROWS:
-        cells = [_cell(draw((column, row))) for column in COLUMNS]
+    for row in cells.rows:
+        line = [_cell(draw((column, row))) for column in cells.columns]
         head = f"<b role=rowheader><span>{html.escape(row)}</span></b>"
-        lines.append(f"<div role=row>{head}{''.join(cells)}</div>")
+        lines.append(f"<div role=row>{head}{''.join(line)}</div>")
     return "\n".join(lines)
 
 
@@ -148,27 +139,41 @@ def _tiles(inside: list[tuple[Picture, int]]) -> str:
 def _tile(picture: Picture, i: int, shape: str) -> str:
     """A small picture, and the card that it opens."""
     name, status = html.escape(picture.text["name"]), picture.text["status"]
-    key, value = picture.main or ("", None)
-    main = "" if value is None else f"{html.escape(key)} <b>{score_text(value)}</b>"
-    small = "".join(f"<span>{html.escape(line)}</span>" for line in picture.small_print)
-    note = html.escape(picture.text["note"] or "no points")
-    points = "<canvas></canvas>" if len(picture.xy) else f"<em>{note}</em>"
+    key = html.escape(picture.main[0]) if picture.main else ""
+    main = f"{key} <b>{picture.main_text}</b>" if picture.main else ""
+    lines = picture.small_print + [picture.learned_text] * (not picture.below)
+    small = "".join(f"<span>{html.escape(line)}</span>" for line in lines if line)
+    marks = " below" * picture.below + " failed" * picture.failed
     return (
-        f'<div class="tile {shape} {status}">'
+        f'<div class="tile {shape} {status}{marks}">'
         f'<button type="button" data-i="{i}" aria-describedby="more-{i}">'
-        f"<strong>{name}</strong>{points}"
+        f"<strong>{name}</strong>{_middle(picture)}"
         f'<span class="score">{main}{_bar(picture)}</span>'
         f"<small>{small}</small></button>"
         f'<div class="more" id="more-{i}" hidden>{_card(picture)}</div></div>'
     )
 
 
+def _middle(picture: Picture) -> str:
+    """Where the points are drawn; without points, or of a run that raised, the note."""
+    if len(picture.xy) and not picture.failed:
+        return "<canvas></canvas>"
+    why = picture.text["note"] or ("failed" if picture.failed else "no points")
+    return f"<em>{html.escape(why)}</em>"
+
+
 def _bar(picture: Picture) -> str:
-    """The score as a length from 0 to 1, the raw data's as a tick."""
+    """The score as a length from 0 to 1, with its error, the raw data's, the floor."""
     score, raw = picture.bar
     if score is None:
         return ""
     tick = "" if raw is None else f'<i style="left:{100 * raw:.1f}%"></i>'
+    if picture.least is not None:
+        tick += f'<i class="floor" style="left:{100 * picture.least:.1f}%"></i>'
+    if picture.whisker:
+        low, high = picture.whisker
+        place = f"left:{100 * low:.2f}%;width:{100 * (high - low):.2f}%"
+        tick += f'<i class="whisker" style="{place}"></i>'
     return f'<u><s style="width:{100 * score:.1f}%"></s>{tick}</u>'
 
 
@@ -176,16 +181,13 @@ def _card(picture: Picture) -> str:
     """The texts and numbers of a method, as a list of terms."""
     text = picture.text
     square = f"{text['column']} × {text['row']}, {text['status']}"
-    terms = {key: text[key] for key in ("p", "q", "loss", "reference")}
-    scores = {key: score_text(value) for key, value in picture.scores.items()}
-    terms |= scores | {"protocol": text["protocol"]} | picture.numbers
-    terms["note"] = text["note"]
-    lines = [_term(key, value) for key, value in terms.items() if value]
+    lines = [_term(key, value, picture.below) for key, value in picture.terms]
     head = f"<h4>{html.escape(text['name'])}</h4><p>{html.escape(square)}</p>"
     return f"{head}<dl>{''.join(lines)}</dl>"
 
 
-def _term(key: str, value: str) -> str:
+def _term(key: str, value: str, below: bool) -> str:
     code = key in ("p", "q", "loss")
     text = f"<code>{html.escape(value)}</code>" if code else html.escape(value)
-    return f"<dt>{html.escape(key)}</dt><dd>{text}</dd>"
+    mark = ' class="low"' if below and key == "floor" else ""
+    return f"<dt>{html.escape(key)}</dt><dd{mark}>{text}</dd>"

@@ -1,22 +1,19 @@
 """How is a cell trained on data?
 
-`tasks` says what p is built from, `models` what learns, `training` how, `scoring` how
-well, `trial` what a cell is tried on, `layout` how a layout in few dimensions is found,
-`cut` and `ensemble` how a graph is cut into clusters.
+`material` says what is learned from, `task` and `tasks` what p is built from, `models`
+and `networks` what learns, `training` how, `scoring` how well, `floors` how well at
+least, `run` all of it in one call, `trial` what a cell is tried on, `layout` how points
+in few dimensions are laid out, `cut` and `ensemble` how a graph falls into clusters.
 """
 
 from icon.recipes import cut, ensemble, layout
+from icon.recipes.floors import FLOORS, Floor
+from icon.recipes.material import FULL, QUICK, Budget, Material, material
 from icon.recipes.models import Learner, Model
-from icon.recipes.scoring import Ground, attempt, ground, plane, result, score
-from icon.recipes.tasks import (
-    FULL,
-    QUICK,
-    SOURCES,
-    Budget,
-    Material,
-    Source,
-    Task,
-    material,
-)
+from icon.recipes.networks import Network, network
+from icon.recipes.run import Bench, run, spent
+from icon.recipes.scoring import Ground, ground, plane, refused, result, score
+from icon.recipes.task import Learned, Source, Task
+from icon.recipes.tasks import SOURCES
 from icon.recipes.training import Trained, source_of, train
 from icon.recipes.trial import check, example

@@ -10,10 +10,12 @@ import jax.random as jr
 import numpy as np
 import optax
 
+from icon._base import checks as check
 from icon._base.numerics import unit
-from icon._table import cells
+from icon._table import evidence
 from icon.recipes import layout
-from icon.recipes.tasks import WIDTH, Learned
+from icon.recipes.networks import Network, usual
+from icon.recipes.task import WIDTH, Learned
 
 
 def adam(rate: float) -> Callable[[int], optax.GradientTransformation]:
@@ -29,27 +31,51 @@ def adam(rate: float) -> Callable[[int], optax.GradientTransformation]:
 
 
 class Learner(NamedTuple):
-    """What learns: its start, its embedding of rows, what of them is scored."""
+    """What learns: its start, its embedding of rows, what of them is scored.
+
+    `apply` and `represent` look at rows; `training` learns from them, where that is
+    another thing, as with dropout, or changes the state, as batch norm does.
+    """
 
     start: Callable  # (key, rows) -> params
-    apply: Callable  # (params, rows) -> embedding
-    represent: Callable  # (params, rows) -> what is scored
+    apply: Callable  # (params, rows, state) -> embedding
+    represent: Callable  # (params, rows, state) -> what is scored
     maps: bool  # it learns on some rows, and is scored on others
     optimizer: Callable  # steps -> an optax transformation
-    finish: Callable = lambda z: z  # the last step from a network's output to z
+    finish: Callable = lambda z: z  # of prototypes, to where embeddings are
     width: int = 2
     retract: Callable = lambda params: params  # back to where params may be
     alternatives: tuple = ()  # learners of the same parameters, tried in turn
+    state: Callable = lambda key, rows: ()
+    training: Callable | None = None  # (params, rows, state, key) -> (embedding, state)
+    first: Any = None  # the learner of a first stage, whose network is kept
+    told: str = ""  # what it is, in a few words
 
 
-class Model(NamedTuple):
-    """A learner with its parameters, a set for each view of the rows."""
+class Model:
+    """A learner with its parameters, a set for each view of the rows.
 
-    learner: Learner
-    params: dict[str, Any]
+    Args:
+        of: a view by its name -> its learner.
+        learner: of the first view.
+        params: of each view; "extra" are the further parameters.
+        states: of each view; those after are in `.states`.
+        key: of the step; None: to look at rows.
+        progress: 0 at the first step, 1 at the last.
+    """
+
+    def __init__(self, of, learner, params, states=None, key=None, progress=1.0):
+        self.of, self.learner, self.params = of, learner, params
+        self.states, self.key, self.progress = dict(states or {}), key, progress
 
     def __call__(self, x, view: str = "z"):
-        return self.learner.apply(self.params[view], x)
+        x, params = jnp.asarray(x), self.params[view]
+        state = self.states.get(view, ())
+        learner = self.of(view)
+        if self.key is None or learner.training is None:
+            return learner.apply(params, x, state)
+        z, self.states[view] = learner.training(params, x, state, self.key)
+        return z
 
     def finish(self, x):
         return self.learner.finish(x)
@@ -63,28 +89,84 @@ class Model(NamedTuple):
 # ------------------------------------------------------- maps
 
 
-def encoder(width: int, finish: Callable = lambda z: z) -> Learner:
-    """A small network whose output is scored, and for few dimensions a head on it."""
+def whitened(z):
+    """z of mean 0 and covariance 1 over its rows, by the Cholesky factor."""
+    z = z - jnp.mean(z, 0, keepdims=True)
+    covariance = z.T @ z / len(z)
+    d = covariance.shape[0]
+    floor = 1e-3 * jnp.trace(covariance) / d + 1e-8
+    factor = jnp.linalg.cholesky(covariance + floor * jnp.eye(d, dtype=z.dtype))
+    return jax.scipy.linalg.solve_triangular(factor, z.T, lower=True).T
 
-    def models() -> Any:
+
+def encoder(
+    width: int,
+    finish: Callable = lambda z: z,
+    network: Network | None = None,
+    hidden: tuple[int, ...] = (),
+    placed: Callable | None = None,
+) -> Learner:
+    """A network whose output is scored, and dense layers from it to the embedding.
+
+    Args:
+        width: of the embedding.
+        finish: from the last layer to the embedding: onto a sphere, to memberships.
+        network: what is scored; None: one for the shape of the rows.
+        hidden: widths of the layers between; without any, and a network of this width,
+            the embedding is the network's output.
+        placed: brings prototypes to where embeddings are; None: as `finish`.
+    """
+    trunk = usual() if network is None else network
+
+    def head(at: int) -> Any:
         from icon import encoders
 
-        return encoders.MLP((512, 512, WIDTH)), encoders.MLP((width,))
+        return encoders.MLP((*hidden, width)) if hidden or at != width else None
 
     def start(key, x):
-        trunk, head = models()
         one, two = jr.split(key)
-        params, z = trunk.init(one, x[:1]), jnp.zeros((1, WIDTH))
-        return params, head.init(two, z) if width != WIDTH else ()
+        x = jnp.asarray(x[:2])
+        params, state = trunk.init(one, x)
+        z = _rows_of(trunk.apply(params, state, x, None)[0], len(x))
+        top = head(z.shape[1])
+        return params, top.init(two, z) if top else ()
 
-    def represent(params, x):
-        return models()[0].apply(params[0], x)
+    def embed(params, z):
+        z = _rows_of(z, len(z))
+        top = head(z.shape[1])
+        return finish(top.apply(params[1], jax.nn.relu(z)) if top else z)
 
-    def apply(params, x):
-        z = represent(params, x)
-        return finish(models()[1].apply(params[1], jax.nn.relu(z)) if params[1] else z)
+    def represent(params, x, state=()):
+        return trunk.apply(params[0], state, x, None)[0]
 
-    return Learner(start, apply, represent, True, adam(2e-3), finish, width)
+    def training(params, x, state, key):
+        z, state = trunk.apply(params[0], state, x, key)
+        return embed(params, z), state
+
+    def state(key, x):
+        return trunk.init(jr.split(key)[0], jnp.asarray(x[:2]))[1]
+
+    layers = "-".join(map(str, (*hidden, width)))
+    return Learner(
+        start,
+        lambda params, x, state=(): embed(params, represent(params, x, state)),
+        represent,
+        True,
+        adam(2e-3),
+        finish if placed is None else placed,
+        width,
+        state=state,
+        training=training,
+        told=f"{trunk.told}, a head {layers}, Adam 2e-3",
+    )
+
+
+def _rows_of(z, n: int):
+    """The output of a network, one row for each row that came in."""
+    shape = jnp.shape(z)
+    good = len(shape) == 2 and shape[0] == n
+    check.require(good, "model", f"an output of shape {shape}", f"[{n}, k] of {n} rows")
+    return z
 
 
 def _stiefel(params):
@@ -93,7 +175,7 @@ def _stiefel(params):
     return q * jnp.sign(jnp.diagonal(r))[None]
 
 
-def _orthonormal(params, x):
+def _orthonormal(params, x, state=()):
     """The rows through a map whose columns are orthonormal."""
     return x.reshape(len(x), -1) @ _stiefel(params)
 
@@ -106,6 +188,20 @@ LINEAR = Learner(
     adam(0.05),
     finish=unit,  # its prototypes are on the sphere
     retract=_stiefel,  # else the columns grow with every step, and steps stop counting
+    told="an orthonormal map to the plane, Adam 0.05",
+)
+
+
+def _through(params, x, state=()):
+    return x.reshape(len(x), -1) @ params
+
+
+# any matrix: where the length of the columns says how sharp q is
+MATRIX = LINEAR._replace(
+    apply=_through,
+    represent=_through,
+    retract=lambda params: params,
+    told="a linear map to the plane, Adam 0.05",
 )
 
 
@@ -134,10 +230,11 @@ def principal(x):
 
 FREE = Learner(
     lambda key, x: principal(x),
-    lambda params, x: params,
-    lambda params, x: params,
+    lambda params, x, state=(): params,
+    lambda params, x, state=(): params,
     False,
     adam(1.0),
+    told="two numbers a point from their principal plane, Adam 1",
 )
 
 
@@ -194,9 +291,12 @@ def annealed(steps: int, memory: float = 0.8, sharpest: float = 10.0):
 
 def memberships(clusters: int) -> Learner:
     """Free memberships: by Adam, or annealed where the loss is all but linear."""
-    soft = lambda params, x: jax.nn.softmax(params)
-    natural = lambda params, x: _natural_softmax(params)
-    by_adam = Learner(_seeds(clusters), soft, soft, False, adam(0.5), width=clusters)
+    soft = lambda params, x, state=(): jax.nn.softmax(params)
+    natural = lambda params, x, state=(): _natural_softmax(params)
+    told = "free memberships from k-means++ seeds, by Adam or annealed"
+    by_adam = Learner(
+        _seeds(clusters), soft, soft, False, adam(0.5), width=clusters, told=told
+    )
     by_annealing = by_adam._replace(apply=natural, optimizer=annealed)
     return by_adam._replace(alternatives=(by_annealing,))
 
@@ -204,26 +304,42 @@ def memberships(clusters: int) -> Learner:
 # ------------------------------------------------------- which of them
 
 
-def learner_of(row: str, learned: Learned, clusters: int) -> Learner:
+SPREAD = 32  # of an embedding that is whitened: fewer than the rows of a batch
+
+
+def learner_of(
+    row: str,
+    learned: Learned,
+    clusters: int,
+    hidden: tuple[int, ...] = (),
+    network: Network | None = None,
+) -> Learner:
     """What learns, by the row of the table and by what p is built from.
 
-    | row           | points           | items           | batches                   |
-    |---------------|------------------|-----------------|---------------------------|
-    | σ → ∞         | orthonormal map  | orthonormal map | orthonormal map           |
-    | Clusters      | free memberships | softmax of a network | softmax of a network |
-    | σ → 0         | free embedding   | orthonormal map | a network to the sphere   |
-    | Gaussian      | free embedding   | orthonormal map | a network to 128 numbers  |
-    | Student-t, …  | free embedding   | orthonormal map | a network to the plane    |
+    | row          | points           | items           | batches                    |
+    |--------------|------------------|-----------------|----------------------------|
+    | σ → ∞        | free embedding   | orthonormal map | a network, whitened        |
+    | Clusters     | free memberships | softmax of a network | softmax of a network  |
+    | Class sums   | free embedding   | linear map      | a network to the plane     |
+    | σ → 0        | free embedding   | orthonormal map | a network to the sphere    |
+    | Gaussian     | free embedding   | orthonormal map | a network to 128 numbers   |
+    | Student-t, … | free embedding   | orthonormal map | a network to 128 numbers,  |
+    |              |                  |                 | then to the plane          |
     """
-    if row == cells.W:
-        return LINEAR
-    free = learned is Learned.POINTS
-    if row == cells.C:
-        return memberships(clusters) if free else encoder(clusters, jax.nn.softmax)
+    if learned is Learned.POINTS:
+        if row == evidence.C:
+            return memberships(clusters)
+        return WIDE_FREE if row == evidence.YES else FREE
+    if row == evidence.C:
+        return encoder(clusters, jax.nn.softmax, network)
     if learned is Learned.LINEAR_MAP:
-        return LINEAR
-    if free:
-        return WIDE_FREE if row == cells.YES else FREE
-    if row == cells.S:
-        return encoder(WIDTH, unit)
-    return encoder(WIDTH if row == cells.G else 2)
+        return MATRIX if row == evidence.SUMS else LINEAR
+    if row == evidence.W:
+        return encoder(SPREAD, whitened, network, hidden, placed=unit)
+    if row == evidence.S:
+        return encoder(WIDTH, unit, network, hidden)
+    if row == evidence.G:
+        return encoder(WIDTH, network=network, hidden=hidden)
+    return encoder(2, network=network, hidden=hidden)._replace(
+        first=encoder(WIDTH, network=network, hidden=hidden)
+    )

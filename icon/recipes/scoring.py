@@ -1,24 +1,26 @@
 """What of a trained cell is scored, and shown?"""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from icon import evaluate
 from icon._base import checks
 from icon._engines import interpolated
-from icon._loss import kl
+from icon._loss import dense, kl
 from icon._neighborhoods import student_t
-from icon._table import Cell, cells, formula
-from icon._training import DivergenceError, minimize
+from icon._table import Cell, cells, evidence, formula
+from icon._training import minimize
+from icon.recipes.material import Material
 from icon.recipes.models import adam, principal
-from icon.recipes.tasks import Material
-from icon.recipes.training import Trained, train
+from icon.recipes.training import Trained, value_at
 
 
 NEIGHBORS, NEAR = 10, 12
-HELD_OUT, LEFT_OUT, ALL = "held-out 30%", "leave-one-out", "all rows"
+HELD_OUT, LEFT_OUT, ALL = "held-out rows", "leave-one-out", "all rows"
 
 
 class Ground(NamedTuple):
@@ -26,6 +28,7 @@ class Ground(NamedTuple):
 
     picture: np.ndarray  # [n, 2]
     clusters: np.ndarray  # [n], scikit-learn's k-means
+    centers: np.ndarray  # [C, d], of them
     near: dict[str, float]  # 10-NN accuracy, by protocol
     probe: float
 
@@ -41,50 +44,79 @@ def ground(m: Material) -> Ground:
         >>> from icon import recipes
         >>> m = recipes.material(icon.data.digits(), budget=recipes.Budget(60, 5, 5))
         >>> sorted(recipes.ground(m).near)
-        ['held-out 30%', 'leave-one-out']
+        ['held-out rows', 'leave-one-out']
     """
     from sklearn.cluster import KMeans
 
     checks.instance("m", m, Material, "what recipes.material returns")
-    kmeans: Any = KMeans(m.classes, n_init=10, random_state=m.seed)  # pyright: ignore
+    count = min(m.classes, len(m.x))
+    kmeans: Any = KMeans(count, n_init=10, random_state=m.seed)  # pyright: ignore
     protocols = (HELD_OUT, LEFT_OUT) if m.labelled else ()
     near = {protocol: _knn_accuracy(m.flat, m, protocol) for protocol in protocols}
     probe = _linear_probe(m.flat, m) if m.labelled else float("nan")
-    return Ground(plane(m.flat), kmeans.fit_predict(m.flat), near, probe)
+    found = kmeans.fit_predict(m.flat)
+    return Ground(plane(m.flat), found, kmeans.cluster_centers_, near, probe)
 
 
 # ------------------------------------------------------- scores
 
 
+def _among_labelled(m: Material, rows=None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The rows with a label, and where among them those to learn from are."""
+    labelled = np.flatnonzero(m.labels >= 0)
+    if rows is None:
+        return labelled, None
+    return labelled, np.flatnonzero(np.isin(labelled, rows))
+
+
 def _knn_accuracy(z, m: Material, protocol: str) -> float:
-    train = m.train if protocol == HELD_OUT else None
-    return evaluate.knn_accuracy(z, m.labels, k=NEIGHBORS, train=train)
+    labelled, train = _among_labelled(m, m.train if protocol == HELD_OUT else None)
+    return evaluate.knn_accuracy(
+        z[labelled], m.labels[labelled], k=NEIGHBORS, train=train
+    )
 
 
 def _linear_probe(z, m: Material) -> float:
-    return evaluate.linear_probe(z, m.labels, train=m.train)
+    labelled, train = _among_labelled(m, m.train)
+    return evaluate.linear_probe(z[labelled], m.labels[labelled], train=train)
 
 
-def _protocol(trained: Trained) -> str:
+def _is_clustering(trained: Trained) -> bool:
+    """Whether what is learned are memberships."""
+    return trained.learner.finish is jax.nn.softmax or bool(
+        trained.learner.alternatives
+    )
+
+
+def protocol_of(trained: Trained) -> str:
+    """Which rows are scored, in two words."""
+    if trained.task.protocol:
+        return trained.task.protocol
     if trained.learner.maps:
         return HELD_OUT
-    return ALL if trained.cell.row == cells.C else LEFT_OUT
+    return ALL if _is_clustering(trained) else LEFT_OUT
 
 
 def _scored_rows(trained: Trained, m: Material) -> np.ndarray:
     return m.test if trained.learner.maps else np.arange(len(m.x))
 
 
-def score(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
+def score(
+    trained: Trained, m: Material, raw: Ground, metric: Callable | None = None
+) -> dict[str, float]:
     """How good a trained cell is: its scores, the main one first, and the raw data's.
 
-    Rows that learn a map are scored on the 30% they have not seen; free embeddings
-    leave one out. Clusterings are matched to the labels, free ones on all rows.
+    Rows that learn a map are scored on the rows they have not seen; free embeddings
+    leave one out. Clusterings are matched to the labels, free ones on all rows. Two
+    modalities are scored by retrieval: how often the nearest row of the other modality,
+    by q, is the same row. A task may have scores of its own.
 
     Args:
         trained: what `train` returned.
         m: the data it was trained on.
         raw: what `ground` returned for the same data.
+        metric: of your own, the main one: (z, m) -> a number or a dict of numbers, z
+            what is scored of all rows [n, k].
 
     Example:
         >>> import icon
@@ -94,20 +126,43 @@ def score(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
         >>> list(recipes.score(trained, m, recipes.ground(m)))
         ['10-NN', 'raw 10-NN', 'trustworthiness', 'untrained 10-NN']
     """
-    if trained.cell.row == cells.C:
-        return _clustering(trained, m, raw)
+    own = {} if metric is None else _by_metric(metric, trained, m)
+    if trained.task.scores is not None:
+        return own | trained.task.scores(trained, m)
+    if _is_clustering(trained):
+        return own | _clustering(trained, m, raw)
+    if len(_modalities(trained)) == 2:
+        return own | _retrieval(trained, m)
     if not m.labelled:
-        return {"trustworthiness": _trustworthiness(trained, m)}
-    z, protocol = trained.represented, _protocol(trained)
-    scores = {"10-NN": _knn_accuracy(z, m, protocol), "raw 10-NN": raw.near[protocol]}
-    if z.shape[1] > 2:
-        scores |= {"linear probe": _linear_probe(z, m), "raw linear probe": raw.probe}
-        scores["untrained linear probe"] = _linear_probe(trained.untrained, m)
-    else:
-        scores["trustworthiness"] = _trustworthiness(trained, m)
-    if trained.learner.maps:
-        scores["untrained 10-NN"] = _knn_accuracy(trained.untrained, m, protocol)
-    return scores
+        return own | {"trustworthiness": _trustworthiness(trained, m)}
+    return own | _by_labels(trained, m, raw)
+
+
+def _by_metric(metric: Callable, trained: Trained, m: Material) -> dict[str, float]:
+    name = formula(metric)
+    z = trained.represented
+    found = {name: metric(z, m), f"untrained {name}": metric(trained.untrained, m)}
+    if isinstance(found[name], dict):
+        found = found[name]
+    return {key: checks.scalar("metric", x, -np.inf) for key, x in found.items()}
+
+
+def _by_labels(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
+    z, protocol = trained.represented, protocol_of(trained)
+    if z.shape[1] <= 2:
+        near = {"10-NN": _knn_accuracy(z, m, protocol), "raw 10-NN": raw.near[protocol]}
+        near["trustworthiness"] = _trustworthiness(trained, m)
+        if trained.learner.maps:
+            near["untrained 10-NN"] = _knn_accuracy(trained.untrained, m, protocol)
+        return near
+    return {
+        "linear probe": _linear_probe(z, m),
+        "raw linear probe": raw.probe,
+        "untrained linear probe": _linear_probe(trained.untrained, m),
+        "10-NN": _knn_accuracy(z, m, protocol),
+        "raw 10-NN": raw.near[protocol],
+        "untrained 10-NN": _knn_accuracy(trained.untrained, m, protocol),
+    }
 
 
 def _trustworthiness(trained: Trained, m: Material) -> float:
@@ -116,13 +171,39 @@ def _trustworthiness(trained: Trained, m: Material) -> float:
     return evaluate.trustworthiness(m.flat[rows], trained.represented[rows], k=k)
 
 
+# ------------------------------------------------------- two modalities
+
+
+def _modalities(trained: Trained) -> list[str]:
+    """The views that are embedded apart, but for moving averages."""
+    return [name for name in trained.task.views if name not in trained.task.follows]
+
+
+def _retrieval(trained: Trained, m: Material) -> dict[str, float]:
+    """How often the most likely row of the other modality is the same row."""
+    rows = m.test if len(m.test) else np.arange(len(m.x))
+    u, v = np.split(trained.embedding[rows], 2, 1)
+    both = (jnp.asarray(u), jnp.asarray(v))
+    learned = {name: trained.params["learned"][name] for name in trained.cell.learned}
+    cell, numbers = trained.cell.first(learned)
+    q = np.asarray(dense(cell.learning(both, numbers)))
+    hits = [float((s.argmax(1) == np.arange(len(s))).mean()) for s in (q, q.T)]
+    names = ("R@1", "R@1 there", "R@1 back")
+    found = dict(zip(names, (sum(hits) / 2, *hits), strict=True))
+    return found | {"raw R@1": 1 / len(rows)}  # by chance
+
+
+# ------------------------------------------------------- clusters
+
+
 def _clusters(trained: Trained, m: Material) -> np.ndarray:
     """The most likely cluster of every row; of a pair, the left side's."""
-    return trained.embedding[:, : m.classes].argmax(1)
+    return trained.embedding[:, : trained.learner.width].argmax(1)
 
 
 def _clustering(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
     rows = _scored_rows(trained, m)
+    rows = rows[m.labels[rows] >= 0] if m.labelled else rows
     found = _clusters(trained, m)[rows]
     if not m.labelled:
         return {"clusters used": float(len(np.unique(found)))}
@@ -132,7 +213,55 @@ def _clustering(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
         "raw Hungarian": evaluate.hungarian_accuracy(truth, raw.clusters[rows]),
         "NMI": evaluate.nmi(truth, found),
         "ARI": evaluate.ari(truth, found),
+        **_objectives(trained, m),
     }
+
+
+SOFTNESS = (1e-4, 1e-3, 1e-2, 0.05, 0.1, 0.2)  # of the memberships of k-means
+
+
+def _objectives(trained: Trained, m: Material) -> dict[str, float]:
+    """The cell's own loss, and what k-means of the raw rows has of it, made as soft as
+    is best for it."""
+    setup, task = trained.setup, trained.task
+    found = {name: _k_means(see(setup.m.x), m) for name, see in task.views.items()}
+
+    def by_k_means(softness: float) -> float:
+        whole = not trained.learner.maps
+        own = {
+            name: trained.learner._replace(apply=_assigned(kmeans, softness, whole))
+            for name, kmeans in found.items()
+        }
+        fixed = setup._replace(own=own, learner=next(iter(own.values())))
+        return value_at(trained.cell, fixed, trained.params, trained.states)
+
+    loss = value_at(trained.cell, setup, trained.params, trained.states)
+    return {"loss": loss, "loss of k-means": min(map(by_k_means, SOFTNESS))}
+
+
+def _k_means(x, m: Material):
+    from sklearn.cluster import KMeans
+
+    flat = np.asarray(x).reshape(len(x), -1)
+    kmeans: Any = KMeans(m.classes, n_init=10, random_state=m.seed)  # pyright: ignore
+    return kmeans.fit(flat)
+
+
+def _assigned(kmeans, softness: float, whole: bool) -> Callable:
+    """Memberships of the nearest center; of all rows, as k-means left them."""
+    centers = jnp.asarray(kmeans.cluster_centers_, jnp.float32)
+    count, square = len(centers), jnp.sum(centers**2, 1)[None]
+
+    def apply(params, x, state=()):
+        if whole:
+            nearest = jnp.asarray(kmeans.labels_)
+        else:
+            flat = x.reshape(len(x), -1)
+            nearest = jnp.argmin(square - 2 * flat @ centers.T, 1)
+        hard = jax.nn.one_hot(nearest, count, dtype=jnp.float32)
+        return (1 - softness) * hard + softness / count
+
+    return apply
 
 
 # ------------------------------------------------------- pictures
@@ -171,13 +300,16 @@ def plane(z, steps: int = 250) -> np.ndarray:
 # ------------------------------------------------------- results
 
 
-def result(trained: Trained, m: Material, raw: Ground) -> dict[str, Any]:
+def result(
+    trained: Trained, m: Material, raw: Ground, metric: Callable | None = None
+) -> dict[str, Any]:
     """Everything the table shows of a cell: its formula, its picture, its numbers.
 
     Args:
         trained: what `train` returned.
         m: the data it was trained on.
         raw: what `ground` returned for the same data.
+        metric: of your own, as `score` takes it.
 
     Example:
         >>> import icon
@@ -186,51 +318,47 @@ def result(trained: Trained, m: Material, raw: Ground) -> dict[str, Any]:
         >>> trained = recipes.train(icon.TABLE["PCA"], m)
         >>> shown = recipes.result(trained, m, recipes.ground(m))
         >>> shown["name"], shown["protocol"], shown["z"].shape
-        ('PCA', 'held-out 30%', (18, 2))
+        ('PCA', 'held-out rows', (18, 2))
     """
-    rows, clustering = _scored_rows(trained, m), trained.cell.row == cells.C
-    return _described(trained.cell) | dict(
+    rows, clustering = _scored_rows(trained, m), _is_clustering(trained)
+    return described(trained.cell) | dict(
         z=raw.picture[rows] if clustering else plane(trained.embedding[rows]),
         labels=m.labels[rows] if m.labelled else None,
         clusters=_clusters(trained, m)[rows] if clustering else None,
-        scores=score(trained, m, raw),
-        protocol=_protocol(trained),
+        scores=score(trained, m, raw, metric),
+        protocol=protocol_of(trained),
         loss_value=trained.value,
         seconds=trained.seconds,
         note=trained.note,
+        learned=dict(trained.learned),
+        trained=trained.told,
+        n=len(m.x),
+        seed=m.seed,
     )
 
 
-def attempt(cell: Cell, m: Material, raw: Ground) -> dict[str, Any]:
-    """The result of a cell, or of why there is none: one row never stops the others.
-
-    Args:
-        cell: any cell.
-        m: what `material` makes of a data set.
-        raw: what `ground` returned for it.
-    """
-    checks.instance("cell", cell, Cell, "a Cell")
-    checks.instance("m", m, Material, "what recipes.material returns")
-    try:
-        return result(train(cell, m), m, raw)
-    except (checks.InvalidInput, DivergenceError) as error:
-        return _described(cell) | dict(
-            z=np.zeros((0, 2), np.float32),
-            labels=None,
-            clusters=None,
-            scores={},
-            protocol="refused",
-            loss_value=float("nan"),
-            seconds=0.0,
-            note=str(error),
-        )
+def refused(cell: Cell, why: str) -> dict[str, Any]:
+    """The square of a cell that there is no result of."""
+    return described(cell) | dict(
+        z=np.zeros((0, 2), np.float32),
+        labels=None,
+        clusters=None,
+        scores={},
+        protocol="failed",
+        loss_value=float("nan"),
+        seconds=0.0,
+        note=why,
+        learned={},
+        trained="",
+        failed=True,
+    )
 
 
-def _described(cell: Cell) -> dict[str, Any]:
+def described(cell: Cell) -> dict[str, Any]:
     return dict(
         name=cell.name,
         column=cell.column or "your own",
-        row=cell.row or cells.G,
+        row=cell.row or evidence.G,
         status=cell.status,
         p=formula(cell.p),
         q=formula(cell.q),

@@ -1,7 +1,7 @@
 """How is a cell trained? By its column and its row, never by its name."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,28 +12,16 @@ import optax
 
 from icon import data as datasets
 from icon._base import checks
+from icon._base.positive import value_of
 from icon._engines import interpolated
-from icon._loss import cross_entropy, kl
 from icon._neighborhoods import tabulated
-from icon._table import TABLE, Cell, cells
+from icon._table import TABLE, Cell, evidence, known, takes
 from icon._training import DivergenceError, fit, minimize
+from icon.recipes.material import Material
 from icon.recipes.models import LINEAR, Learner, Model, learner_of, retracted
-from icon.recipes.tasks import BY_COLUMN, SOURCES, Material, Task
-
-
-class Trained(NamedTuple):
-    """A cell after its training."""
-
-    cell: Cell
-    learner: Learner
-    params: Any
-    loss: np.ndarray  # of every step
-    value: float  # of the cell's own loss, at the end
-    seconds: float
-    embedding: np.ndarray  # of all rows, as q has it
-    represented: np.ndarray  # of all rows, what is scored
-    untrained: np.ndarray  # the same before the first step
-    note: str = ""
+from icon.recipes.networks import networks
+from icon.recipes.task import Source, Task, together
+from icon.recipes.tasks import BY_COLUMN, SOURCES
 
 
 # ------------------------------------------------------- what is trained on what
@@ -45,64 +33,167 @@ class Setup(NamedTuple):
     learner: Learner
     task: Task
     m: Material
+    own: Mapping[str, Learner] = {}  # of views that have a network of their own
+
+    def of(self, view: str) -> Learner:
+        return self.own.get(view, self.learner)
 
     def start(self, key, extra_key) -> dict[str, Any]:
-        """The parameters before the first step, by the names of the task's views."""
-        learner, task, x = self.learner, self.task, self.m.x
-        if not learner.maps:
-            x = self.m.flat if task.start is None else task.start
-        params = {name: learner.start(key, see(x)) for name, see in task.views.items()}
+        """The parameters before the first step, by the names of the task's views.
+
+        No two views start alike, but for one that follows another.
+        """
+        learner, task = self.learner, self.task
+        keys = {name: jr.fold_in(key, k) for k, name in enumerate(task.views)}
+        keys |= {slow: keys[fast] for slow, fast in task.follows.items()}
+        params = {
+            name: self.of(name).start(keys[name], see(self._rows))
+            for name, see in task.views.items()
+        }
+        if task.back is not None:
+            params = {name: task.back(z) for name, z in params.items()}
         return {**params, "extra": task.extra(extra_key, learner.width)}
 
-    def arguments(self, params, key, batch: dict[str, Any]):
+    def states(self, key) -> dict[str, Any]:
+        """What models carry from step to step besides, by view."""
+        views = self.task.views.items()
+        return {name: self.of(name).state(key, see(self._rows)) for name, see in views}
+
+    @property
+    def _rows(self):
+        if self.learner.maps:
+            return self.m.x
+        return self.m.flat if self.task.start is None else self.task.start
+
+    def arguments(self, params, key, batch: Mapping[str, Any], states=None):
         """The arguments of p and of q on a batch."""
-        return self.task.arguments(Model(self.learner, params), key, **batch)
+        return self.learn(params, key, batch, states)[:2]
+
+    def learn(self, params, key, batch: Mapping[str, Any], states, learning=False):
+        """The arguments of p and of q on a batch, and the states after it."""
+        batch = dict(batch)
+        progress = batch.pop(PROGRESS, 1.0)
+        own = jr.fold_in(key, OWN) if learning else None
+        model = Model(self.of, self.learner, params, states, own, progress)
+        p, q = self.task.arguments(model, key, **batch)
+        return p, q, model.states
 
     def optimizer(self, steps: int) -> optax.GradientTransformation:
+        learner, task = self.learner, self.task
+        by = learner.optimizer if task.optimizer is None else task.optimizer
+        if task.back is not None:
+            learner = learner._replace(retract=task.back)
         return optax.chain(
-            self.learner.optimizer(steps),
-            retracted(self.learner, self.task.views),
-            _averaged(self.task.follows),
+            by(steps), retracted(learner, task.views), _averaged(task.follows)
         )
 
-    def batches(self, epochs: int) -> Callable:
-        """Batches of the task; of few parameters, all rows are one."""
+    def batches(self, steps: int) -> Callable:
+        """So many batches of the task, each told how far along it is.
+
+        Of few parameters, all rows are a batch.
+        """
         size = len(self.m.x) if self.learner is LINEAR else self.task.size
-        return datasets.batches(self.task.arrays, size or len(self.m.x), epochs)
+        arrays = dict(self.task.arrays)
+        length = len(next(iter(arrays.values())))
+        each = max(1, length // min(size or length, length))
+        feed = datasets.batches(arrays, size or length, steps)
+
+        def epoch_of(key, epoch: int) -> Iterator[dict[str, Any]]:
+            for place, batch in enumerate(feed(key, epoch)):
+                step = epoch * each + place
+                if step >= steps:
+                    return
+                yield batch | {PROGRESS: np.float32(step / max(1, steps - 1))}
+
+        return epoch_of
 
 
-def setup_of(cell: Cell, m: Material) -> Setup:
+PROGRESS, OWN = "progress of the training", 10**6
+
+
+def setup_of(cell: Cell, m: Material, model=None) -> Setup:
     """What learns, by which task, on which data: by the cell's row and column."""
-    source = SOURCES[source_of(cell, m)]
-    row = _one_of("row", cell.row or cells.G, cells.FAMILIES)
-    learner = learner_of(row, source.learned, m.classes)
-    m = m.centered() if learner is LINEAR else m
-    m = m if learner.maps else m.undivided()
+    source = source_of(cell, m)
+    if cell.row or cell.parts:
+        return _setup(cell, cell.row or evidence.G, source, m, model)
+    setup = _setup(cell, evidence.G, source, m, model)
+    try:
+        _first_loss(cell, setup)
+    except checks.InvalidInput as error:
+        memberships = _setup(cell, evidence.C, source, m, model)
+        try:
+            _first_loss(cell, memberships)
+        except checks.InvalidInput:
+            raise error from None
+        return memberships
+    return setup
+
+
+def _first_loss(cell: Cell, setup: Setup):
+    """The loss before the first step, of some rows of a batch."""
+    key, arrays = jr.key(0), setup.task.arrays
+    if setup.task.size is not None:
+        arrays = {name: x[:16] for name, x in arrays.items()}
+    start = setup.start(key, key)
+    return cell(*setup.arguments(start, key, arrays, setup.states(key)))
+
+
+def _setup(cell: Cell, row: str, source: Source, m: Material, model) -> Setup:
+    make = lambda hidden=(), network=None: learner_of(
+        row, source.learned, m.classes, hidden, network
+    )
+    m = m.centered() if make() is LINEAR else m
+    m = m if make().maps else m.undivided()
     before = [train(TABLE[name], m) for name in source.after]
-    return Setup(learner, source.task(m, *before), m)
+    task = source.task(m, *before)
+    checks.instance("learns_from", task, Task, "a function that makes a recipes.Task")
+    if model is not None:
+        got = f"a model for a cell that learns {source.learned.value}"
+        checks.require(make().maps and task.views, "model", got, "None")
+    by_view = networks(model)
+    own = {name: make(task.head, by_view(name)) for name in task.views}
+    return Setup(next(iter(own.values()), make(task.head)), task, m, own)
 
 
-def source_of(cell: Cell, m: Material) -> str:
+def source_of(cell: Cell, m: Material) -> Source:
     """What p is built from: as the cell or its column names it, or as p accepts."""
-    if cell.learns_from:
-        return _one_of("learns_from", cell.learns_from, SOURCES)
-    if cell.column:
-        return BY_COLUMN[_one_of("column", cell.column, BY_COLUMN)]
+    if isinstance(cell.learns_from, tuple):
+        return _source_of_parts(cell, m)
+    given = cell.learns_from or (BY_COLUMN[cell.column] if cell.column else "")
+    if isinstance(given, Source):
+        return given
+    if callable(given):
+        return Source(given)
+    if given:
+        return SOURCES[known("learns_from", given, SOURCES)]
     try:
         cell.p(jnp.asarray(m.flat[:50]))
     except (checks.InvalidInput, TypeError):
-        return "labels"
-    return "features"
+        return SOURCES["labels"]
+    return SOURCES["features"]
 
 
-def _one_of(argument: str, got: str, allowed: Collection[str]) -> str:
-    among = "one of " + ", ".join(allowed)
-    checks.require(got in allowed, argument, repr(got), among)
-    return got
+def _source_of_parts(cell: Cell, m: Material) -> Source:
+    """The sources of the parts of a sum, which are learned by the same."""
+    sources = [source_of(part, m) for _, part in cell.parts]
+    first = sources[0]
+    for source in sources:
+        got = f"{first.learned.value} beside {source.learned.value}"
+        alike = source.learned is first.learned
+        checks.require(alike, "cell", got, "a sum of cells that learn alike")
+    after = tuple(dict.fromkeys(name for source in sources for name in source.after))
+
+    def task(m: Material, *before):
+        trained = dict(zip(after, before, strict=True))
+        return together(
+            [each.task(m, *(trained[name] for name in each.after)) for each in sources]
+        )
+
+    return Source(task, first.learned, after, first.data)
 
 
 def _averaged(
-    follows: dict[str, str], decay: float = 0.99
+    follows: Mapping[str, str], decay: float = 0.99
 ) -> optax.GradientTransformation:
     """After the step, some parameters are moving averages of what others were."""
 
@@ -126,6 +217,8 @@ class Descent(NamedTuple):
     start: dict[str, Any]
     params: dict[str, Any]
     losses: np.ndarray
+    states: Any = ()
+    setup: Any = None  # what it was of
 
 
 class ZeroGradient(Exception):
@@ -146,16 +239,18 @@ def _losses(history) -> np.ndarray:
     return history.loss
 
 
-def _descend_at_once(cell: Cell, setup: Setup) -> Descent:
+def _descend_at_once(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
     """All points at once, p built once; the best of several starts of a clustering."""
     learner, m = setup.learner, setup.m
     tries = m.budget.restarts if learner.alternatives else 1
     keys = jr.split(jr.key(m.seed), tries)
     start = setup.start(keys[0], keys[0])
     evidence, _ = setup.arguments(start, keys[0], setup.task.arrays)
-    p = tabulated(cell.p(*evidence)).prepared()
+    p = None
+    if not any(takes(cell.p, name) for name in cell.learned):
+        p = _each(lambda p: tabulated(p).prepared(), cell.p(*evidence))
     descents = [
-        _descent(cell, setup._replace(learner=each), p)
+        _descent(cell, setup._replace(learner=each, own={}), p)
         for each in (learner, *learner.alternatives)
     ]
     ended: list[Descent] = []
@@ -168,7 +263,9 @@ def _descend_at_once(cell: Cell, setup: Setup) -> Descent:
     return min(ended, key=lambda end: end.losses[-1])
 
 
-BY_MASSES = (kl, cross_entropy, cells.joint)  # they ask q for its log-masses, no more
+def _each(f: Callable, x):
+    """f of a neighbourhood, or of each of those of a sum."""
+    return tuple(_each(f, one) for one in x) if isinstance(x, tuple) else f(x)
 
 
 def _interpolated(q):
@@ -182,59 +279,130 @@ def _interpolated(q):
 def _descent(cell: Cell, setup: Setup, p) -> Callable:
     """A descent by one learner, as a function of the key of its start."""
     learner, budget = setup.learner, setup.m.budget
-    clustering = cell.row == cells.C and not learner.maps
-    steps = budget.annealing if clustering else budget.steps
+    steps = budget.annealing if learner.alternatives else budget.steps
     steps = steps // 2 if learner.maps else steps
     optimizer = setup.optimizer(steps)
-    on_grid = cell.loss in BY_MASSES and not learner.maps
-    faster = _interpolated if on_grid else lambda q: q
 
-    def loss(params, p, arrays):
-        _, embedding = setup.arguments(params, None, arrays)
-        return cell.loss(p, faster(cell.q(*embedding)))
+    def loss_by(faster: Callable):
+        def loss(params, p, arrays):
+            evidence, embedding = setup.arguments(params, None, arrays)
+            q = cell.learning(embedding, params["learned"])
+            made = cell.supervised(evidence, params["learned"]) if p is None else p
+            return cell.loss(made, _each(faster, q))
+
+        return loss
 
     def descend(key) -> Descent:
-        start = setup.start(key, key)
-        moved = lambda step, loss, params: _require_moved(start, params)
+        start = {**setup.start(key, key), "learned": _numbers_of(cell)}
         args = p, setup.task.arrays
+        loss = loss_by(lambda q: q)
+        if not learner.maps and _answers(loss_by(_interpolated), start, *args):
+            loss = loss_by(_interpolated)
+        moved = lambda step, loss, params: _require_moved(start, params)
         params, history = minimize(
             loss, start, optimizer, steps, args=args, callbacks=[moved]
         )
-        return Descent(start, params, _losses(history))
+        return Descent(start, params, _losses(history), setup=setup)
 
     return descend
 
 
-def _descend_batches(cell: Cell, setup: Setup) -> Descent:
-    """Batch after batch, p built from each."""
-    key, budget = jr.key(setup.m.seed), setup.m.budget
-    start = setup.start(*jr.split(key))
-    steps = budget.batches if setup.learner.maps else budget.steps
-    optimizer, feed = setup.optimizer(steps), setup.batches(steps)
-    criterion = setup.task.loss or cell.loss
+def _answers(loss: Callable, *args) -> bool:
+    """Whether a loss asks q for no more than a grid can say."""
+    try:
+        jax.eval_shape(loss, *args)
+    except checks.InvalidInput:
+        return False
+    return True
 
-    def loss(params, batch, key):
-        evidence, embedding = setup.arguments(params, key, batch)
-        return criterion(cell.p(*evidence), cell.q(*embedding))
+
+def _descend_batches(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
+    """Batch after batch, p built from each; narrow networks after wide ones."""
+    steps = setup.m.budget.batches if setup.learner.maps else setup.m.budget.steps
+    if setup.learner.first is None:
+        return _stage(cell, setup, steps, checkpoint=checkpoint)
+    wide = {name: learner.first for name, learner in setup.own.items()}
+    before = setup._replace(learner=setup.learner.first, own=wide)
+    folder = None if checkpoint is None else f"{checkpoint}-wide"
+    return _stage(
+        cell, setup, steps - steps // 2, _stage(cell, before, steps // 2, None, folder),
+        checkpoint,
+    )  # fmt: skip
+
+
+def _stage(
+    cell: Cell, setup: Setup, steps: int, before=None, checkpoint=None
+) -> Descent:
+    """A number of batches, from the networks of a stage before, if there was one."""
+    key = jr.key(setup.m.seed)
+    begun = {**setup.start(*jr.split(key)), "learned": _numbers_of(cell)}
+    start, states = begun, setup.states(key)
+    if before is not None:
+        start, states = dict(begun), before.states
+        for name in setup.task.views:
+            start[name] = before.params[name][0], begun[name][1]
+    optimizer, feed = setup.optimizer(steps), setup.batches(steps)
+
+    def loss(params, batch, key, carried):
+        evidence, embedding, after = setup.learn(params, key, batch, carried, True)
+        return cell(evidence, embedding, params["learned"]), after
 
     def moved(step, loss, params):
         if step == 2:  # the first step warms up
             _require_moved(start, params)
 
-    done = lambda step, loss, params: step >= steps
-    params, history = fit(loss, start, feed, optimizer, key, callbacks=[moved, done])
-    return Descent(start, params, _losses(history))
+    params, history = fit(
+        loss, start, feed, optimizer, key,
+        carried=states, callbacks=[moved], checkpoint=checkpoint,
+    )  # fmt: skip
+    return Descent(begun, params, _losses(history), history.carried, setup)
 
 
 # ------------------------------------------------------- training
 
 
-def train(cell: Cell, m: Material) -> Trained:
+class Trained(NamedTuple):
+    """A cell after its training."""
+
+    cell: Cell
+    setup: Setup
+    params: Any
+    loss: np.ndarray  # of every step
+    value: float  # of the cell's own loss, at the end
+    seconds: float
+    embedding: np.ndarray  # of all rows, as q has it
+    represented: np.ndarray  # of all rows, what is scored
+    untrained: np.ndarray  # the same before the first step
+    note: str = ""
+    learned: Mapping[str, float] = {}  # numbers of p and q, by name
+    states: Any = ()  # of models, by view
+
+    @property
+    def learner(self) -> Learner:
+        return self.setup.learner
+
+    @property
+    def task(self) -> Task:
+        return self.setup.task
+
+    @property
+    def told(self) -> str:
+        """What was trained, with what: and where it differs from the paper."""
+        words = [self.task.told, self.learner.told]
+        differs = self.cell.differs
+        return ". ".join([", ".join(filter(None, words)), *filter(None, [differs])])
+
+
+def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
     """Train a cell on a data set, by its column and its row.
 
     Args:
         cell: any cell, of the table or of your own.
         m: what `material` makes of a data set.
+        model: the network of a cell that learns one, as `networks.network` takes it, or
+            a dict of one for each view of its task; None: one for the rows' shape.
+        checkpoint: a folder in which the state of the training is kept, so that the
+            same call goes on after it was killed; of batches only.
 
     Raises:
         InvalidInput: a column, row or evidence that no recipe knows.
@@ -250,20 +418,24 @@ def train(cell: Cell, m: Material) -> Trained:
     checks.instance("cell", cell, Cell, "a Cell")
     checks.instance("m", m, Material, "what recipes.material returns")
     began, note = time.monotonic(), ""
-    setup = setup_of(cell, m)
+    setup = setup_of(cell, m, model)
     descend = _descend_at_once if setup.task.size is None else _descend_batches
     try:
-        end = descend(cell, setup)
+        end = descend(cell, setup, checkpoint)
     except ZeroGradient:
-        other = _differentiable(cell, source_of(cell, m))
-        end = descend(other, setup)
+        other = _differentiable(cell)
+        end = descend(other, setup, checkpoint)
         note = f"its gradient is zero: descends {other.name}"
-    _, untrained = _all_rows(setup, end.start)
-    embedding, scored = _all_rows(setup, end.params)
-    value = _value(cell, setup, end) if note else float(np.mean(end.losses[-20:]))
+    _, untrained = _all_rows(setup, end.start, setup.states(jr.key(m.seed)))
+    embedding, scored = _all_rows(setup, end.params, end.states)
+    value = (
+        value_at(cell, setup, end.params, end.states)
+        if note
+        else float(np.mean(end.losses[-20:]))
+    )
     return Trained(
         cell,
-        setup.learner,
+        setup,
         end.params,
         end.losses,
         value,
@@ -272,39 +444,64 @@ def train(cell: Cell, m: Material) -> Trained:
         scored,
         untrained,
         note,
+        _numbers(end.params["learned"]),
+        end.states,
     )
 
 
-def _differentiable(cell: Cell, source: str) -> Cell:
+def _numbers_of(cell: Cell) -> dict[str, Any]:
+    """What is learned of p and q beside, before the first step."""
+    return jax.tree.map(jnp.asarray, dict(cell.learned))
+
+
+def _numbers(learned: Mapping[str, Any]) -> dict[str, float]:
+    """The learned numbers by name; of several in one, their mean."""
+    values = {name: value_of(x) for name, x in learned.items()}
+    mean = lambda x: float(np.mean([np.mean(leaf) for leaf in jax.tree.leaves(x)]))
+    return {name: mean(value) for name, value in values.items()}
+
+
+def _differentiable(cell: Cell) -> Cell:
     """The row at a temperature above zero, of the same evidence and column."""
-    near = [c for c in TABLE.values() if c.row == cells.G and c.learns_from == source]
+    near = [
+        c
+        for c in TABLE.values()
+        if c.row == evidence.G and c.learns_from == cell.learns_from
+    ]
     near.sort(key=lambda c: c.column != cell.column)
     got = f"{cell.name}, whose gradient is zero"
     checks.require(near, "cell", got, "a gradient to descend")
     return near[0]
 
 
-def _value(cell: Cell, setup: Setup, end: Descent) -> float:
-    """The cell's own loss after the descent of another: of all rows, or of a batch."""
+def value_at(cell: Cell, setup: Setup, params, states=()) -> float:
+    """The cell's own loss: of all rows, or of the first batch of the seed."""
     key, batch = jr.key(setup.m.seed), setup.task.arrays
     if setup.task.size is not None:
         batch = next(setup.batches(1)(key, 0))
-    return float(cell(*setup.arguments(end.params, key, batch)))
+    learned = {name: params["learned"][name] for name in cell.learned}
+    p, q = setup.arguments(params, key, batch, states)
+    return float(cell(p, q, learned))
 
 
-def _all_rows(setup: Setup, params) -> tuple[np.ndarray, np.ndarray]:
+def _all_rows(setup: Setup, params, states) -> tuple[np.ndarray, np.ndarray]:
     """The embedding of all rows, and what of it is scored."""
-    learner, task = setup.learner, setup.task
+    task, states = setup.task, dict(states or {})
     if task.scored is not None:
         scored = np.asarray(task.scored(params))
         return scored, scored
 
     def rows(of: Callable) -> np.ndarray:
         shown = [
-            of(params[name], jnp.asarray(see(setup.m.x)))
+            of(setup.of(name))(
+                params[name], jnp.asarray(see(setup.m.x)), states.get(name, ())
+            )
             for name, see in task.views.items()
             if name not in task.follows
         ]
         return np.concatenate([np.asarray(z.reshape(len(z), -1)) for z in shown], 1)
 
-    return rows(learner.apply), rows(learner.represent)
+    return (
+        rows(lambda learner: learner.apply),
+        rows(lambda learner: learner.represent),
+    )

@@ -6,7 +6,7 @@ import numpy as np
 from icon import data as datasets
 from icon._base import checks
 from icon._table import Cell, Report, examine
-from icon.recipes.tasks import QUICK, material
+from icon.recipes.material import QUICK, material
 from icon.recipes.training import setup_of
 
 

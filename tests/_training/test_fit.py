@@ -139,6 +139,109 @@ def test_fit_leaves_what_it_was_given():
     assert np.array_equal(params["w"], np.ones(3)) and np.array_equal(batch, X)
 
 
+# ------------------------------------------------------- carried, and averaged
+
+
+def test_what_the_loss_carries_goes_from_step_to_step():
+    def counting(w, batch, key, carried):
+        value, metrics = error(w, batch, key)
+        return value, dict(n=carried["n"] + 1, key=carried["key"]), metrics
+
+    given = dict(n=0, key=jax.random.key(5))
+    w, history = train(loss=counting, carried=given)
+    assert history.carried["n"] == 12 and history.carried["n"].dtype == jnp.int32
+    assert history.carried["key"] == given["key"] and given["n"] == 0
+    assert len(history.metrics) == 12 and np.array_equal(w, train()[0])
+    two = lambda w, batch, key, carried: counting(w, batch, key, carried)[:2]
+    _, history = train(loss=two, carried=given)
+    assert history.metrics == [None] * 12 and history.carried["n"] == 12
+
+
+def test_the_average_is_that_of_a_loop_and_a_target_without_a_gradient():
+    def distilled(w, batch, key, averaged):
+        return jnp.mean((batch @ w - 1 - 0.5 * (batch @ averaged)) ** 2)
+
+    seen = []
+    keep = lambda step, loss, w: seen.append(w)
+    _, history = train(loss=distilled, ema=0.8, callbacks=[keep])
+    w, a, state = jnp.zeros(3), jnp.zeros(3), ADAM.init(jnp.zeros(3))
+    differentiated = jax.jit(jax.grad(distilled))
+    epochs = (
+        jax.random.fold_in(jax.random.fold_in(jax.random.key(0), 0), e)
+        for e in range(3)
+    )
+    for batch in (b for e, k in enumerate(epochs) for b in feed(k, e)):
+        gradient = differentiated(w, batch, None, a)
+        with jax.numpy_dtype_promotion("standard"):
+            change, state = ADAM.update(gradient, state)
+        w = optax.apply_updates(w, change)
+        a = 0.8 * a + (1 - 0.8) * w
+    np.testing.assert_allclose(seen[-1], w, atol=1e-5)
+    np.testing.assert_allclose(history.averaged, a, atol=1e-5)
+
+
+def test_an_average_of_another_decay_is_no_other_program():
+    traces = []
+
+    def loss(w, batch, key):
+        traces.append(0)
+        return error(w, batch, key)
+
+    averages = [train(loss=loss, ema=decay)[1].averaged for decay in (0, 0.5, 0.9)]
+    w, history = train(loss=loss)
+    assert len(traces) == 2 and history.averaged is None  # with an average and without
+    assert np.array_equal(averages[0], w) and not np.array_equal(averages[1], w)
+
+
+def test_an_average_of_half_precision_moves():
+    loss = lambda w, batch, key: jnp.sum(w * w) / 2  # at 0 after one step
+    feed = lambda key, epoch: [X] * 50 if epoch == 0 else []
+    args = jnp.ones(3, jnp.bfloat16), feed, optax.sgd(1.0), jax.random.key(0)
+    w, history = icon.fit(loss, *args, ema=0.999)
+    assert history.averaged.dtype == jnp.bfloat16 == w.dtype and not np.any(w)
+    average = np.asarray(history.averaged, np.float32)
+    np.testing.assert_allclose(average, 0.999**50, atol=0.004)
+
+
+CARRIES = lambda w, batch, key, carried: (jnp.sum(w), carried)
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        (dict(ema=1.0), "ema"),
+        (dict(ema=-0.1), "ema"),
+        (dict(ema="0.9"), "ema"),
+        (dict(loss=lambda w, batch, key, averaged: jnp.sum(w)), "ema"),
+        (dict(carried=0), "loss"),
+        (dict(carried="a", loss=CARRIES), "carried"),
+        (dict(loss=CARRIES), "loss"),
+        (dict(carried=0, loss=lambda w, batch, key, carried: jnp.sum(w)), "loss"),
+        (dict(carried=0, loss=lambda w, b, k, carried: (jnp.sum(w), 0.0)), "loss"),
+        (dict(carried=0, loss=lambda w, b, k, carried: (jnp.sum(w), (0, 0))), "loss"),
+        (dict(loss=lambda w, batch, key: (jnp.sum(w), 1, 2)), "loss"),
+        (dict(loss=lambda w, batch, key: w), "loss"),
+    ],
+)
+def test_what_a_step_cannot_use_is_refused(options, argument):
+    with pytest.raises(icon.InvalidInput, match=f"^{argument}: ") as raised:
+        train(**options)
+    assert raised.value.argument == argument
+
+
+def test_flax_and_orbax_are_imported_when_they_are_used():
+    code = """
+import sys
+import icon, jax, optax
+loss = lambda w, batch, key: (w - 1) ** 2
+feed = lambda key, epoch: [0] if epoch == 0 else []
+icon.fit(loss, 0.0, feed, optax.sgd(0.1), jax.random.key(0), ema=0.5)
+print([name for name in ("flax", "orbax") if name in sys.modules])
+"""
+    output, complaint = start(code, devices=1).communicate(timeout=100)
+    assert output == "[]\n", complaint
+
+
 # ------------------------------------------------------- in several processes
 
 

@@ -4,17 +4,18 @@ import json
 
 import numpy as np
 import pytest
-from table_rows import RESULTS, RNG, Y, Z, row
+from table_rows import RNG, Y, Z, row
 
 from icon import plot
 from icon._base.checks import InvalidInput
 from icon.plot.results import (
+    FLOORS,
     GRID,
-    beyond_grid,
-    by_square,
+    WHISKER,
     on_grid,
     picture,
     pictures,
+    reading,
     score_text,
 )
 
@@ -124,15 +125,101 @@ def test_results_that_went_through_json_are_read():
     assert picture("r", row(z=[], labels=[], clusters=[])).n == 0
 
 
-# ------------------------------------------------------- squares
+# ------------------------------------------------------- several seeds, floors
+
+LOW = dict(score="10-NN", value=0.99, held=False, why="0.99 was published")
 
 
-def test_squares_are_in_the_order_in_which_they_first_occur():
-    squares = by_square(pictures(RESULTS))
-    assert list(squares)[:2] == [("Gaussian", "Student-t"), ("Gaussian", "Clusters")]
-    graph = [shown.text["name"] for shown in squares["Graph", "Gaussian"]]
-    assert graph == [f"graph method {i}" for i in range(5)]
-    assert beyond_grid(squares) == [("Tokens", "Yes or no"), ("Classes", "Class sums")]
+def test_a_score_has_its_standard_error():
+    scores = {"10-NN": 0.981, "probe": 0.5}
+    shown = picture("r", row(scores=scores, errors={"10-NN": 0.004}))
+    assert shown.main_text == "0.981 ± 0.004" and shown.score("probe") == "0.500"
+    assert shown.whisker == pytest.approx((0.977, 0.985))
+    unknown = picture("r", row(errors={"10-NN": None}))
+    assert unknown.main_text == "0.981" and unknown.whisker is None
+
+
+def test_a_small_error_is_not_written_as_none():
+    assert score_text(0.5, 0.0) == "0.500 ± 0.000"
+    assert score_text(0.5, 0.0002) == "0.500 ± 0.0002"
+    assert score_text(float("nan"), 0.1) == "none"
+
+
+def test_a_whisker_stays_within_the_bar():
+    assert picture("r", row(errors={"10-NN": 0.1})).whisker == (
+        pytest.approx(0.881),
+        1.0,
+    )
+    beyond = row(scores={"loss": 3.0}, errors={"loss": 0.1})
+    assert picture("r", beyond).whisker is None
+    assert picture("r", row(scores={})).whisker is None
+
+
+def test_seeds_and_learned_numbers_are_in_the_small_print():
+    shown = picture("r", row(seeds=5, learned={"temperature": 0.0512345, "s": 2}))
+    assert shown.small_print[-1] == "5 seeds"
+    assert shown.learned_text == "temperature 0.05123, s 2"
+    assert picture("r", row(seeds=np.int64(1))).small_print[-1] == "1 seed"
+    lost = picture("r", row(learned={"scale": None}))
+    assert lost.learned_text == "scale not finite"
+
+
+def test_a_score_below_its_floor_is_all_that_the_small_print_says():
+    shown = picture("r", row(seeds=5, floor=LOW))
+    assert shown.below and shown.small_print == ["below its floor 0.99"]
+    other = picture("r", row(floor=LOW | dict(score="probe")))
+    assert other.small_print == ["probe below its floor 0.99"]
+    assert other.least is None and shown.least == 0.99
+
+
+def test_a_floor_that_is_held_is_on_the_bar():
+    shown = picture("r", row(floor=dict(score="10-NN", value=0.75, held=True)))
+    assert not shown.below and shown.least == 0.75
+    assert ("floor", "10-NN at least 0.75, held") in shown.terms
+    assert shown.small_print == picture("r", row()).small_print
+    far = picture("r", row(floor=dict(score="10-NN", value=1.75, held=False)))
+    assert far.least is None and far.below
+
+
+def test_the_terms_are_all_that_is_known():
+    more = dict(errors={"10-NN": 0.004}, seeds=5, learned={"t": 0.1}, floor=LOW)
+    shown = picture("r", row(**more, trained="a perceptron, Adam", note="so"))
+    assert shown.terms == [
+        ("p", "nearest(perplexity=30)"),
+        ("q", "student_t"),
+        ("loss", "kl(joint=True)"),
+        ("reference", "van der Maaten & Hinton 2008"),
+        ("10-NN", "0.981 ± 0.004"),
+        ("raw 10-NN", "0.970"),
+        ("floor", "10-NN at least 0.99, not held: 0.99 was published"),
+        ("protocol", "leave-one-out"),
+        ("seeds", "5"),
+        ("learned", "t 0.1"),
+        ("trained", "a perceptron, Adam"),
+        ("loss value", "1.25"),
+        ("seconds", "2.5"),
+        ("n", "30"),
+        ("note", "so"),
+    ]
+
+
+def test_a_score_does_not_take_the_place_of_a_formula_of_its_name():
+    terms = picture("r", row(scores={"loss": 3.0})).terms
+    assert ("loss", "kl(joint=True)") in terms and ("loss", "3.000") in terms
+
+
+def test_what_is_not_given_is_not_claimed():
+    nothing = ("errors", "seeds", "learned", "floor", "trained", "failed")
+    shown = picture("r", row(**dict.fromkeys(nothing)))
+    assert shown == shown and not shown.below and not shown.failed
+    assert shown.terms == picture("r", row()).terms
+
+
+def test_only_the_marks_that_are_drawn_are_explained():
+    plain = reading(pictures([row()]))
+    assert plain.startswith("1 method. ") and not plain.endswith((WHISKER, FLOORS))
+    marked = reading(pictures([row(), row(errors={"10-NN": 0.1}), row(floor=LOW)]))
+    assert marked.startswith("3 methods. ") and marked.endswith(f"{WHISKER} {FLOORS}")
 
 
 # ------------------------------------------------------- refusals
@@ -151,6 +238,31 @@ BAD = {
     "a stack": ([row(z=np.ones((2, 15, 2)))], "results[0]['z']", "(2, 15, 2)"),
     "words": ([row(z=np.full((30, 2), "a"))], "results[0]['z']", "<U1"),
     "labels": ([row(labels=Y[:4])], "results[0]['labels']", "length 4"),
+    "no errors": ([row(errors=3)], "results[0]['errors']", "a int"),
+    "an error": ([row(errors={"10-NN": "a"})], "results[0]['errors']", "'a'"),
+    "an error below 0": ([row(errors={"10-NN": -0.1})], "results[0]['errors']", "-0.1"),
+    "an error of none": ([row(errors={"9-NN": 0.1})], "results[0]['errors']", "'9-NN'"),
+    "no seeds": ([row(seeds=0)], "results[0]['seeds']", "got 0"),
+    "half a seed": ([row(seeds=2.5)], "results[0]['seeds']", "2.5"),
+    "learned": ([row(learned={"t": "a"})], "results[0]['learned']", "'a'"),
+    "learned nothing": ([row(learned=[1])], "results[0]['learned']", "list"),
+    "a floor": ([row(floor=0.5)], "results[0]['floor']", "float"),
+    "half a floor": (
+        [row(floor=dict(score="a"))],
+        "results[0]['floor']",
+        "no value, h",
+    ),
+    "no number": (
+        [row(floor=LOW | dict(value=None))],
+        "results[0]['floor']['value']",
+        "nan",
+    ),
+    "perhaps": (
+        [row(floor=LOW | dict(held=1))],
+        "results[0]['floor']['held']",
+        "got 1",
+    ),
+    "failed": ([row(failed="yes")], "results[0]['failed']", "'yes'"),
     "clusters": ([row(clusters=Y + 0.5)], "results[0]['clusters']", "float64"),
 }
 

@@ -267,8 +267,8 @@ LEAVES = {
 }
 
 
-def same(anchors=IDS, candidates=None):
-    return icon.same(anchors, candidates)
+def same(anchors=IDS, candidates=None, ignore=None):
+    return icon.same(anchors, candidates, ignore=ignore)
 
 
 BOTH = "same(anchors, candidates)"
@@ -680,7 +680,18 @@ TABLE = {
         weight=weights(N),
     ),
     "same": [
-        *rows(same, anchors=vectors_of_ids(IDS)),
+        *rows(
+            same,
+            anchors={k: v for k, v in vectors_of_ids(IDS).items() if k != "strings"},
+            ignore={
+                "a vector": IDS,
+                "a float": -1.0,
+                "nan": np.nan,
+                "a word": "x",
+                "an object": object(),
+                "beyond int32": 2**40,
+            },
+        ),
         *(
             (what, BOTH if name in ("a column", "a number") else who, call)
             for name, (what, who, call) in zip(

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -79,11 +80,17 @@ def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positiv
 
     Source: Radford et al., Learning transferable visual models (CLIP), 2021.
     """
-    one = np.ones((), np.float32)
-    for name, x in (("low", low), ("high", high), ("start", start)):
-        check.positive(name, x, one)
-    low, high, start = float(low), float(high), float(start)
-    check.require(low < high < math.inf, "high", high, f"a number above low={low}")
+    low = check.scalar("low", low, 0, above=True)
+    high = check.scalar("high", high, 0, above=True)
+    start = check.scalar("start", start, 0, above=True)
+    check.require(low < high, "high", high, f"a number above low={low}")
     inside = f"a number from {low} to {high}"
     check.require(low <= start <= high, "start", start, inside)
-    return Positive(jnp.asarray(math.log(start), jnp.float32), low, high)
+    # of NumPy: a table of cells is made on import, and no device is started by that
+    return Positive(np.asarray(math.log(start), np.float32), low, high)
+
+
+def value_of(learned):
+    """A learned number as p and q are given it: of `positive`, the number itself."""
+    of = lambda x: x.value if isinstance(x, Positive) else x
+    return jax.tree.map(of, learned, is_leaf=lambda x: isinstance(x, Positive))

@@ -1,0 +1,6 @@
+"""What can be done from a terminal? icon table | train | embed | cluster | cells."""
+
+from icon.cli.embed import How
+from icon.cli.names import find
+from icon.cli.run import main
+from icon.cli.table import FILES, LITTLE

@@ -1,0 +1,287 @@
+"""icon table: what does every row of the periodic table make of some data?"""
+
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from icon import TABLE, Cell, InvalidInput
+from icon._base import checks as check
+from icon._base.extras import required
+from icon._base.files import replace_all
+from icon._table import TASKS, formula, known
+from icon.cli.names import find_all, imported
+from icon.cli.shared import as_json, folder_for, versions, writing
+
+
+FILES = ("table.png", "table.html", "table.json")
+
+
+# ------------------------------------------------------- icon cells
+
+
+def cells(tasks: bool = False) -> None:
+    """Print the table: every row's p, q and loss, its status and its reference.
+
+    Args:
+        tasks: print what p can be built from instead, and what p and q are handed.
+    """
+    if tasks:
+        head = ("learns_from", "p is handed", "q is handed")
+        _print([head, *((name, *both) for name, both in TASKS.items())])
+        return
+    shown = [
+        (c.name, c.column, c.row, formula(c.p), formula(c.q), formula(c.loss), c.status)
+        for c in TABLE.values()
+    ]
+    head = ("name", "p: column", "q: row", "p", "q", "loss", "status", "reference")
+    lines = zip(shown, TABLE.values(), strict=True)
+    _print([head, *((*line, cell.reference) for line, cell in lines)])
+
+
+def _print(lines: Sequence[tuple[str, ...]]) -> None:
+    """Lines in columns, each as wide as it needs."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cut = [x.ljust(w) for x, w in zip(line, widths, strict=True)]
+        print("  ".join(cut).rstrip())
+
+
+# ------------------------------------------------------- icon table
+
+
+@dataclasses.dataclass(frozen=True)
+class On:
+    """What rows are trained on, how long, and what is not the usual."""
+
+    data: str | None = None
+    """A .npy, .npz or .csv file, or a set that comes with icon: digits, mnist1d,
+    python_docs, ...; by default, for each row the set that tells most about it."""
+    features: str | None = None
+    """Which array or columns of the file to learn from; by default its only matrix."""
+    labels: str | None = None
+    """Which array or column has the labels; by default label, labels or y."""
+    also: tuple[str, ...] = ()
+    """Further arrays or columns of the file, as NAME=COLUMN: second=text time=day."""
+    model: str | None = None
+    """FILE.py:NAME of a network: Flax, Equinox, a function that makes one, or a pair
+    (init, apply)."""
+    views: str | None = None
+    """FILE.py:NAME of (key, rows) -> rows, a random change that keeps their meaning."""
+    metric: str | None = None
+    """FILE.py:NAME of (z, m) -> a number, shown first."""
+    points: int | None = None
+    """Rows of data at most, sampled by the seed; by default 5,000."""
+    steps: int | None = None
+    """Of training; by default 500 of points, 600 of networks."""
+    seed: int = 0
+    """Decides the split, every start and every batch."""
+    quick: bool = False
+    """Fewer points and steps, to see every row in little time."""
+
+    def settings(self) -> dict[str, Any]:
+        """All of it as a file keeps it."""
+        return {**dataclasses.asdict(self), "also": list(self.also)}
+
+    def bench(self):
+        """What rows are trained on, made ready."""
+        from icon import recipes
+
+        check.seed("seed", self.seed)
+        budget = recipes.QUICK if self.quick else recipes.FULL
+        return recipes.Bench(
+            self._dataset(),
+            recipes.spent(budget, self.points, self.steps),
+            imported("model", self.model),
+            imported("views", self.views),
+            imported("metric", self.metric),
+        )
+
+    def _dataset(self):
+        from icon import data as datasets
+
+        read = dict(features=self.features, labels=self.labels, also=self._also())
+        if self.data is None or self.data in datasets.SETS:
+            for name, given in read.items():
+                check.require(not given, name, repr(given), "None without a file")
+            return self.data
+        check.path("data", self.data)
+        if not Path(self.data).is_file() and not Path(self.data).suffix:
+            known("data", self.data, (*datasets.SETS, "a file"))
+        return datasets.load(self.data, **read)
+
+    def _also(self) -> dict[str, str] | None:
+        pairs = [pair.partition("=") for pair in self.also]
+        for name, equals, column in pairs:
+            got = f"{name}{equals}{column}"
+            check.require(name and column, "also", repr(got), "NAME=COLUMN")
+        return {name: column for name, _, column in pairs} or None
+
+
+def table(
+    cells: tuple[str, ...] = (),
+    on: On = On(),  # noqa: B008
+    seeds: int = 1,
+    check_floors: bool = False,
+    resume: bool = False,
+    out: Path = Path("icon-table"),
+) -> None:
+    """Train every row of the periodic table and draw it.
+
+    Writes table.png, table.html and table.json into a folder, replacing them; the last
+    after every row. Ctrl-C ends it early and draws the rows that are finished, if any.
+
+    Args:
+        cells: only these: names that `icon cells` prints, FILE.py:NAME, or FILE.py for
+            all cells of a file.
+        on: what rows are trained on.
+        seeds: how many, from the seed on; scores are their means, with standard errors.
+        check_floors: --check for short. Fail where a row is below its floor.
+        resume: keep the rows of an earlier run that are in the folder.
+        out: the folder to write to.
+    """
+    required("matplotlib", "plot")
+    required("tqdm", "cli")
+    check.size("seeds", seeds)
+    if on.quick:
+        _compile_little()
+    rows, folder, bench = find_all(cells), folder_for(out, FILES), on.bench()
+    settings = on.settings() | dict(seeds=seeds)
+    kept = _earlier(folder, settings) if resume else {}
+    keeper = _Keeper(folder, settings, [cell.name for cell in rows])
+    results = _attempts(rows, bench, range(on.seed, on.seed + seeds), kept, keeper)
+    missing = [cell.name for cell in rows[len(results) :]]
+    keeper.draw(results)
+    _summary(results)
+    for name in FILES:
+        print(folder / name)
+    if missing:
+        raise KeyboardInterrupt(f"{len(results)} of {len(rows)} rows were written")
+    if check_floors:
+        _require_floors(results)
+
+
+def _attempts(
+    rows: Sequence[Cell], bench, seeds: range, kept: dict, keeper: "_Keeper"
+) -> list[dict[str, Any]]:
+    """The results of the rows, at least one; after Ctrl-C, of those finished."""
+    bar, results = required("tqdm", "cli").tqdm, []
+    try:
+        with bar(rows, unit="row", dynamic_ncols=True) as progress:
+            for cell in progress:
+                progress.set_postfix_str(cell.name)
+                before = kept.get(cell.name)
+                results.append(before or bench.attempt(cell, seeds))
+                keeper.keep(results)
+    except KeyboardInterrupt:
+        if not results:
+            raise
+    return results
+
+
+@dataclasses.dataclass(frozen=True)
+class _Keeper:
+    """Where results are kept, and of which run they are."""
+
+    folder: Path
+    settings: dict[str, Any]
+    names: list[str]
+
+    def keep(self, results: list[dict[str, Any]]) -> None:
+        """The rows that are finished, so that nothing ends with the process."""
+        with writing(self.folder):
+            replace_all({self.folder / "table.json": self._json(results)})
+
+    def draw(self, results: list[dict[str, Any]]) -> None:
+        """All three files."""
+        from icon.plot import poster, webpage
+        from icon.plot import results as drawing
+
+        shown = drawing.pictures(results)
+        contents = poster.content(shown), webpage.content(shown), self._json(results)
+        files = zip(FILES, contents, strict=True)
+        with writing(self.folder):
+            replace_all({self.folder / name: content for name, content in files})
+
+    def _json(self, results: list[dict[str, Any]]) -> bytes:
+        missing = self.names[len(results) :]
+        run = dict(settings=self.settings, unfinished=missing) | versions()
+        return as_json(dict(run=run, rows=results))
+
+
+def _earlier(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The rows of an earlier run by name, but those that failed."""
+    file = folder / "table.json"
+    if not file.is_file():
+        return {}
+    try:
+        earlier = json.loads(file.read_bytes())
+        before, rows = earlier["run"]["settings"], earlier["rows"]
+        by_name = {row["name"]: row for row in rows if not row.get("failed")}
+    except (ValueError, TypeError, KeyError) as error:
+        got = f"{file}, which no `icon table` has written"
+        raise InvalidInput("resume", got, "the folder of an earlier run") from error
+    unlike = [key for key in settings if before.get(key) != settings[key]]
+    got = f"a run of another {', '.join(unlike)} in {folder}"
+    check.require(not unlike, "resume", got, "the same settings, or another --out")
+    return by_name
+
+
+LITTLE = (
+    "--xla_backend_optimization_level=0",
+    "--xla_llvm_disable_expensive_passes=true",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
+
+
+def _compile_little() -> None:
+    """Half the time to compile, which a quick look spends most of its time on."""
+    from importlib.metadata import version
+
+    if version("jaxlib").startswith("0.10."):  # a flag XLA does not know is fatal
+        flags = [os.environ.get("XLA_FLAGS", ""), *LITTLE]
+        os.environ["XLA_FLAGS"] = " ".join(flags).strip()
+
+
+# ------------------------------------------------------- what is said of it
+
+
+def _summary(results: list[dict[str, Any]]) -> None:
+    """The scores of every row, the raw data and the untrained beside."""
+    width = max(len(result["name"]) for result in results)
+    for result in results:
+        errors = result.get("errors", {})
+        scores = [_score(k, x, errors.get(k)) for k, x in result["scores"].items()]
+        learned = [f"{k} {x:.4g}" for k, x in result.get("learned", {}).items()]
+        text = "  ".join([*scores, *learned]) or result["note"]
+        below = "  BELOW ITS FLOOR" if _is_below(result) else ""
+        print(f"{result['name']:{width}s}  {result['protocol']:13s}  {text}{below}")
+
+
+def _score(name: str, value: float | None, error: float | None) -> str:
+    shown = f"{name} {value:.3f}" if value is not None else f"{name} none"
+    return shown if error is None else f"{shown} ± {error:.3f}"
+
+
+def _is_below(result: dict[str, Any]) -> bool:
+    floor = result.get("floor")
+    return floor is not None and not floor["held"]
+
+
+def _require_floors(results: list[dict[str, Any]]) -> None:
+    """Fail if a row failed, or is below what it has to reach."""
+    failed = [row["name"] for row in results if row.get("failed")]
+    below = [
+        f"{row['name']} ({row['floor']['score']} below {row['floor']['value']:g})"
+        for row in results
+        if _is_below(row)
+    ]
+    count = sum(row.get("floor") is not None for row in results)
+    print(f"{count - len(below)} of {count} floors are held", file=sys.stderr)
+    if failed or below:
+        got = "; ".join([*below, *(f"{name} (failed)" for name in failed)])
+        raise InvalidInput("check", got, "every row above its floor")

@@ -1,0 +1,209 @@
+"""What comes of a cell on some data? All that the table shows of it."""
+
+import dataclasses
+import functools as ft
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icon import data as datasets
+from icon._base import checks as check
+from icon._table import TABLE, Cell, known
+from icon.recipes.floors import floor_of
+from icon.recipes.material import FULL, Budget, Material, material
+from icon.recipes.scoring import ground, refused, result
+from icon.recipes.task import Source
+from icon.recipes.tasks import BY_COLUMN, SOURCES
+from icon.recipes.training import train
+
+
+USUAL = "digits"  # for a cell that says nothing of its data
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """A data set for every cell, how long to train, and what is not the usual.
+
+    Args:
+        data: an `icon.data.Dataset`, a file, the name of one of `icon.data.SETS`, rows
+            [n, d], or None: for each cell the set that tells most about it.
+        budget: how many points and steps.
+        model: as `recipes.train` takes it.
+        views: (key, rows) -> rows, a random change that keeps their meaning.
+        metric: (z, m) -> a number or several by name, shown first.
+    """
+
+    data: Any = None
+    budget: Budget = FULL
+    model: Any = None
+    views: Callable | None = None
+    metric: Callable | None = None
+
+    def material(self, cell: Cell, seed: int) -> Material:
+        """The data of a cell, split by the seed."""
+        data = data_of(cell) if self.data is None else self.data
+        return _ready(_key(data), seed, self.budget, self.views)[0]
+
+    def result(self, cell: Cell, seed: int = 0, checkpoint=None) -> dict[str, Any]:
+        """What the table shows of a cell trained once."""
+        data = data_of(cell) if self.data is None else self.data
+        m, raw = _ready(_key(data), seed, self.budget, self.views)
+        trained = train(cell, m, model=self.model, checkpoint=checkpoint)
+        return result(trained, m, raw(), self.metric) | dict(data=_named(data))
+
+    def attempt(self, cell: Cell, seeds: range) -> dict[str, Any]:
+        """The same of several seeds; or why there is none: any row may fail alone."""
+        try:
+            found = averaged([self.result(cell, seed) for seed in seeds])
+        except Exception as error:
+            why = " ".join(str(error).split())
+            return refused(cell, f"{type(error).__name__}: {why}"[:400])
+        return found | dict(floor=floor_of(cell, found, self.data is None))
+
+
+def data_of(cell: Cell) -> str:
+    """The data set that shows a cell, where the user has none."""
+    several = isinstance(cell.learns_from, tuple)
+    first = cell.parts[0][1] if several else cell
+    given = first.learns_from or BY_COLUMN.get(first.column, "")
+    if isinstance(given, Source):
+        return given.data
+    return SOURCES[given].data if isinstance(given, str) and given else USUAL
+
+
+class _Key:
+    """A data set by its identity, as what is made ready once is looked up by it."""
+
+    def __init__(self, data: datasets.Dataset):
+        self.data = data
+
+    def __hash__(self):
+        return id(self.data.features)
+
+    def __eq__(self, other):
+        return self.data.features is other.data.features
+
+
+def _key(data) -> _Key:
+    return _Key(_loaded(data))
+
+
+def _loaded(data) -> datasets.Dataset:
+    """A data set by its name, of a file, or of an array."""
+    if isinstance(data, datasets.Dataset):
+        return data
+    if isinstance(data, str) and data in datasets.SETS:
+        return _built_in(data)
+    if isinstance(data, str | os.PathLike):
+        if not Path(data).exists():
+            known("data", str(data), (*datasets.SETS, "a file"))
+        return datasets.load(data)
+    return datasets.Dataset("data", np.asarray(check.reals("data", data, np.float32)))
+
+
+@ft.cache
+def _built_in(name: str) -> datasets.Dataset:
+    return datasets.SETS[name]()
+
+
+@ft.lru_cache(maxsize=8)
+def _ready(key: _Key, seed: int, budget: Budget, views) -> tuple[Material, Callable]:
+    """The data split by a seed, and what the raw data score, once asked for."""
+    m = material(key.data, seed, budget, views)
+    return m, ft.cache(lambda: ground(m))
+
+
+def _named(data) -> str:
+    return data if isinstance(data, str) else _loaded(data).name
+
+
+def averaged(results: list[dict[str, Any]]) -> dict[str, Any]:
+    """One result of several seeds: means, standard errors, the first one's picture."""
+    first, count = results[0], len(results)
+    if count == 1:
+        return first | dict(errors={}, seeds=1)
+    mean = lambda key: {
+        name: float(np.mean([each[key][name] for each in results]))
+        for name in first[key]
+    }
+    errors = {
+        name: float(np.std([each["scores"][name] for each in results], ddof=1))
+        / count**0.5
+        for name in first["scores"]
+    }
+    return first | dict(
+        scores=mean("scores"),
+        errors=errors,
+        learned=mean("learned"),
+        loss_value=float(np.mean([each["loss_value"] for each in results])),
+        seconds=float(np.sum([each["seconds"] for each in results])),
+        seeds=count,
+    )
+
+
+def run(
+    cell: Cell | str,
+    data: Any = None,
+    *,
+    model: Any = None,
+    views: Callable | None = None,
+    metric: Callable | None = None,
+    points: int | None = None,
+    steps: int | None = None,
+    seeds: int = 1,
+    seed: int = 0,
+    budget: Budget = FULL,
+) -> dict[str, Any]:
+    """Train a cell on data, score it, and return what the table shows of it.
+
+    Args:
+        cell: any cell, or the name of a row.
+        data: an `icon.data.Dataset`, a .npy, .npz or .csv file, the name of one of
+            `icon.data.SETS`, or rows [n, d]; None: the set that tells most about it.
+        model: a Flax (linen, nnx) or Equinox module, a function of a key that makes
+            one, (init, apply), or a dict of one for each view; None: by the shape.
+        views: (key, rows [b, ...]) -> rows, a random change that keeps their meaning;
+            None: that of the data.
+        metric: (z [n, k], m) -> a number, or several by name; shown first.
+        points: rows at most.
+        steps: of training.
+        seeds: how many, from `seed` on; means and standard errors are of these.
+        seed: decides the split, the start and every batch.
+        budget: of points and steps, where those are not given.
+
+    Returns:
+        a dict: `scores` (the main one first, those of the raw data as "raw ..."),
+        `errors` of several seeds, `z`, `labels`, `loss_value`, `learned`, `trained`,
+        `seconds` and what else `icon.plot.table` draws.
+
+    Raises:
+        InvalidInput: data, a model, views or a metric that do not fit.
+        DivergenceError: a loss that stops being finite.
+
+    Example:
+        >>> import icon
+        >>> found = icon.recipes.run("PCA", icon.data.digits(), points=100, steps=20)
+        >>> found["name"], found["z"].shape
+        ('PCA', (30, 2))
+    """
+    cell = TABLE[known("cell", cell, TABLE)] if isinstance(cell, str) else cell
+    check.instance("cell", cell, Cell, "a Cell, or the name of one")
+    for name, given in (("views", views), ("metric", metric)):
+        check.require(given is None or callable(given), name, repr(given), "a function")
+    bench = Bench(data, spent(budget, points, steps), model, views, metric)
+    first, count = check.seed("seed", seed), check.size("seeds", seeds)
+    found = averaged([bench.result(cell, k) for k in range(first, first + count)])
+    return found | dict(floor=floor_of(cell, found, data is None))
+
+
+def spent(budget: Budget, points: int | None, steps: int | None) -> Budget:
+    """A budget of other points, and of other steps of whatever is trained."""
+    if points is not None:
+        budget = budget._replace(points=check.size("points", points, 2))
+    if steps is not None:
+        steps = check.size("steps", steps)
+        budget = budget._replace(steps=steps, batches=steps, annealing=steps)
+    return budget

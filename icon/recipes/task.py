@@ -1,0 +1,178 @@
+"""What is p built from? A task: arrays, and the arguments that p and q get of them."""
+
+import enum
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax.random as jr
+
+from icon._base import checks as check
+
+
+BATCH, WIDTH = 256, 128
+
+
+def rows(x):
+    """All of the data, for a model that sees all of it."""
+    return x
+
+
+class Learned(enum.Enum):
+    """By what a task can be learned."""
+
+    POINTS = "an embedding of its own for every point"
+    LINEAR_MAP = "an orthonormal map"
+    NETWORK = "a network"
+
+
+class Task(NamedTuple):
+    """The arguments of p and q, and what of them is learned.
+
+    `arguments` gets a batch by the names of its arrays, and a model: `model(x)` embeds
+    rows, `model(x, name)` does so by another of the `views`, `model.extra` are further
+    parameters that are learned, `model.finish` brings them to where embeddings are,
+    and `model.progress` goes from 0 at the first step to 1 at the last.
+
+    Args:
+        arrays: what batches are cut from: by name, [n, ...] each.
+        arguments: (model, key, **batch) -> (arguments of p, arguments of q).
+        views: by the name of each model, the part of the rows that it embeds.
+        follows: models that are moving averages of others, by name.
+        extra: (key, width) -> further parameters that are learned.
+        size: rows of a batch; None: all of them, and p is built once.
+        head: widths of layers between what is scored and what q gets, of a network.
+        start: [n, d], from where free embeddings start; None: the features.
+        back: an embedding of all points -> where it may be, after each step; None: it
+            may be anywhere.
+        optimizer: steps -> an optax transformation; None: the learner's.
+        scored: (params) -> what is scored, of all rows; None: what the models make.
+        scores: (trained, m) -> numbers by name, the main one first; None: by labels.
+        protocol: of those scores, in two words.
+        told: what is done, in a few words: the augmentation, the targets.
+
+    Example:
+        A task that a function makes of the data: rows that are near in time.
+
+        >>> import icon, numpy as np
+        >>> from icon import recipes
+        >>> def in_order(m):
+        ...     arrays = dict(x=m.x[m.train], t=np.float32(m.train))
+        ...     def arguments(model, key, x, t):
+        ...         return (t[:, None],), (model(x),)
+        ...     return recipes.Task(arrays, arguments)
+        >>> cell = icon.Cell("slow features", icon.gaussian, icon.cosine, icon.kl,
+        ...     in_order)
+        >>> budget = recipes.Budget(points=60, batches=5)
+        >>> m = recipes.material(icon.data.digits(), budget=budget)
+        >>> recipes.train(cell, m).embedding.shape
+        (60, 128)
+    """
+
+    arrays: Mapping[str, Any]
+    arguments: Callable
+    views: Mapping[str, Callable] = {"z": rows}
+    follows: Mapping[str, str] = {}
+    extra: Callable = lambda key, width: ()
+    size: int | None = BATCH
+    head: tuple[int, ...] = ()
+    start: Any = None
+    back: Callable | None = None
+    optimizer: Callable | None = None
+    scored: Callable | None = None
+    scores: Callable | None = None
+    protocol: str = ""
+    told: str = ""
+
+
+class Source(NamedTuple):
+    """How a task is made of a data set.
+
+    Args:
+        task: (material, *trained) -> a Task.
+        learned: by what it can be learned.
+        after: rows of the table that are trained first, on the same data.
+        data: the data set of `icon.data` that shows it, where the user has none.
+    """
+
+    task: Callable
+    learned: Learned = Learned.NETWORK
+    after: tuple[str, ...] = ()
+    data: str = "mnist1d"
+
+
+def prototypes(*shape: int) -> Callable:
+    """Points of the model's width, of length about 1, to be learned."""
+    return lambda key, width: jr.normal(key, (*shape, width)) / math.sqrt(width)
+
+
+# ------------------------------------------------------- several at once
+
+
+class Part(NamedTuple):
+    """A model as one task of several sees it: with the further parameters it has."""
+
+    model: Any
+    place: int
+
+    def __call__(self, x, view: str = "z"):
+        return self.model(x, view)
+
+    def finish(self, x):
+        return self.model.finish(x)
+
+    @property
+    def extra(self):
+        return self.model.extra[self.place]
+
+    @property
+    def progress(self):
+        return self.model.progress
+
+
+def together(tasks: list[Task]) -> Task:
+    """One task of several: batches of the same rows, one model, a tuple of each's.
+
+    Args:
+        tasks: of the same data set and the same number of rows.
+
+    Raises:
+        InvalidInput: tasks of unlike numbers of rows, of all rows and of batches, or
+            with models of the same name for unlike parts of the rows.
+    """
+    first = tasks[0]
+    lengths = {len(x) for task in tasks for x in task.arrays.values()}
+    got = f"tasks of {' and '.join(map(str, sorted(lengths)))} rows"
+    check.require(len(lengths) == 1, "cell", got, "a sum of cells of the same rows")
+    sizes = [task.size for task in tasks if task.size is not None]
+    mixed = 0 < len(sizes) < len(tasks)
+    got = "batches beside all rows at once"
+    check.require(not mixed, "cell", got, "a sum of cells that are trained alike")
+    for task in tasks:
+        for name in task.views.keys() & first.views.keys():
+            alike = task.views[name] is first.views[name]
+            got = f"two models named {name!r}"
+            check.require(alike, "cell", got, "a sum of cells of the same models")
+
+    def arguments(model, key, **batch):
+        made = [
+            task.arguments(
+                Part(model, k),
+                None if key is None else jr.fold_in(key, k),
+                **{name: batch[f"{name} {k}"] for name in task.arrays},
+            )
+            for k, task in enumerate(tasks)
+        ]
+        return tuple(p for p, _ in made), tuple(q for _, q in made)
+
+    return first._replace(
+        arrays={f"{x} {k}": t.arrays[x] for k, t in enumerate(tasks) for x in t.arrays},
+        arguments=arguments,
+        views={name: see for task in tasks for name, see in task.views.items()},
+        follows={name: of for task in tasks for name, of in task.follows.items()},
+        extra=lambda key, width: tuple(
+            task.extra(jr.fold_in(key, k), width) for k, task in enumerate(tasks)
+        ),
+        size=min(sizes) if sizes else None,
+        scored=None,
+    )

@@ -1,0 +1,68 @@
+"""What can p be built from? Each name of `icon cells --tasks`, and how it is made."""
+
+from icon._table import evidence
+from icon.recipes.task import Learned, Source
+from icon.recipes.tasks import labels, models, points, views, words
+
+
+POINTS, LINEAR = Learned.POINTS, Learned.LINEAR_MAP
+TEXT = "python_docs"
+
+
+def _of_points(task) -> Source:
+    return Source(task, POINTS, data="digits")
+
+
+SOURCES = {
+    "features": _of_points(points.features),
+    "neighborhoods": _of_points(points.neighborhoods),
+    "centered features": _of_points(points.centered),
+    "graph": _of_points(points.adjacency),
+    "graph and degrees": _of_points(points.with_degrees),
+    "graph over degrees": _of_points(points.over_degrees),
+    "geodesics": _of_points(points.geodesics),
+    "spectral features": _of_points(points.spectral_features),
+    "edges and strangers": _of_points(points.edges_and_strangers),
+    "edges by membership": _of_points(points.edges_by_membership),
+    # no free embedding can follow ids
+    "items": Source(points.items, LINEAR, data="digits"),
+    "views": Source(views.views),
+    "momentum keys": Source(views.momentum_keys),
+    "views of neighbors": Source(views.views_of_neighbors, data="digits"),
+    "triplets": Source(views.triplets),
+    "pairs": Source(views.pairs, data="digits"),
+    "labels": Source(labels.labels),
+    "labels and classes": Source(labels.labels_and_classes),
+    "labels and mixtures": Source(labels.labels_and_mixtures),
+    "labels of all": Source(labels.labels_of_all, LINEAR, data="digits"),
+    "labels and neighbors": Source(labels.labels_and_neighbors),
+    "tags": Source(labels.tags),
+    "hierarchy": Source(labels.hierarchy),
+    "times": Source(views.times),
+    "nodes": Source(views.nodes),
+    "counts": Source(views.counts),
+    "logits": Source(labels.logits),
+    "side information": Source(views.side_information),
+    "captions": Source(views.captions),
+    "words": Source(words.words, data=TEXT),
+    "words and strangers": Source(words.words_and_strangers, data=TEXT),
+    "masked words": Source(words.masked_words, data=TEXT),
+    "a teacher": Source(labels.a_teacher, after=("cross-entropy",)),
+    "a posterior": Source(models.a_posterior, data="digits"),
+    "a grid of units": Source(models.a_grid, data="digits"),
+}
+BY_COLUMN = {  # what p is built from, unless the cell names it
+    evidence.G: "features",
+    evidence.T: "features",
+    evidence.KNN: "features",
+    evidence.SELF: "items",
+    evidence.GRAPH: "graph",
+    evidence.POSITIVE: "views",
+    evidence.MODAL: "pairs",
+    evidence.CLASS: "labels",
+    evidence.LABEL: "labels and classes",
+    evidence.TOKENS: "words",
+    evidence.TEACHER: "a teacher",
+    evidence.LATENT: "a posterior",
+    evidence.GRID: "a grid of units",
+}

@@ -1,0 +1,185 @@
+"""What is p built from where every point is placed at once?"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import optax
+
+from icon._neighborhoods import fuzzy
+from icon._search import knn, symmetrize, union
+from icon.recipes.material import Material
+from icon.recipes.task import Task
+
+
+NEAR, STRANGERS = 15, 5
+
+
+def _ids(x):
+    return jnp.arange(len(x), dtype=jnp.int32)
+
+
+def _at_once(m: Material, *evidence, told: str, start=None, **others) -> Task:
+    """p of this evidence, q of the embedding of the training rows and these arrays."""
+
+    def arguments(model, key, x, **others):
+        return evidence, (model(x), *others.values())
+
+    x = jnp.asarray(m.x[m.train])
+    return Task(dict(x=x, **others), arguments, size=None, start=start, told=told)
+
+
+def features(m: Material) -> Task:
+    return _at_once(m, jnp.asarray(m.flat[m.train]), told="features as they are")
+
+
+def neighborhoods(m: Material) -> Task:
+    """Features, with a perplexity of 30 or as much as they allow."""
+    n = len(m.train)
+    perplexity = min(30.0, (n - 1) / 3)
+    near = min(n - 1, math.ceil(3 * perplexity))
+    told = f"perplexity {perplexity:g} among the {near} nearest"
+    return _at_once(m, jnp.asarray(m.flat[m.train]), near, perplexity, told=told)
+
+
+def items(m: Material) -> Task:
+    ids = _ids(m.train)
+    return _at_once(m, ids, ids, told="each row its own neighbour")
+
+
+def centered(m: Material) -> Task:
+    x = m.flat[m.train]
+    return _at_once(m, jnp.asarray(x - x.mean(0)), told="features less their mean")
+
+
+# ------------------------------------------------------- graphs
+
+
+def _adjacency(m: Material):
+    """The graph of the data; else 1 where either of two rows is near the other."""
+    import scipy.sparse as sp
+
+    if "graph" in m.also:
+        return m.also["graph"][m.train][:, m.train].astype(np.float32)
+    x = m.flat[m.train]
+    n, k = len(x), min(NEAR, len(x) - 1)
+    index = np.asarray(knn(x, k)[0]).ravel()
+    start = np.arange(0, n * k + 1, k, dtype=np.int32)
+    one = sp.csr_array((np.ones(n * k, np.float32), index, start), shape=(n, n))
+    return one.maximum(one.T)
+
+
+def _told(m: Material) -> str:
+    return "the graph of the data" if "graph" in m.also else f"its {NEAR} nearest rows"
+
+
+def _spectral(weights, m: Material, drop_first: bool = False, count: int | None = None):
+    """The first eigenvectors of the graph's normalised Laplacian, of variance 1."""
+    import warnings
+
+    from sklearn.manifold import spectral_embedding
+
+    count = min(m.classes if count is None else count, weights.shape[0] - 2)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        vectors = spectral_embedding(
+            weights, n_components=count, drop_first=drop_first, random_state=m.seed
+        )
+    return np.asarray(vectors / vectors.std(), np.float32)
+
+
+def adjacency(m: Material) -> Task:
+    weights = _adjacency(m)
+    return _at_once(m, weights, start=_spectral(weights, m), told=_told(m))
+
+
+def with_degrees(m: Material) -> Task:
+    """A graph; embeddings are orthonormal under its degrees, of mean 0 under them.
+
+    They start at the minimiser, the first eigenvectors: the descent stays there.
+    """
+    weights = _adjacency(m)
+    degree = np.asarray(weights.sum(1), np.float32)
+    start = _spectral(weights, m, drop_first=True, count=2)
+    told = f"{_told(m)}, from its eigenvectors, orthonormal under the degrees"
+    task = _at_once(m, weights, told=told, start=start, degree=jnp.asarray(degree))
+    share = jnp.asarray(degree / degree.sum())[:, None]
+
+    def back(z):
+        z = z - jnp.sum(share * z, 0, keepdims=True)
+        return z @ jnp.linalg.inv(jnp.linalg.qr(jnp.sqrt(share) * z)[1])
+
+    # the Hessian is at most 8 max(share): below it no step overshoots
+    rate = 1 / (8 * float(share.max()))
+    return task._replace(back=back, optimizer=lambda steps: optax.sgd(rate))
+
+
+def over_degrees(m: Material) -> Task:
+    weights = _adjacency(m)
+    degree = weights.sum(1)
+    matrix = jnp.asarray(weights.toarray() / degree[None])
+    start = _spectral(weights, m)
+    degree = jnp.asarray(degree)
+    return _at_once(m, matrix, start=start, degree=degree, told=_told(m))
+
+
+def geodesics(m: Material) -> Task:
+    """The Gram matrix of the lengths of the shortest paths along the graph."""
+    from scipy.sparse.csgraph import shortest_path
+
+    n = len(m.train)
+    index, distance = map(np.asarray, knn(m.flat[m.train], min(NEAR, n - 1)))
+    table = np.full((n, n), np.inf)
+    np.put_along_axis(table, index, distance, 1)
+    path = shortest_path(np.minimum(table, table.T), directed=False)
+    path = np.minimum(path, path[np.isfinite(path)].max())  # between components
+    square = path**2
+    square = square - square.mean(0) - square.mean(1)[:, None] + square.mean()
+    gram = jnp.asarray(-square / 2, jnp.float32)
+    return _at_once(m, gram, told=f"shortest paths along {NEAR} nearest rows")
+
+
+def spectral_features(m: Material) -> Task:
+    vectors = _spectral(_adjacency(m), m)
+    told = f"eigenvectors of {_told(m)}"
+    return _at_once(m, jnp.asarray(vectors), start=vectors, told=told)
+
+
+# ------------------------------------------------------- sampled edges
+
+
+def _listed(m: Material, near, told: str, weight=None) -> Task:
+    """Of every point one of those near it, and five other points."""
+    x = m.x[m.train]
+
+    def arguments(model, key, row):
+        n = len(near)
+        one, two = jr.split(key)
+        if weight is None:
+            pick = jr.randint(one, (n, 1), 0, near.shape[1])
+        else:
+            pick = jr.categorical(one, weight, axis=1)[:, None]
+        others = jr.randint(two, (n, STRANGERS), 1, n) + jnp.arange(n)[:, None]
+        first = jnp.take_along_axis(near, pick, 1)
+        index = jnp.concatenate([first, (others % n).astype(jnp.int32)], 1)
+        return (index,), (model(x), index)
+
+    return Task(dict(row=np.arange(len(x))), arguments, size=len(x), told=told)
+
+
+def edges_and_strangers(m: Material) -> Task:
+    """Of every point one of its nearest neighbours, and five other points."""
+    x = m.flat[m.train]
+    near = jnp.asarray(knn(x, min(NEAR, len(x) - 1))[0])
+    return _listed(m, near, f"one of {NEAR} nearest rows, {STRANGERS} others, a step")
+
+
+def edges_by_membership(m: Material) -> Task:
+    """The same, the edge of a point drawn by the weights of UMAP's fuzzy union."""
+    x = m.flat[m.train]
+    graph = symmetrize(fuzzy(*knn(x, min(NEAR, len(x) - 1))), union)
+    near, weight = jax.vmap(graph.support)(_ids(x))
+    told = f"an edge drawn by its weight among {NEAR} nearest, {STRANGERS} others"
+    return _listed(m, near, told, jnp.log(weight))
