@@ -123,8 +123,9 @@ def gaussian_perplexity(x, k, target):
     return perplexity(x, k, target, lambda d2: -d2 / 2)
 
 
-def student_perplexity(x, k, target, dof):
-    return perplexity(x, k, target, lambda d2: student(d2, dof, 1.0))
+def reach(x, k):
+    """The distance to the k-th nearest other, on average."""
+    return np.sort(distances(x), 1)[:, k - 1].mean()
 
 
 def uniform(index, n):
@@ -196,9 +197,19 @@ def x_sample(g, u, side_temperature=0.1, temperature=0.07):
 
 
 @row("Dual t-SNE")
-def dual_t_sne(edges, log_weights, y, scale=ROOT_HALF):
-    """SNE whose P_i is Student's t at one perplexity; I-Con 2025, grey square."""
-    return sne(edges, log_weights, y, scale)
+def dual_t_sne(x, x_scale, y, x_dof=1.0, scale=ROOT_HALF):
+    """Σ_i KL(P_i ‖ Q_i) / n, P_ij ∝ (1 + ‖x_i - x_j‖² / γ²)^-1; I-Con 2025, grey.
+
+    γ is the distance to the seventh neighbour, on average.
+    """
+    total = 0
+    for i in range(len(y)):
+        j = others(len(y), i)
+        wanted = student(squared(x[i], x[j]), x_dof, x_scale)
+        found = -squared(y[i], y[j]) / (2 * scale**2)
+        log_p, log_q = wanted - log_sum_exp(wanted), found - log_sum_exp(found)
+        total = total + (np.exp(log_p) * (log_p - log_q)).sum()
+    return total / len(y)
 
 
 @row("uniformity")
@@ -467,9 +478,11 @@ def heavy_tailed_t_sne(edges, log_weights, y, dof=0.5, scale=1.0):
 
 
 @row("doubly t-SNE")
-def doubly_t_sne(edges, log_weights, y, dof=1.0, scale=1.0):
-    """t-SNE whose P is Student's t too; I-Con 2025, grey square."""
-    return t_sne(edges, log_weights, y, dof, scale)
+def doubly_t_sne(x, x_scale, y, x_dof=1.0, dof=1.0, scale=1.0):
+    """t-SNE whose P_ij is Student's t too, as wide as in Dual t-SNE; I-Con, grey."""
+    pairs = np.nonzero(~np.eye(len(y), dtype=bool))
+    log_w = student(all_squared(x, x), x_dof, x_scale)[pairs]
+    return t_sne(pairs, log_w, y, dof, scale)
 
 
 @row("heavy-tailed uniformity")
@@ -739,24 +752,31 @@ def masked_lm(hidden, tokens, masked, temperature=1.0):
 
 
 @row("distillation")
-def distillation(teacher, student_logits, hot=4.0, hot_student=4.0):
-    """T² E KL(softmax(t / T) ‖ softmax(s / T)), T = 4; Hinton et al. 2015."""
-    total = 0
-    for t, s in zip(teacher / hot, student_logits / hot_student, strict=True):
+def distillation(
+    teacher, student, logits, labels, hot=4.0, hot_student=4.0, temperature=1.0
+):
+    """0.9 T² E KL(softmax(t / T) ‖ softmax(s / T)) + 0.1 CE(y, s); Hinton et al. 2015.
+
+    T = 4; the student's logits s are there twice: soft in one part, plain in the other.
+    """
+    soft = hard = 0
+    for t, s in zip(teacher / hot, student / hot_student, strict=True):
         log_p, log_q = t - log_sum_exp(t), s - log_sum_exp(s)
-        total = total + (np.exp(log_p) * (log_p - log_q)).sum()
-    return 4.0**2 * total / len(teacher)
+        soft = soft + (np.exp(log_p) * (log_p - log_q)).sum()
+    for s, label in zip(logits / temperature, labels, strict=True):
+        hard = hard + log_sum_exp(s) - s[label]
+    return (0.9 * 4.0**2 * soft + 0.1 * hard) / len(teacher)
 
 
 @row("SOM")
 def som(log_h, x, units, temperature=1.0, scale=ROOT_HALF):
-    """E [Σ_k p_ik ‖x_i - w_k‖² - min_k ‖x_i - w_k‖²], p ∝ h; Heskes 1999."""
+    """E Σ_k p_ik ‖x_i - w_k‖², p_i· ∝ h of the row's best unit; Heskes 1999."""
     total = 0
     for i in range(len(x)):
         energy = squared(x[i], units) / (2 * scale**2)
         log_p = log_h[i] / temperature
         p = np.exp(log_p - log_sum_exp(log_p))
-        total = total + p @ energy + largest(-energy)
+        total = total + p @ energy
     return total / len(x)
 
 

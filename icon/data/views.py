@@ -89,7 +89,7 @@ def two_views(
     Args:
         key: decides both changes.
         x: images [b, h, w], or [b, h, w, c] in colour, or vectors [b, d].
-        view: (key, x [b, ...]) -> x [b, ...], the change, as `Dataset.views` is; None:
+        view: (key, x [2b, ...]) -> x [2b, ...], the change, as `Dataset.views`; None:
             by the shape of x, as above.
 
     Raises:
@@ -106,19 +106,18 @@ def two_views(
     Source: Chen et al., A Simple Framework for Contrastive Learning (2020).
     """
     key = check.key("key", key)
-    first, second = jr.split(key)
-    if view is not None:
+    if view is None:
+        x = check.floating("x", x, (2, 3, 4))
+        change = _vectors if x.ndim == 2 else _images
+    else:
         change = check.function("view", view, "key", "x")
-        check.rows("x", x)
-        views = change(first, x), change(second, x)
-        for made in views:
-            got = f"one to shape {jnp.shape(made)}"
-            expected = f"a function (key, x) that keeps the shape {jnp.shape(x)}"
-            check.require(jnp.shape(made) == jnp.shape(x), "view", got, expected)
-        return views
-    x = check.floating("x", x, (2, 3, 4))
-    change = _vectors if x.ndim == 2 else _images
-    return change(first, x), change(second, x)
+    n = check.rows("x", x)
+    twice = jnp.concatenate([x, x])  # one program for both views
+    both = change(key, twice)
+    got = f"one to shape {jnp.shape(both)}"
+    expected = f"a function (key, x) that keeps the shape {jnp.shape(twice)}"
+    check.require(jnp.shape(both) == jnp.shape(twice), "view", got, expected)
+    return both[:n], both[n:]
 
 
 def _symmetric(key: PRNGKeyArray, shape: tuple[int, ...], size: float, dtype) -> Array:
@@ -163,8 +162,8 @@ _GAIN = 0.2  # of the signal
 _SLIDE = 24 / 72  # of the length, to either side: starts lie in 48 of 72 points
 _STRETCH = 0.223  # of the logarithm of the length: shapes are 12 to 18 points of 72
 _SLOPE = 0.375 / 0.1547  # over the whole length
-# Its smoothed noise, 0.61 in these units, spares the shape. Here it is everywhere, and at
-# 0.61 a network finds the shape in half of the views only; at 0.2 in two of three.
+# Its smoothed noise, 0.61 in these units, spares the shape. Here it is everywhere, and
+# at 0.61 a network finds the shape in half of the views only; at 0.2 in two of three.
 _SMOOTH = 0.2
 _WIDTH = 2 * 39 / 71  # of that Gaussian, in points that are left
 _ROUGH = 0.02 / 0.1547
@@ -176,30 +175,38 @@ def change_signals(key: PRNGKeyArray, x: Float[Array, "b ..."]) -> Array:
     Of [b, t], or as images of one line, [b, 1, t].
     """
     x, key = check.floating("x", x, (2, 3)), check.key("key", key)
-    changed = jax.vmap(_change_signal)(jr.split(key, len(x)), x.reshape(len(x), -1))
-    return changed.reshape(x.shape)
-
-
-def _change_signal(key: PRNGKeyArray, x: Array) -> Array:
+    rows = x.reshape(len(x), -1)
     gain, slide, stretch, slope, smooth, rough = jr.split(key, 6)
-    length, uniform = len(x), lambda key, most: _symmetric(key, (), most, x.dtype)
-    middle = jnp.arange(length, dtype=x.dtype) - (length - 1) / 2
+    length, column = rows.shape[1], (len(x), 1)
+    uniform = lambda key, most: _symmetric(key, column, most, x.dtype)
+    middle = (jnp.arange(length, dtype=x.dtype) - (length - 1) / 2)[None]
     # beyond either end of a stretched signal is its last value
-    at = jnp.clip(middle * jnp.exp(uniform(stretch, _STRETCH)), middle[0], middle[-1])
-    at = at + (length - 1) / 2 + length * uniform(slide, _SLIDE)
-    moved = map_coordinates(x, [at], order=1, mode="wrap")
+    at = middle * jnp.exp(uniform(stretch, _STRETCH))
+    at = jnp.clip(at, middle[0, 0], middle[0, -1]) + (length - 1) / 2
+    moved = _read(rows, at + length * uniform(slide, _SLIDE))
     lean = uniform(slope, _SLOPE) * middle / (length - 1)
-    noise = _smoothed(_SMOOTH * jr.normal(smooth, x.shape, x.dtype))
-    noise = noise + _ROUGH * jr.normal(rough, x.shape, x.dtype)
-    return (1 + uniform(gain, _GAIN)) * moved - lean + noise
+    noise = _SMOOTH * jr.normal(smooth, rows.shape, x.dtype) @ _smoothing(length)
+    noise = noise + _ROUGH * jr.normal(rough, rows.shape, x.dtype)
+    return ((1 + uniform(gain, _GAIN)) * moved - lean + noise).reshape(x.shape)
 
 
-def _smoothed(noise: Array) -> Array:
-    """By a Gaussian, of the same variance as before; mirrored beyond the ends."""
+def _read(rows: Float[Array, "b t"], at: Float[Array, "b t"]) -> Float[Array, "b t"]:
+    """Each row between its entries, which go round in a circle."""
+    before = jnp.floor(at)
+    share, low = at - before, before.astype(jnp.int32)
+    entry = lambda i: jnp.take_along_axis(rows, i % rows.shape[1], 1)
+    return (1 - share) * entry(low) + share * entry(low + 1)
+
+
+def _smoothing(length: int) -> Float[np.ndarray, "t t"]:
+    """Noise times this is smoothed by a Gaussian, of the same variance as before;
+    mirrored beyond the ends."""
     reach = 5
     weights = np.exp(-((np.arange(-reach, reach + 1) / _WIDTH) ** 2) / 2)
-    weights = jnp.array(weights / np.linalg.norm(weights), noise.dtype)
-    return jnp.convolve(jnp.pad(noise, reach, mode="symmetric"), weights, mode="valid")
+    weights = weights / np.linalg.norm(weights)
+    padded = np.pad(np.eye(length), ((0, 0), (reach, reach)), mode="symmetric")
+    columns = [padded[:, i : i + 2 * reach + 1] @ weights for i in range(length)]
+    return np.stack(columns, 1).astype(np.float32)
 
 
 # ------------------------------------------------------- parts of a row

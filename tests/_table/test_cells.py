@@ -134,12 +134,10 @@ UNIT, UNIT_U = ref.unit(Z), ref.unit(U)
 PAIRS, LABELED = (IDS, IDS), (LABELS, CLASS)
 KNN_6 = ref.uniform(ref.nearest(X, 6), N)
 GAUSSIAN_6 = ref.gaussian_perplexity(X, 6, 4.0)
-HEAVY = cells.heavy.keywords["dof"]  # of no paper: the row's own choice
-STUDENT_9 = ref.student_perplexity(X, 9, 6.0, HEAVY)
-STUDENT_6 = ref.student_perplexity(X, 6, 5.0, HEAVY)
 FIRST = ref.uniform(TRIPLETS[:, :1], N)
 P_SETS = p(anchors=("x", X), candidates=("candidates", X), scale="scale")
 PHI_LEAF = q(anchors=("phi", PHI))
+HEAVY = p(anchors=("x", X), scale=("x_scale", ref.reach(X, 7)), dof="x_dof")
 
 CASES = {
     # ---- q is Gaussian
@@ -153,7 +151,7 @@ CASES = {
         p(anchors=("g", ref.unit(X)), temperature="side_temperature")
         | one(HOT, u=UNIT),
     ),
-    "Dual t-SNE": Case((X, None, 6.0), (Z,), weights(STUDENT_9) | one(SCALE, y=Z)),
+    "Dual t-SNE": Case((X,), (Z,), HEAVY | one(SCALE, y=Z)),
     "uniformity": Case(PAIRS, (Z,), two(SCALE, x=Z, candidates=Z)),
     "SNE graph embedding": Case(
         (GRAPH,), (Z,), weights(LOG_GRAPH) | one(SCALE, y=Z), host=True
@@ -230,9 +228,7 @@ CASES = {
     "heavy-tailed t-SNE": Case(
         (X, 6, 4.0), (Z,), weights(ref.symmetric(GAUSSIAN_6)) | one(STUDENT, y=Z)
     ),
-    "doubly t-SNE": Case(
-        (X, 6, 5.0), (Z,), weights(ref.symmetric(STUDENT_6)) | one(STUDENT, y=Z)
-    ),
+    "doubly t-SNE": Case((X,), (Z,), HEAVY | one(STUDENT, y=Z)),
     "heavy-tailed uniformity": Case(PAIRS, (Z,), two(STUDENT, x=Z, candidates=Z)),
     "t-SNE graph embedding": Case(
         (GRAPH,), (Z,), weights(LOG_GRAPH) | one(STUDENT, y=Z), host=True
@@ -311,10 +307,12 @@ CASES = {
         LABELED, (Z, W), two(HOT, hidden=Z, tokens=W), dict(masked=LABELS)
     ),
     "distillation": Case(
-        (X,),
-        (CAPTIONS,),
-        p(row=("teacher", X), temperature="hot")
-        | q(row=("student_logits", CAPTIONS), temperature="hot_student"),
+        ((X,), (LABELS, np.arange(5))),
+        ((CAPTIONS,), (CAPTIONS,)),
+        leaves("p[0]", row=("teacher", X), temperature="hot")
+        | leaves("q[0]", row=("student", CAPTIONS), temperature="hot_student")
+        | leaves("q[1]", row=("logits", CAPTIONS), temperature="temperature"),
+        dict(labels=LABELS),
     ),
     "SOM": Case(
         (LOG_H,),
@@ -348,6 +346,8 @@ def cast(inputs, *dtypes):
     """Floats in these types, one after the other; ids in 32 bits; the rest as it is."""
 
     def convert(x):
+        if isinstance(x, tuple):  # the arguments of a part of a sum
+            return cast(x, *dtypes)
         if not isinstance(x, np.ndarray):
             return x
         steps = dtypes if x.dtype.kind == "f" else (np.int32,)
@@ -358,10 +358,10 @@ def cast(inputs, *dtypes):
 
 @ft.cache
 def build(name, *dtypes):
-    """p and q, from inputs cast to these types, one after the other."""
+    """p and q with the learned numbers, from inputs cast to these types in turn."""
     case, cell = CASES[name], icon.TABLE[name]
     safe = [np.float32 if t is jnp.bfloat16 and case.host else t for t in dtypes]
-    return cell.p(*cast(case.evidence, *safe)), cell.q(*cast(case.embedding, *dtypes))
+    return cell.neighborhoods(cast(case.evidence, *safe), cast(case.embedding, *dtypes))
 
 
 def is_float(leaf):
@@ -448,6 +448,8 @@ def measure(name, pair, block=None):
 @jax.jit
 def largest_score(p, q):
     """The largest finite score: a float32 keeps only so many of its digits."""
+    if isinstance(p, tuple):
+        return max(itertools.starmap(largest_score, zip(p, q, strict=True)))
 
     def of_anchor(i):
         at = p.support(i)[0] if p.shape[1] is None else slice(None)

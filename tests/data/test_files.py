@@ -241,6 +241,8 @@ def test_edges_become_a_graph(tmp_path):
     expected[2, 5] = expected[5, 2] = 0.5
     expected[3, 4] = expected[4, 3] = 2
     np.testing.assert_array_equal(graph.toarray(), expected)
+    both = data.load(npz(tmp_path / "b.npz", x=X, edges=[(3, 4), (4, 3)]))
+    assert both.also["graph"].toarray()[3, 4] == 2
     assert graph.format == "csr" and graph.dtype == np.float32 and graph.nnz == 6
     same(found, X, None)
 
