@@ -115,7 +115,7 @@ def _windows(x: Float[Array, "b h w c"]) -> Float[Array, "b h w k"]:
 class Signals(nn.Module):
     """Convolutions along a signal, each halving it, then its mean and its maximum.
 
-    x -> W [mean_t h, max_t h], h = relu(norm(conv(...))), a layer for each of the
+    x -> W [mean_t h, max_t h], h = relu(conv(...)), a layer for each of the
     features: of five steps the first, of three the others. The mean and the maximum
     over time forget where in the signal something was.
 
@@ -144,7 +144,7 @@ class Signals(nn.Module):
         x = x.reshape(len(x), -1, 1)
         for layer, channels in enumerate(features):
             near = _neighbors(x, 5 if layer == 0 else 3)
-            x = nn.relu(nn.LayerNorm()(nn.Dense(channels)(near)))
+            x = nn.relu(nn.Dense(channels)(near))
         return nn.Dense(width)(jnp.concatenate([jnp.mean(x, 1), jnp.max(x, 1)], -1))
 
 

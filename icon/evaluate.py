@@ -205,6 +205,7 @@ def linear_probe(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     z = check.matrix("z", z)
     y = _classes("labels", labels, len(z))
@@ -214,7 +215,8 @@ def linear_probe(
     l2 = check.scalar("l2", l2, 0, above=True)
     steps = check.count("iterations", iterations, 1)
     probe = LogisticRegression(C=1 / l2, max_iter=steps)
-    model = make_pipeline(StandardScaler(), probe).fit(z[fit], y[fit])
+    with threadpool_limits(1):  # its products are small: threads wait for each other
+        model = make_pipeline(StandardScaler(), probe).fit(z[fit], y[fit])
     return float(model.score(z[rest], y[rest]))
 
 

@@ -34,7 +34,7 @@ RESULTS = [
     row(),
     row("k-means", row="Clusters", clusters=(Y + 1) % 3, scores={"Hungarian": 0.8}),
     row("PCA", "Identity", "σ → ∞", status="new", labels=None, scores={}),
-    row("t-CLIP", "Cross-modal pairs", status="predicted", protocol="held-out 30%"),
+    row("t-CLIP", "Cross-modal pairs", status="predicted", protocol="held-out rows"),
     *(row(f"graph method {i}", "Graph", "Gaussian") for i in range(5)),
     row("failed", "kNN", "σ → 0", z=np.zeros((0, 2)), labels=None, note="it diverged"),
     row("skip-gram, negative sampling", "Tokens", "Yes or no"),

@@ -4,9 +4,12 @@ import csv
 import dataclasses
 import io
 import json
+import os
 import re
 import subprocess
 import sys
+import time
+import types
 import zipfile
 
 import numpy as np
@@ -14,7 +17,9 @@ import pytest
 from matplotlib.image import imread
 
 import icon
-from icon import cli
+from icon import cli, recipes
+from icon._table import TASKS
+from icon.recipes.floors import FLOORS, Floor
 
 
 CELL = """
@@ -52,14 +57,19 @@ def test_a_cell_of_ones_own_is_drawn_beside_a_known_one(my_cells, tmp_path, caps
     rows = json.loads((out / "table.json").read_text())
     assert [row["name"] for row in rows["rows"]] == ["my <t-SupCon>", "SNE"]
     assert all(row["scores"]["10-NN"] > 0.8 for row in rows["rows"])  # chance is 1/3
-    assert rows["run"]["seed"] == 0 and "jax" in rows["run"]["versions"]
+    settings = rows["run"]["settings"]
+    assert settings["seed"] == 0 and settings["data"] == where[1] and settings["quick"]
+    assert "jax" in rows["run"]["versions"] and rows["run"]["unfinished"] == []
     page = (out / "table.html").read_text()
     assert "my &lt;t-SupCon&gt;" in page and "<t-SupCon>" not in page
     assert (out / "table.png").read_bytes()[1:4] == b"PNG"
     assert sorted(x.name for x in out.iterdir()) == sorted(cli.FILES)
 
 
-def test_the_same_seed_draws_the_same_picture(tmp_path):
+def test_the_same_seed_draws_the_same_picture(tmp_path, monkeypatch):
+    """But for the seconds that it took."""
+    clock = types.SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr(recipes.training, "time", clock)
     x = np.random.default_rng(0).normal(size=(80, 6))
     np.savez(tmp_path / "d.npz", features=x, y=np.arange(80) % 3)
     pictures = []
@@ -78,6 +88,18 @@ REFUSED = {
     "an unwritable folder": (["--out", "{my_cells}/below"], "out"),
     "a negative seed": (["--seed", "-1"], "seed"),
     "labels without data": (["--labels", "y"], "labels"),
+    "features of a set": (["--data", "digits", "--features", "x"], "features"),
+    "more of a set": (["--data", "digits", "--also", "time=day"], "also"),
+    "more without a name": (["--data", "{my_cells}", "--also", "=day"], "also"),
+    "no such set": (["--data", "digit"], "data"),
+    "no such file of cells": (["--cells", "nowhere.py"], "cells"),
+    "no seeds": (["--seeds", "0"], "seeds"),
+    "no steps": (["--steps", "0"], "steps"),
+    "one point": (["--points", "1"], "points"),
+    "a model by a word": (["--model", "cnn"], "model"),
+    "a model without a name": (["--model", "{my_cells}:"], "model"),
+    "no such views": (["--views", "{my_cells}:stil"], "views"),
+    "no such metric": (["--metric", "nowhere.py:metric"], "metric"),
 }
 
 
@@ -90,6 +112,319 @@ def test_a_mistake_is_one_line_and_status_2(case, my_cells, capsys):
     error = capsys.readouterr().err
     assert stopped.value.code == 2
     assert error.startswith(f"icon: {argument}: expected") and error.count("\n") == 1
+
+
+NEAR = {
+    "a row": (["--cells", "SimCRL"], "cells: expected perhaps SimCLR, "),
+    "a set": (["--data", "digit"], "data: expected perhaps digits, got 'digit'"),
+    "a name of a file": (
+        ["--metric", "{my_cells}:cauchy_cosin"],
+        "metric: expected perhaps cauchy_cosine, got 'cauchy_cosin'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NEAR)
+def test_near_names_are_suggested(case, my_cells, capsys):
+    args, words = NEAR[case]
+    with pytest.raises(SystemExit):
+        cli.main(["table", *[arg.format(my_cells=my_cells) for arg in args]])
+    assert capsys.readouterr().err.startswith(f"icon: {words}")
+
+
+def test_what_p_can_be_built_from_is_printed(capsys):
+    cli.main(["cells", "--tasks"])
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == "learns_from p is handed q is handed".split()
+    for line, (name, both) in zip(lines, TASKS.items(), strict=True):
+        assert [x for x in re.split("  +", line)] == [name, *both]
+
+
+def test_it_is_a_module_that_runs():
+    run = [sys.executable, "-m", "icon", "cells", "--tasks"]
+    done = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stderr == ""
+    assert len(done.stdout.splitlines()) == len(TASKS) + 1
+
+
+# ------------------------------------------------------- icon table, row after row
+
+
+LITTLE = ["--quick", "--points", "60", "--steps", "4", "--data", "digits"]
+
+
+def table(out, *args):
+    """The rows of a table, of which little is trained."""
+    cli.main(["table", *LITTLE, "--out", str(out), *map(str, args)])
+    return json.loads((out / "table.json").read_text())["rows"]
+
+
+THREE = """
+import icon
+
+def broken(ids):
+    raise ZeroDivisionError("no p today")
+
+one = icon.Cell("one", broken, icon.cosine, column="Classes")
+two = icon.Cell("two", icon.same, lambda z: {}["gone"], column="Classes")
+alias, number = two, 3
+three = icon.Cell("three", icon.same, icon.cosine, column="Identity", row="Clusters")
+four = icon.TABLE["PCA"]
+"""
+
+
+def test_all_cells_of_a_file_are_taken_and_a_row_that_raises_is_marked(
+    tmp_path, capsys
+):
+    (tmp_path / "three.py").write_text(THREE)
+    rows = table(tmp_path / "out", "--cells", tmp_path / "three.py")
+    assert [row["name"] for row in rows] == ["one", "two", "three", "PCA"]
+    assert [bool(row.get("failed")) for row in rows] == [True, True, True, False]
+    notes = [row["note"] for row in rows]
+    assert notes[0] == "ZeroDivisionError: no p today"
+    assert notes[1] == "KeyError: 'gone'" and notes[3] == ""
+    assert rows[3]["scores"]["10-NN"] > 0
+    printed = capsys.readouterr().out
+    assert "ZeroDivisionError: no p today" in printed and "KeyError" in printed
+    assert (tmp_path / "out" / "table.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_what_is_not_the_usual_is_named_by_its_file(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    names = "model", "views", "metric"
+    flags = [x for name in names for x in (f"--{name}", f"{tmp_path}/mine.py:{name}")]
+    (row,) = table(tmp_path / "out", "--cells", "SimCLR", *flags)
+    assert row["note"] == ""
+    assert [*row["scores"]][:2] == ["metric", "untrained metric"]
+    assert "yours" in row["trained"] and row["data"] == "digits" and row["n"] == 60
+    mine = sys.modules[str((tmp_path / "mine.py").resolve())]
+    assert mine.SEEN == {"views", "model"}  # of one module
+
+
+MINE = """
+import jax
+SEEN = set()
+
+def start(key, x):
+    return jax.random.normal(key, (x[0].size, 16))
+
+def apply(params, x):
+    SEEN.add("model")
+    return x.reshape(len(x), -1) @ params
+
+model = (start, apply)
+
+def views(key, x):
+    SEEN.add("views")
+    return x
+
+def metric(z, m):
+    return float(z.std())
+"""
+
+
+def test_of_several_seeds_the_errors_are_kept_and_printed(tmp_path, capsys):
+    (row,) = table(tmp_path, "--cells", "PCA", "--seeds", 2, "--seed", 3)
+    printed = capsys.readouterr().out
+    both = [
+        recipes.run("PCA", icon.data.digits(), points=60, steps=4, seed=seed)
+        for seed in (3, 4)
+    ]
+    found = [each["scores"]["10-NN"] for each in both]
+    assert row["scores"]["10-NN"] == pytest.approx(np.mean(found))
+    assert row["errors"]["10-NN"] == pytest.approx(abs(np.diff(found)[0]) / 2)
+    assert row["seeds"] == 2
+    line = f"10-NN {np.mean(found):.3f} ± {row['errors']['10-NN']:.3f}"
+    assert line in printed
+
+
+@pytest.fixture
+def attempts(monkeypatch):
+    """A table whose rows cost nothing; which were trained, and what was kept before."""
+    done = []
+
+    def attempt(self, cell, seeds):
+        done.append(cell.name)
+        if cell.name == "NCA":
+            raise SystemError("killed")
+        place = dict(column="Gaussian", row="Student-t", status="known", note="")
+        shown = dict(name=cell.name, z=np.eye(2), scores={"10-NN": 0.5}, protocol="all")
+        return shown | place
+
+    monkeypatch.setattr(recipes.Bench, "attempt", attempt)
+    return done
+
+
+def test_a_row_is_kept_as_it_is_finished_and_is_not_trained_again(attempts, tmp_path):
+    names = ["--cells", "SNE", "t-SNE", "NCA", "PCA"]
+    with pytest.raises(SystemError):
+        table(tmp_path, *names)
+    kept = json.loads((tmp_path / "table.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == ["SNE", "t-SNE"]
+    assert kept["run"]["unfinished"] == ["NCA", "PCA"]
+    assert os.listdir(tmp_path) == ["table.json"]
+    names.remove("NCA")
+    del attempts[:]
+    rows = table(tmp_path, *names, "--resume")
+    assert attempts == ["PCA"]
+    assert [row["name"] for row in rows] == ["SNE", "t-SNE", "PCA"]
+    assert rows[:2] == kept["rows"] and {*os.listdir(tmp_path)} == {*cli.FILES}
+    del attempts[:]
+    table(tmp_path, *names)  # without --resume, all of them
+    assert attempts == ["SNE", "t-SNE", "PCA"]
+
+
+def test_a_row_that_failed_is_tried_again(attempts, tmp_path):
+    table(tmp_path, "--cells", "SNE", "t-SNE")
+    kept = json.loads((tmp_path / "table.json").read_text())
+    kept["rows"][0]["failed"] = True
+    (tmp_path / "table.json").write_text(json.dumps(kept))
+    del attempts[:]
+    table(tmp_path, "--cells", "SNE", "t-SNE", "--resume")
+    assert attempts == ["SNE"]
+
+
+def test_a_resume_without_an_earlier_run_is_a_run(attempts, tmp_path):
+    assert len(table(tmp_path, "--cells", "SNE", "--resume")) == len(attempts) == 1
+
+
+OTHERS = {
+    "--seed": ("1", "seed"),
+    "--seeds": ("2", "seeds"),
+    "--steps": ("5", "steps"),
+    "--points": ("61", "points"),
+    "--data": ("mnist1d", "data"),
+}
+
+
+@pytest.mark.parametrize("flag", OTHERS)
+def test_a_run_of_other_settings_is_not_resumed(flag, attempts, tmp_path, capsys):
+    table(tmp_path, "--cells", "SNE")
+    value, name = OTHERS[flag]
+    capsys.readouterr()
+    before = (tmp_path / "table.json").read_bytes()
+    with pytest.raises(SystemExit) as stopped:
+        table(tmp_path, "--cells", "SNE", "--resume", flag, value)
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and error.startswith("icon: resume: expected ")
+    assert f"a run of another {name} in" in error
+    assert (tmp_path / "table.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"run": 3, "rows": []}'])
+def test_what_no_table_has_written_is_not_resumed(content, tmp_path, capsys):
+    (tmp_path / "table.json").write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        table(tmp_path, "--cells", "SNE", "--resume")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith("icon: resume: expected")
+
+
+def check(out, *args):
+    """As the check of a release is called: each row on its own data."""
+    cli.main(["table", *LITTLE[:-2], "--check", "--out", str(out), *map(str, args)])
+
+
+FLOOR = Floor("10-NN", 0.999, "of the paper")
+
+
+def test_a_row_below_its_floor_is_named_and_is_status_2(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FLOORS, "PCA", FLOOR)
+    monkeypatch.setitem(FLOORS, "class means", FLOOR._replace(score="nothing"))
+    with pytest.raises(SystemExit) as stopped:
+        check(tmp_path, "--cells", "PCA")
+    printed = capsys.readouterr()
+    last = printed.err.splitlines()[-1]
+    assert stopped.value.code == 2
+    assert last.startswith("icon: check: expected every row above its floor, got PCA (")
+    assert "10-NN" in last and "0 of 1 floors are held" in printed.err
+    assert "BELOW ITS FLOOR" in printed.out
+    assert {*os.listdir(tmp_path)} == {*cli.FILES}  # it is drawn
+    (row,) = json.loads((tmp_path / "table.json").read_text())["rows"]
+    assert row["floor"]["held"] is False and row["floor"]["value"] == 0.999
+
+
+def test_a_row_above_its_floor_passes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(value=0.0))
+    check(tmp_path, "--cells", "PCA")
+    printed = capsys.readouterr()
+    assert "1 of 1 floors are held" in printed.err and "BELOW" not in printed.out
+
+
+def test_of_an_error_the_floor_is_above(tmp_path, monkeypatch):
+    monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(least=True, value=0.0))
+    with pytest.raises(SystemExit):
+        check(tmp_path, "--cells", "PCA")
+
+
+def test_a_floor_counts_on_the_data_it_was_set_for(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FLOORS, "PCA", FLOOR)
+    check(tmp_path, "--cells", "PCA", "--data", "digits")
+    assert "0 of 0 floors are held" in capsys.readouterr().err
+
+
+def test_a_row_that_failed_is_below_every_floor(tmp_path, capsys):
+    (tmp_path / "three.py").write_text(THREE)
+    with pytest.raises(SystemExit) as stopped:
+        check(tmp_path / "out", "--cells", f"{tmp_path}/three.py:one", "PCA")
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith("got one (failed)")
+
+
+HANGING = """
+import time
+from pathlib import Path
+import icon
+
+def patient(ids):
+    while Path(__file__).with_name("hang").exists():
+        time.sleep(0.05)
+    return icon.same(ids)
+
+cell = icon.Cell("patient", patient, icon.cosine, column="Classes")
+"""
+
+
+def wait_for(there, child, seconds=120):
+    """Until there is what is waited for; the child may not end before."""
+    for _ in range(100 * seconds):
+        if there():
+            return
+        assert child.poll() is None, child.communicate()
+        time.sleep(0.01)
+    raise AssertionError("it took too long")
+
+
+def started(*args):
+    run = [sys.executable, "-m", "icon", *map(str, args)]
+    kept = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(run, **kept)
+
+
+@pytest.mark.slow
+def test_a_table_that_is_killed_keeps_its_rows_and_goes_on(tmp_path, capsys):
+    (tmp_path / "hanging.py").write_text(HANGING)
+    (tmp_path / "hang").touch()
+    out = tmp_path / "out"
+    args = [*LITTLE, "--cells", "PCA", tmp_path / "hanging.py", "--out", out]
+    child = started("table", *args)
+    wait_for((out / "table.json").exists, child)
+    child.kill()
+    child.communicate()
+    kept = json.loads((out / "table.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == ["PCA"]
+    assert kept["run"]["unfinished"] == ["patient"] and child.returncode == -9
+    (tmp_path / "hang").unlink()
+    child = started("table", *args, "--resume")
+    printed, _ = child.communicate(timeout=120)
+    whole = json.loads((out / "table.json").read_text())
+    assert child.returncode == 0 and "patient" in printed
+    assert whole["rows"][0] == kept["rows"][0]  # to its seconds
+    assert [row["name"] for row in whole["rows"]] == ["PCA", "patient"]
+    assert {*os.listdir(out)} == {*cli.FILES}
+
+
+# ------------------------------------------------------- icon cells
 
 
 def test_the_table_is_printed_with_every_row(capsys):
@@ -220,6 +555,117 @@ def test_embed_names_the_extra_it_lacks(rows, monkeypatch, capsys):
         embed(rows)
     assert stopped.value.code == 2
     assert "icon-jax[plot]" in capsys.readouterr().err
+
+
+# ------------------------------------------------------- icon train
+
+
+TRAINED = ["embedding.npy", "loss.csv", "model.npz", "picture.png", "train.json"]
+SHORT = ["--points", "60", "--data", "digits", "--seed", "2", "--steps"]
+
+
+def train(out, *args):
+    cli.main(["train", *map(str, args), "--out", str(out)])
+
+
+def learned(folder):
+    """The bytes of what is learned, and of the loss of every step."""
+    return [(folder / name).read_bytes() for name in ("model.npz", "loss.csv")]
+
+
+def test_a_row_is_trained_and_all_of_it_is_kept(tmp_path, capsys):
+    train(tmp_path, "CLIP", *SHORT, 6)
+    printed = capsys.readouterr().out.split()
+    assert {*printed[:5]} == {str(tmp_path / name) for name in TRAINED}
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [*TRAINED, "checkpoint", "settings.json"]
+    )
+    run = json.loads((tmp_path / "train.json").read_text())
+    assert run["settings"]["cell"] == run["name"] == "CLIP"
+    assert run["settings"]["seed"] == run["seed"] == 2 and "jax" in run["versions"]
+    assert printed[5:7] == ["R@1", f"{run['scores']['R@1']:.3f}"]
+    m = recipes.material(icon.data.digits(), 2, recipes.spent(recipes.FULL, 60, 6))
+    trained = recipes.train(icon.TABLE["CLIP"], m)
+    z = np.load(tmp_path / "embedding.npy", allow_pickle=False)
+    assert np.array_equal(z, trained.embedding) and z.shape == (60, 256)
+    with open(tmp_path / "loss.csv", newline="") as file:
+        head, *lines = csv.reader(file)
+    assert head == ["step", "loss"] and [int(s) for s, _ in lines] == [*range(1, 7)]
+    assert np.array_equal(np.float32([x for _, x in lines]), trained.loss)
+    with np.load(tmp_path / "model.npz", allow_pickle=False) as arrays:
+        names = [name for name in arrays if name.startswith("params/left/")]
+        assert "params/learned/temperature/log" in arrays.files and len(names) > 3
+        kernels = [x for x in names if x.endswith("Dense_0/kernel")]
+        assert any(arrays[x].shape == (32, 512) for x in kernels)
+    assert (tmp_path / "picture.png").read_bytes()[1:4] == b"PNG"
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
+    tmp_path, capsys, monkeypatch
+):
+    train(tmp_path / "whole", "SupCon", *SHORT, 6)
+
+    def interrupt(before, after):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recipes.training, "_require_moved", interrupt)
+        with pytest.raises(SystemExit) as stopped:
+            train(tmp_path / "parts", "SupCon", *SHORT, 6)
+    assert stopped.value.code == 130
+    assert "model.npz" not in os.listdir(tmp_path / "parts")
+    (state,) = (tmp_path / "parts" / "checkpoint").glob("step-*")
+    assert state.name == "step-00000002"
+    train(tmp_path / "parts", "SupCon", *SHORT, 6)
+    assert learned(tmp_path / "parts") == learned(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path):
+    args = "train", "SupCon", *SHORT, 2000, "--out"
+    child = started(*args, tmp_path / "parts")
+    states = tmp_path / "parts" / "checkpoint"
+    wait_for(lambda: [*states.glob("step-*/DIGEST.json")], child)
+    child.kill()
+    child.communicate()
+    assert child.returncode == -9
+    assert "model.npz" not in os.listdir(tmp_path / "parts")
+    for folder in ("parts", "whole"):
+        child = started(*args, tmp_path / folder)
+        assert child.communicate(timeout=300) and child.returncode == 0
+    assert learned(tmp_path / "parts") == learned(tmp_path / "whole")
+
+
+OTHER_TRAININGS = {
+    "seed": ["SupCon", *SHORT, 6, "--seed", 3],
+    "cell": ["SimCLR", *SHORT, 6],
+    "steps": ["SupCon", *SHORT, 7],
+}
+
+
+@pytest.mark.parametrize("name", OTHER_TRAININGS)
+def test_a_folder_of_another_training_is_refused(name, tmp_path, capsys):
+    before = dict(cell="SupCon", seed=2, steps=6, points=60, data="digits", quick=False)
+    usual = cli.table.On().settings() | before
+    (tmp_path / "settings.json").write_text(json.dumps(usual))
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path, *OTHER_TRAININGS[name])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and error.startswith("icon: out: expected ")
+    assert f"the training of another {name} in" in error
+    assert os.listdir(tmp_path) == ["settings.json"]
+
+
+def test_train_names_the_row_and_the_extra_it_lacks(tmp_path, capsys, monkeypatch):
+    with pytest.raises(SystemExit):
+        train(tmp_path / "out", "SupConn")
+    assert capsys.readouterr().err.startswith("icon: cells: expected perhaps SupCon, ")
+    monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
+    with pytest.raises(SystemExit) as stopped:
+        train(tmp_path / "out", "SupCon")
+    assert stopped.value.code == 2
+    assert "icon-jax[train]" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 # ------------------------------------------------------- icon cluster
@@ -366,6 +812,7 @@ COUNTS = ("n-clusters", "n-neighbors", "swaps", "walks", "rounds", "seed")
 GROUPING = dict.fromkeys(COUNTS, WHOLE)
 GROUPING["alpha"] = ("0", "1", "1e39")
 EMBED, TABLE = ["embed", "good.npz"], ["table", "--quick", "--cells", "PCA"]
+TRAIN, TABLE_COUNTS = ["train", "PCA", "--quick"], ("seed", "seeds", "points", "steps")
 BAD = [
     *([*EMBED, f"--{flag}", x] for flag in NUMBERS for x in ALWAYS),
     *(
@@ -375,7 +822,12 @@ BAD = [
         for x in WHOLE
     ),
     *([*EMBED, f"--{flag}", "1e39"] for flag in HUGE),
-    *([*TABLE, "--seed", x] for x in (*ALWAYS, *WHOLE)),
+    *([*TABLE, f"--{y}", x] for x in (*ALWAYS, *WHOLE) for y in TABLE_COUNTS),
+    *([*TABLE, f"--{y}", x] for x in CELLS for y in ("model", "views", "metric")),
+    *([*TABLE, "--also", x] for x in ("", "a", "=", "a=", "=b")),
+    *([*TRAIN, "--seed", x] for x in (*ALWAYS, *WHOLE)),
+    *([*TRAIN, "--out", x] for x in OUTS),
+    *(["train", x] for x in CELLS),
     *([*CLUSTER, f"--{flag}", x] for flag, more in GROUPING.items() for x in more),
     *([*CLUSTER, f"--{flag}", x] for flag in GROUPING for x in ALWAYS),
     *([*CLUSTER, "--metric", x] for x in ("manhattan", "precomputed", "$x$")),

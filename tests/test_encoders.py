@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
+import icon
 from icon import encoders
 
 
@@ -36,6 +37,9 @@ MODELS = [
     (encoders.MLP([6]), IMAGES[:, 0], (5, 6)),
     (encoders.CNN((4, 8), 6), IMAGES, (5, 6)),
     (encoders.CNN((4,), 6), jr.normal(jr.key(0), (2, 7, 28)), (2, 6)),
+    (encoders.CNN((4, 8), 6), jr.normal(jr.key(0), (5, 8, 9, 3)), (5, 6)),
+    (encoders.Signals((4, 8), 6), jr.normal(jr.key(0), (5, 40)), (5, 6)),
+    (encoders.Signals((4, 8, 8), 6), jr.normal(jr.key(0), (5, 1, 13)), (5, 6)),
     (encoders.Decoder((16, 64)), IMAGES, (5, 8, 64)),
     (encoders.ClusterHead(3, (16,)), IMAGES, (5, 3)),
     (encoders.TokenEncoder(32, 12, 1), TOKENS, (5, 16, 12)),
@@ -78,6 +82,68 @@ def test_windows_make_a_convolution():
     )
     found = encoders._windows(x) @ kernel.reshape(27, 4)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_grey_image_is_one_of_one_channel():
+    model = encoders.CNN((4,), 6)
+    params = started(model, IMAGES)
+    one = model.apply(params, IMAGES[..., None])
+    np.testing.assert_array_equal(model.apply(params, IMAGES), one)
+
+
+def test_a_cnn_sees_colours():
+    x = jr.normal(jr.key(0), (5, 8, 8, 3))
+    model = encoders.CNN((4,), 6)
+    params = started(model, x)
+    kernel = params["params"]["Dense_0"]["kernel"]
+    assert kernel.shape == (27, 4)  # of every channel of nine pixels
+    swapped = model.apply(params, x[..., ::-1])
+    assert not np.allclose(model.apply(params, x), swapped, atol=1e-2)
+
+
+@pytest.mark.parametrize("shape", [(5, 8), (5, 8, 8, 3, 1), (5, 1, 8), (5, 8, 1, 3)])
+def test_what_is_no_image_is_refused(shape):
+    model = encoders.CNN((4,), 6)
+    with pytest.raises(icon.InvalidInput) as error:
+        jax.eval_shape(model.init, jr.key(0), jnp.zeros(shape))
+    assert error.value.argument == "x"
+
+
+@pytest.mark.parametrize("count", [3, 5])
+@pytest.mark.parametrize("length", [1, 2, 7, 8])
+def test_neighbors_of_a_signal_make_a_convolution_of_every_other_step(count, length):
+    x = jr.normal(jr.key(0), (2, length, 3))
+    kernel = jr.normal(jr.key(1), (count, 3, 4))
+    expected = lax.conv_general_dilated(
+        x, kernel, (2,), [(count // 2,) * 2], dimension_numbers=("NHC", "HIO", "NHC")
+    )
+    found = encoders._neighbors(x, count) @ kernel.reshape(count * 3, 4)
+    assert found.shape == (2, (length + 1) // 2, 4)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_a_signal_is_its_formula():
+    model, x = encoders.Signals((4,), 3), jr.normal(jr.key(0), (5, 11))
+    params = started(model, x)
+    part = params["params"]
+    h = encoders._neighbors(x[..., None], 5) @ part["Dense_0"]["kernel"]
+    h = np.asarray(h + part["Dense_0"]["bias"][None, None])
+    mean, spread = h.mean(-1, keepdims=True), h.std(-1, keepdims=True)
+    h = (h - mean) / np.sqrt(spread**2 + 1e-6) * part["LayerNorm_0"]["scale"]
+    h = np.maximum(h + part["LayerNorm_0"]["bias"], 0)
+    both = np.concatenate([h.mean(1), h.max(1)], 1)
+    expected = both @ part["Dense_1"]["kernel"] + part["Dense_1"]["bias"]
+    np.testing.assert_allclose(model.apply(params, x), expected, atol=1e-4)
+    line = model.apply(params, x[:, None])  # an image of one line
+    np.testing.assert_array_equal(model.apply(params, x), line)
+
+
+def test_a_signal_is_no_image_and_no_ids():
+    model = encoders.Signals((4,), 3)
+    for x in (jnp.zeros((5, 4, 4, 1)), jnp.zeros(5), jnp.zeros((5, 4), jnp.int32)):
+        with pytest.raises(icon.InvalidInput) as error:
+            jax.eval_shape(model.init, jr.key(0), x)
+        assert error.value.argument == "x"
 
 
 def test_memberships_are_a_softmax():

@@ -19,6 +19,7 @@ import icon
 from icon import cli, data, encoders, plot, recipes
 from icon._base import files
 from icon._base.files import replace, replace_all
+from icon.cli.shared import as_json
 from icon.recipes import layout
 
 
@@ -206,14 +207,13 @@ def untrained(monkeypatch):
     """A table whose rows cost nothing, and whose second row is stopped by Ctrl-C."""
     done = []
 
-    def attempt(cell, *_):
+    def attempt(bench, cell, seeds):
         done.append(cell.name)
         if done == ["SNE", "t-SNE"]:
             raise KeyboardInterrupt
         return result(cell)
 
-    monkeypatch.setattr(recipes, "ground", lambda m: None)
-    monkeypatch.setattr(recipes, "attempt", attempt)
+    monkeypatch.setattr(recipes.Bench, "attempt", attempt)
 
 
 def test_ctrl_c_keeps_the_finished_rows(untrained, tmp_path, capsys):
@@ -229,7 +229,7 @@ def test_ctrl_c_before_the_first_row_writes_nothing(tmp_path, capsys, monkeypatc
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(recipes, "ground", interrupt)
+    monkeypatch.setattr(recipes.Bench, "attempt", interrupt)
     status, line = stopped(capsys, "table", "--out", tmp_path / "out")
     assert (status, line) == (130, "icon: stopped; nothing was written")
     assert not os.listdir(tmp_path / "out")
@@ -250,6 +250,7 @@ def test_ctrl_c_of_a_terminal_is_one_line(rows, tmp_path):
 COLLECTING = """
 import gc, signal, time
 from icon import cli
+import icon.cli.run
 def interrupt(*_):
     gc.callbacks.remove(interrupt)
     signal.raise_signal(signal.SIGINT)
@@ -257,7 +258,7 @@ def wait():
     gc.callbacks.append(interrupt)
     gc.collect()
     time.sleep(100)
-cli._parsed = lambda args: wait
+cli.run._parsed = lambda args: wait
 cli.main()
 """
 
@@ -353,7 +354,7 @@ def test_a_hostile_name_is_drawn_as_text(name, tmp_path):
 
 def test_json_has_no_infinity():
     value = dict(a=np.float32([np.inf, np.nan, 1]), b=(float("-inf"), 2.0))
-    assert json.loads(cli._json(value)) == dict(a=[None, None, 1.0], b=[None, 2.0])
+    assert json.loads(as_json(value)) == dict(a=[None, None, 1.0], b=[None, 2.0])
 
 
 # ------------------------------------------------------- keys, seeds, counts, paths
@@ -421,12 +422,16 @@ CALLS = {  # argument: calls, values
     ),
     "folder": ([data.mnist], (*PATHS[:1], *PATHS[2:])),
     "features": (
-        [lambda v: encoders.MLP(v).init(KEY, X)],
+        [
+            lambda v: encoders.MLP(v).init(KEY, X),
+            lambda v: encoders.Signals(v).init(KEY, X),
+        ],
         ((), (0,), (-1,), (True,), (1.5,), 3, None, "ab", (10**30,)),
     ),
     "width": (
         [
             lambda v: encoders.CNN((1,), v).init(KEY, IMAGES),
+            lambda v: encoders.Signals((1,), v).init(KEY, X),
             lambda v: encoders.TokenEncoder(8, v).init(KEY, TOKENS),
         ],
         COUNTS,
@@ -445,9 +450,16 @@ CALLS = {  # argument: calls, values
         [
             recipes.example,
             lambda v: recipes.train(v, None),
-            lambda v: recipes.attempt(v, None, None),
+            recipes.run,
         ],
         THINGS,
+    ),
+    "seeds": ([lambda v: recipes.run("PCA", few, seeds=v)], COUNTS),
+    "views": ([lambda v: recipes.run("PCA", few, views=v)], THINGS[1:]),
+    "metric": ([lambda v: recipes.run("PCA", few, metric=v)], THINGS[1:]),
+    "model": (
+        [lambda v: recipes.run("SimCLR", few, model=v, steps=1)],
+        (*THINGS[1:], (len,), {}),
     ),
     "m": ([recipes.ground, lambda v: recipes.train(icon.TABLE["PCA"], v)], THINGS),
     "z": ([recipes.plane], (*THINGS[:1], "a", 3, [["a"]], KEY, GONE)),

@@ -92,9 +92,8 @@ class Cell:
         self, evidence: tuple, embedding: tuple, learned: Mapping | None = None
     ):
         """p of the evidence and q of the embedding, with the learned numbers."""
-        for name, given in (("evidence", evidence), ("embedding", embedding)):
-            got = f"a {type(given).__name__}"
-            check.require(isinstance(given, tuple), name, got, "a tuple of arguments")
+        _refuse_arguments(self, "evidence", evidence)
+        _refuse_arguments(self, "embedding", embedding)
         return self.supervised(evidence, learned), self.learning(embedding, learned)
 
     def supervised(self, evidence: tuple, learned: Mapping | None = None):
@@ -113,8 +112,8 @@ class Cell:
         return self.parts[0][1].first(own)
 
     def __mul__(self, weight: float) -> "Cell":
-        parts = [(weight * check.scalar("weight", w, 0), c) for w, c in terms_of(self)]
-        return summed(parts)
+        weight = check.scalar("weight", weight, 0)
+        return summed([(weight * w, cell) for w, cell in terms_of(self)])
 
     __rmul__ = __mul__
 
@@ -130,7 +129,9 @@ def known(argument: str, got: Any, allowed: Collection[str]) -> str:
     listed = [name for name in allowed if name]
     near = difflib.get_close_matches(str(got), listed, n=3, cutoff=0.6)
     among = ("perhaps " if near else "one of ") + ", ".join(near or listed)
-    raise check.InvalidInput(argument, repr(got), among)
+    shown = repr(got)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    raise check.InvalidInput(argument, shown, among)
 
 
 # ------------------------------------------------------- numbers that are learned
@@ -142,9 +143,10 @@ def takes(function: Callable, name: str) -> bool:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # of a builtin
         return False
-    any_name = any(x.kind is x.VAR_KEYWORD for x in parameters.values())
-    positional = inspect.Parameter.POSITIONAL_ONLY
-    return any_name or (name in parameters and parameters[name].kind is not positional)
+    if any(x.kind is x.VAR_KEYWORD for x in parameters.values()):
+        return True
+    by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return name in parameters and parameters[name].kind in by_name
 
 
 def _taken(function: Callable, numbers: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +178,8 @@ class Beside:
     """The neighbourhoods of several cells, each of its own tuple of arguments."""
 
     parts: tuple[Callable, ...]
-    names: tuple[Mapping[str, str], ...]  # a learned number of the sum -> of the part
+    # a learned number of the sum -> of the part
+    names: tuple[Mapping[str, str], ...] = dataclasses.field(hash=False)
 
     @property
     def __name__(self) -> str:
@@ -215,9 +218,24 @@ def _times(weight: float, words: str) -> str:
     return words if weight == 1 else f"{weight:g} {words}"
 
 
+def _refuse_arguments(cell: Cell, name: str, given: Any) -> None:
+    """p and q take a tuple of arguments; of a sum, one tuple for each part."""
+    got = f"a {type(given).__name__}"
+    check.require(isinstance(given, tuple), name, got, "a tuple of arguments")
+    if cell.parts:
+        kinds = [type(x) for x in given]
+        got = f"({', '.join(kind.__name__ for kind in kinds)})"
+        expected = f"a tuple for each of {len(cell.parts)} cells"
+        check.require(kinds == [tuple] * len(cell.parts), name, got, expected)
+
+
 def terms_of(cell: Cell) -> list[tuple[float, Cell]]:
-    """The cells that a cell sums, with their weights; of no sum, itself."""
-    return list(cell.parts) or [(1.0, cell)]
+    """The cells that a cell sums, with their weights; of no sum, itself.
+
+    A sum whose parts are built from one thing, as distillation, stays one cell.
+    """
+    whole = not cell.parts or not isinstance(cell.learns_from, tuple)
+    return [(1.0, cell)] if whole else list(cell.parts)
 
 
 def summed(parts: list[tuple[float, Cell]]) -> Cell:

@@ -30,15 +30,16 @@ ROWS, SHUFFLED, DIGITS, LISTED = 1e-4, 1e-4, 1e-4, 1e-4
 def examine(cell: Cell, evidence: tuple, embedding: tuple) -> Report:
     """What is found of a cell on these arguments; refused if some of it is wrong."""
     loss, gradient = _value_and_norm(cell, evidence, embedding)
+    p, q = cell.neighborhoods(evidence, embedding)
     size = max(1.0, abs(loss))
     report = Report(
         loss,
-        _row_error(cell.p(*evidence)),
-        _row_error(cell.q(*embedding)),
+        _row_error(p),
+        _row_error(q),
         gradient,
         abs(_shuffled(cell, evidence, embedding) - loss) / size,
         abs(_in_double(cell, evidence, embedding) - loss) / size,
-        max(map(_listed_error, (cell.p(*evidence), cell.q(*embedding)))),
+        max(map(_listed_error, (p, q))),
     )
     _refuse_faults(report)
     return report
@@ -65,7 +66,7 @@ def _refuse_faults(found: Report) -> None:
 
 def _value_and_norm(cell, evidence, embedding) -> tuple[float, float]:
     """The loss, and the norm of its gradient in every float leaf of p and q."""
-    floats, rebuild = floats_of((cell.p(*evidence), cell.q(*embedding)))
+    floats, rebuild = floats_of(cell.neighborhoods(evidence, embedding))
     value, gradient = jax.value_and_grad(lambda x: cell.loss(*rebuild(x)))(floats)
     norms = [jnp.linalg.norm(g.astype(jnp.float32).reshape(-1)) for g in gradient]
     return float(value), float(np.linalg.norm(np.asarray(norms)))
@@ -111,7 +112,7 @@ def _listed_error(q) -> float:
 
 def _shuffled(cell, evidence, embedding) -> float:
     """The loss of the same data in another order."""
-    n, m = cell.q(*embedding).shape
+    n, m = cell.learning(embedding).shape
     if m is None:  # what is drawn depends on the order
         return float(cell(evidence, embedding))
     order = np.random.default_rng(0).permutation(n)
@@ -132,7 +133,7 @@ def _reordered(x, order, m: int):
 
 def _in_double(cell, evidence, embedding) -> float:
     """The loss in float64; where it is sampled, other draws would be compared."""
-    if cell.q(*embedding).shape[1] is None:
+    if cell.learning(embedding).shape[1] is None:
         return float(cell(evidence, embedding))
     with jax.enable_x64(True):
         return float(cell(*jax.tree.map(_double, (evidence, embedding))))

@@ -111,7 +111,10 @@ class On:
         check.path("data", self.data)
         if not Path(self.data).is_file() and not Path(self.data).suffix:
             known("data", self.data, (*datasets.SETS, "a file"))
-        return datasets.load(self.data, **read)
+        found = datasets.load(self.data, **read)
+        count = len(found.features)
+        check.require(count > 1, "data", f"{count} rows", "two rows or more")
+        return found
 
     def _also(self) -> dict[str, str] | None:
         pairs = [pair.partition("=") for pair in self.also]

@@ -14,7 +14,7 @@ from icon._base import checks as check
 from icon._base.numerics import unit
 from icon._table import evidence
 from icon.recipes import layout
-from icon.recipes.networks import Network, usual
+from icon.recipes.networks import Network, applied, started, usual
 from icon.recipes.task import WIDTH, Learned
 
 
@@ -127,14 +127,15 @@ def encoder(
         one, two = jr.split(key)
         x = jnp.asarray(x[:2])
         params, state = trunk.init(one, x)
-        z = _rows_of(trunk.apply(params, state, x, None)[0], len(x))
+        made = jax.eval_shape(lambda x: trunk.apply(params, state, x, None)[0], x)
+        z = jnp.zeros(_rows_of(made, len(x)).shape, jnp.float32)
         top = head(z.shape[1])
-        return params, top.init(two, z) if top else ()
+        return params, started(top, two, z) if top else ()
 
     def embed(params, z):
         z = _rows_of(z, len(z))
         top = head(z.shape[1])
-        return finish(top.apply(params[1], jax.nn.relu(z)) if top else z)
+        return finish(applied(top, params[1], jax.nn.relu(z)) if top else z)
 
     def represent(params, x, state=()):
         return trunk.apply(params[0], state, x, None)[0]
@@ -152,12 +153,12 @@ def encoder(
         lambda params, x, state=(): embed(params, represent(params, x, state)),
         represent,
         True,
-        adam(2e-3),
+        adam(4e-3),
         finish if placed is None else placed,
         width,
         state=state,
         training=training,
-        told=f"{trunk.told}, a head {layers}, Adam 2e-3",
+        told=f"{trunk.told}, a head {layers}, Adam 4e-3",
     )
 
 

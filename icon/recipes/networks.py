@@ -1,5 +1,6 @@
 """Which network? One for the shape of the rows, or the user's, as two functions."""
 
+import functools as ft
 import inspect
 import sys
 from collections.abc import Callable, Mapping
@@ -42,12 +43,24 @@ def usual(width: int = WIDTH) -> Network:
     """The network for rows of a shape: dense layers, or convolutions."""
 
     def init(key, x):
-        return _module(x.shape[1:], width).init(key, x[:1]), ()
+        return started(_module(x.shape[1:], width), key, x[:1]), ()
 
     def apply(params, state, x, key):
-        return _module(x.shape[1:], width).apply(params, x), state
+        return applied(_module(x.shape[1:], width), params, x), state
 
     return Network(init, apply, "a network for the shape of the rows")
+
+
+@ft.partial(jax.jit, static_argnums=0)
+def started(module, key, x):
+    """The parameters of a linen module: one program, where eager layers are many."""
+    return module.init(key, x)
+
+
+@ft.partial(jax.jit, static_argnums=0)
+def applied(module, params, x):
+    """What a linen module makes of rows, one program for every row of the table."""
+    return module.apply(params, x)
 
 
 def _module(shape: tuple[int, ...], width: int) -> Any:
@@ -56,7 +69,7 @@ def _module(shape: tuple[int, ...], width: int) -> Any:
     if len(shape) == 1 or SMALL >= max(shape[:2]):
         return encoders.MLP((512, 512, width))
     if shape[0] == 1:
-        return encoders.Signals((64, 64, 64), width)
+        return encoders.Signals((96, 96, 96), width)
     return encoders.CNN((32, 64), width)
 
 
@@ -85,6 +98,11 @@ def network(model) -> Network:
         >>> made.apply(params, state, x, None)[0].shape
         (4, 3)
     """
+    made = _adapted(model)
+    return made._replace(apply=jax.jit(made.apply))
+
+
+def _adapted(model) -> Network:
     if isinstance(model, tuple) and len(model) == 2 and all(map(callable, model)):
         return _of_pair(*model)
     for framework, adapt in (
@@ -174,8 +192,8 @@ def _of_builder(build: Callable) -> Network:
         if "rngs" in taken:
             from flax import nnx
 
-            return network(build(rngs=nnx.Rngs(key)))
-        return network(build(key=key) if "key" in taken else build(key))
+            return _adapted(build(rngs=nnx.Rngs(key)))
+        return _adapted(build(key=key) if "key" in taken else build(key))
 
     kept: dict[str, Network] = {}
 

@@ -66,11 +66,11 @@ class Bench:
 
 def data_of(cell: Cell) -> str:
     """The data set that shows a cell, where the user has none."""
-    several = isinstance(cell.learns_from, tuple)
-    first = cell.parts[0][1] if several else cell
-    given = first.learns_from or BY_COLUMN.get(first.column, "")
+    given = cell.learns_from or BY_COLUMN.get(cell.column, "")
     if isinstance(given, Source):
         return given.data
+    if isinstance(given, tuple):  # of a sum
+        return data_of(cell.parts[0][1])
     return SOURCES[given].data if isinstance(given, str) and given else USUAL
 
 

@@ -186,8 +186,9 @@ def _retrieval(trained: Trained, m: Material) -> dict[str, float]:
     both = (jnp.asarray(u), jnp.asarray(v))
     learned = {name: trained.params["learned"][name] for name in trained.cell.learned}
     cell, numbers = trained.cell.first(learned)
-    q = np.asarray(dense(cell.learning(both, numbers)))
-    hits = [float((s.argmax(1) == np.arange(len(s))).mean()) for s in (q, q.T)]
+    there, back = (dense(cell.learning(sets, numbers)) for sets in (both, both[::-1]))
+    found = [np.asarray(q).argmax(1) == np.arange(len(rows)) for q in (there, back)]
+    hits = [float(np.mean(right)) for right in found]
     names = ("R@1", "R@1 there", "R@1 back")
     found = dict(zip(names, (sum(hits) / 2, *hits), strict=True))
     return found | {"raw R@1": 1 / len(rows)}  # by chance

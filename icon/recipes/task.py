@@ -150,7 +150,7 @@ def together(tasks: list[Task]) -> Task:
     check.require(not mixed, "cell", got, "a sum of cells that are trained alike")
     for task in tasks:
         for name in task.views.keys() & first.views.keys():
-            alike = task.views[name] is first.views[name]
+            alike = task.views[name] == first.views[name]
             got = f"two models named {name!r}"
             check.require(alike, "cell", got, "a sum of cells of the same models")
 

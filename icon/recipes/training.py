@@ -157,11 +157,11 @@ def _setup(cell: Cell, row: str, source: Source, m: Material, model) -> Setup:
 
 def source_of(cell: Cell, m: Material) -> Source:
     """What p is built from: as the cell or its column names it, or as p accepts."""
-    if isinstance(cell.learns_from, tuple):
-        return _source_of_parts(cell, m)
     given = cell.learns_from or (BY_COLUMN[cell.column] if cell.column else "")
     if isinstance(given, Source):
         return given
+    if isinstance(given, tuple):
+        return _source_of_parts(cell, m)
     if callable(given):
         return Source(given)
     if given:

@@ -43,6 +43,8 @@ def check(
 ) -> Report:
     """Look a cell over: rows that sum to one, finite gradients, permutation, digits.
 
+    Of a sum of cells, each part.
+
     Args:
         cell: any cell, of the table or of your own.
         evidence: what its p is built from; None: a small random data set, as the recipe
@@ -65,8 +67,28 @@ def check(
     """
     checks.require(isinstance(cell, Cell), "cell", type(cell).__name__, "a Cell")
     if evidence is None and embedding is None:
-        return examine(cell, *example(cell))
+        evidence, embedding = example(cell)
     if evidence is None or embedding is None:
         got = "one without the other"
         raise checks.InvalidInput("embedding", got, "both or none")
-    return examine(cell, evidence, embedding)
+    return _examined(cell, evidence, embedding)
+
+
+def _examined(cell: Cell, evidence: tuple, embedding: tuple) -> Report:
+    """A sum is as good as the worst of its parts, each on its own arguments."""
+    if not cell.parts:
+        return examine(cell, evidence, embedding)
+    cell.neighborhoods(evidence, embedding)  # refuses arguments that are not of parts
+    found = []
+    for (_, part), *given in zip(cell.parts, evidence, embedding, strict=True):
+        try:
+            found.append(_examined(part, *given))
+        except checks.InvalidInput as error:
+            got = f"{error.got}, in {part.name}"
+            raise checks.InvalidInput(error.argument, got, error.expected) from None
+    weights = np.array([weight for weight, _ in cell.parts])
+    worst = Report(*map(max, zip(*found, strict=True)))
+    return worst._replace(
+        loss=float(weights @ [report.loss for report in found]),
+        gradient=float(np.linalg.norm(weights * [each.gradient for each in found])),
+    )

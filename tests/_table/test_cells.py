@@ -20,7 +20,6 @@ from jax.extend.core import jaxprs_in_params
 
 import icon
 from icon._neighborhoods import Graph
-from icon._table import cells
 
 
 # ------------------------------------------------------- inputs
@@ -577,7 +576,9 @@ def test_p_and_q_are_built_of_the_papers_numbers(name, x64):
                 zip(*np.nonzero(value > -np.inf), strict=True)
             )
             value = value[edges]
-        np.testing.assert_allclose(found[path], value, rtol=1e-9, atol=1e-12)
+        # a learned number is the float32 of its logarithm
+        rtol = 1e-8 if icon.TABLE[name].learned else 1e-9
+        np.testing.assert_allclose(found[path], value, rtol=rtol, atol=1e-12)
     paper = float(reference(**arguments(name, pair)))
     assert measure(name, pair).value == pytest.approx(paper, 1e-12)
 

@@ -33,7 +33,7 @@ def page(tmp_path_factory):
 def test_it_has_every_name_and_number(page):
     for result in RESULTS:
         assert result["name"] in page
-    for text in ("nearest(perplexity=30)", "0.981", "0.970", "1.25", "held-out 30%"):
+    for text in ("nearest(perplexity=30)", "0.981", "0.970", "1.25", "held-out rows"):
         assert text in page
     assert "van der Maaten &amp; Hinton 2008" in page
     assert "beyond the grid" in page and "it diverged" in page

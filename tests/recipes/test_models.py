@@ -7,10 +7,12 @@ import numpy as np
 import optax
 import pytest
 
-from icon._table import cells
+from icon._table import evidence
 from icon.recipes.models import (
     FREE,
     LINEAR,
+    MATRIX,
+    SPREAD,
     WIDE_FREE,
     _natural_softmax,
     adam,
@@ -20,8 +22,9 @@ from icon.recipes.models import (
     memberships,
     principal,
     retracted,
+    whitened,
 )
-from icon.recipes.tasks import WIDTH, Learned
+from icon.recipes.task import WIDTH, Learned
 
 
 X = np.random.default_rng(0).normal(size=(30, 5)).astype(np.float32)
@@ -83,6 +86,10 @@ def test_a_network_has_a_head_only_where_it_is_narrow():
     params = wide.start(jr.key(0), X)
     assert params[1] == ()
     assert np.array_equal(wide.apply(params, X), wide.represent(params, X))
+    headed = encoder(WIDTH, hidden=(16,))  # as contrastive rows have
+    params = headed.start(jr.key(0), X)
+    assert params[1] != () and headed.apply(params, X).shape == (30, WIDTH)
+    assert not np.allclose(headed.apply(params, X), headed.represent(params, X))
 
 
 @pytest.mark.parametrize("steps", [1, 5, 50, 600])
@@ -101,22 +108,66 @@ def test_the_rate_rises_from_zero_and_ends_at_zero(steps):
 @pytest.mark.parametrize(
     ("row", "learned", "maps", "width"),
     [
-        (cells.W, Learned.POINTS, True, 2),
-        (cells.W, Learned.NETWORK, True, 2),
-        (cells.C, Learned.POINTS, False, 10),
-        (cells.C, Learned.LINEAR_MAP, True, 10),
-        (cells.C, Learned.NETWORK, True, 10),
-        (cells.S, Learned.POINTS, False, 2),
-        (cells.S, Learned.NETWORK, True, WIDTH),
-        (cells.G, Learned.POINTS, False, 2),
-        (cells.G, Learned.LINEAR_MAP, True, 2),
-        (cells.G, Learned.NETWORK, True, WIDTH),
-        (cells.T, Learned.NETWORK, True, 2),
-        (cells.YES, Learned.POINTS, False, 2),
+        (evidence.W, Learned.POINTS, False, 2),
+        (evidence.W, Learned.LINEAR_MAP, True, 2),
+        (evidence.W, Learned.NETWORK, True, SPREAD),
+        (evidence.C, Learned.POINTS, False, 10),
+        (evidence.C, Learned.LINEAR_MAP, True, 10),
+        (evidence.C, Learned.NETWORK, True, 10),
+        (evidence.S, Learned.POINTS, False, 2),
+        (evidence.S, Learned.NETWORK, True, WIDTH),
+        (evidence.G, Learned.POINTS, False, 2),
+        (evidence.G, Learned.LINEAR_MAP, True, 2),
+        (evidence.G, Learned.NETWORK, True, WIDTH),
+        (evidence.T, Learned.NETWORK, True, 2),
+        (evidence.YES, Learned.POINTS, False, 2),
+        (evidence.SUMS, Learned.POINTS, False, 2),
+        (evidence.SUMS, Learned.LINEAR_MAP, True, 2),
+        (evidence.SUMS, Learned.NETWORK, True, 2),
     ],
 )
 def test_what_learns_is_decided_by_the_row_and_the_source(row, learned, maps, width):
     learner = learner_of(row, learned, 10)
     assert (learner.maps, learner.width) == (maps, width)
-    linear = row == cells.W or (learned is Learned.LINEAR_MAP and row != cells.C)
+    linear = learned is Learned.LINEAR_MAP and row not in (evidence.C, evidence.SUMS)
     assert (learner is LINEAR) == linear
+    assert (learner is MATRIX) == (
+        learned is Learned.LINEAR_MAP and row == evidence.SUMS
+    )
+
+
+def test_a_network_to_the_plane_is_one_to_many_numbers_first():
+    narrow = learner_of(evidence.T, Learned.NETWORK, 10, (16,))
+    assert (narrow.width, narrow.first.width) == (2, WIDTH)
+    wide = learner_of(evidence.G, Learned.NETWORK, 10)
+    assert wide.first is None
+    one, two = (learner.start(jr.key(0), X)[0] for learner in (narrow, narrow.first))
+    assert jax.tree.structure(one) == jax.tree.structure(two)  # its trunk is kept
+
+
+@pytest.mark.parametrize(
+    ("row", "good"),
+    [
+        (evidence.S, lambda z: np.allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)),
+        (evidence.C, lambda z: np.allclose(z.sum(1), 1, atol=1e-5) and z.min() > 0),
+        (evidence.W, lambda z: np.allclose(z.mean(0), 0, atol=1e-4)),
+    ],
+)
+def test_an_embedding_is_where_its_row_says(row, good):
+    learner = learner_of(row, Learned.NETWORK, 4)
+    assert good(np.asarray(learner.apply(learner.start(jr.key(0), X), X)))
+
+
+def test_whitened_rows_have_mean_zero_and_covariance_one():
+    wide = 5 + X @ np.diag(np.float32([9, 3, 1, 0.5, 2]))
+    z = np.asarray(whitened(jnp.asarray(wide)))
+    np.testing.assert_allclose(z.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(z.T @ z / len(z), np.eye(5), atol=0.2)
+    flat = np.zeros((8, 3), np.float32)  # nothing to divide by
+    assert np.isfinite(whitened(flat)).all()
+
+
+def test_a_matrix_of_class_sums_is_any_matrix():
+    params = MATRIX.start(jr.key(0), X)
+    assert np.array_equal(MATRIX.apply(3 * params, X), X @ (3 * params))
+    assert np.array_equal(MATRIX.retract(3 * params), 3 * params)

@@ -308,6 +308,15 @@ def test_a_sum_of_cells_is_trained_with_one_model():
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
+@pytest.mark.parametrize("second", [blobs(4), CLASS + 0.5])
+def test_two_cells_of_two_modalities_add_up(second):
+    """Both parts train the same two networks."""
+    clip = icon.Cell("clip", icon.same, icon.cosine, icon.both_ways(icon.kl), "pairs")
+    far = icon.Cell("far", icon.same, icon.student_t, learns_from="pairs")
+    found = recipes.run(0.5 * clip + far, dataset(second=second), **SHORT)
+    assert found["scores"]["R@1"] >= 0
+
+
 def test_a_task_of_ones_own():
     def in_order(m):
         arrays = dict(x=m.x[m.train], t=np.float32(m.labels[m.train]))
@@ -335,6 +344,15 @@ def test_any_exception_of_a_cell_is_its_square():
     cell = icon.Cell("broken", broken, icon.cosine, column="Classes")
     found = recipes.Bench(dataset()).attempt(cell, range(1))
     assert found["failed"] and "ZeroDivisionError: no p today" in found["note"]
+
+
+def test_a_source_of_ones_own_says_which_data_show_it():
+    own = recipes.SOURCES["times"]._replace(data="digits")
+    cell = icon.Cell("t", near_in_time, icon.cosine, learns_from=own)
+    assert recipes.run(cell, dataset(time=CLASS + 0.5), **SHORT)["scores"]
+    assert recipes.Bench().material(cell, 0).x.shape[1:] == (8, 8)
+    both = cell + icon.Cell("s", icon.same, icon.cosine, column="Positive pairs")
+    assert recipes.Bench().material(both, 0).x.shape[1:] == (8, 8)
 
 
 def test_what_the_data_lack_is_said():

@@ -1,16 +1,19 @@
 """Are the scores those of the rows that were held out, and is every result complete?"""
 
+import jax
 import numpy as np
 import pytest
 
 import icon
 from icon import evaluate, recipes
+from icon.recipes.scoring import SOFTNESS
 
 
 TINY = recipes.QUICK._replace(points=120, steps=25, batches=4, annealing=25)
 FIELDS = (
     *("name", "column", "row", "status", "p", "q", "loss", "reference", "z", "labels"),
-    *("clusters", "scores", "protocol", "loss_value", "seconds", "note"),
+    *("clusters", "scores", "protocol", "loss_value", "seconds", "note", "learned"),
+    *("trained", "n", "seed"),
 )
 
 
@@ -39,7 +42,8 @@ def test_a_map_is_scored_on_held_out_rows(digits, raw):
         "untrained linear probe": probe(trained.untrained),
     }
     shown = recipes.result(trained, digits, raw)
-    assert tuple(shown) == FIELDS and shown["protocol"] == "held-out 30%"
+    assert tuple(shown) == FIELDS and shown["protocol"] == "held-out rows"
+    assert shown["n"] == 120 and shown["seed"] == 0 and shown["learned"] == {}
     assert np.array_equal(shown["labels"], digits.labels[test])
     assert shown["z"].shape == (len(test), 2) and shown["clusters"] is None
 
@@ -60,11 +64,19 @@ def test_a_free_embedding_is_scored_by_leaving_one_out(digits, raw):
 def test_a_clustering_is_scored_by_its_most_likely_clusters(digits, raw):
     trained = recipes.train(icon.TABLE["k-means"], digits)
     found, truth = trained.embedding.argmax(1), digits.labels
-    assert recipes.score(trained, digits, raw) == {
+    scores = recipes.score(trained, digits, raw)
+    cell, x = icon.TABLE["k-means"], digits.flat
+    hard = np.eye(10, dtype=np.float32)[raw.clusters]
+    soft = [np.float32((1 - s) * hard + s / 10) for s in SOFTNESS]
+    assert scores == {
         "Hungarian": evaluate.hungarian_accuracy(truth, found),
         "raw Hungarian": evaluate.hungarian_accuracy(truth, raw.clusters),
         "NMI": evaluate.nmi(truth, found),
         "ARI": evaluate.ari(truth, found),
+        "loss": pytest.approx(float(cell((x,), (trained.embedding,))), rel=1e-5),
+        "loss of k-means": pytest.approx(
+            min(float(cell((x,), (phi,))) for phi in soft), rel=1e-5
+        ),
     }
     shown = recipes.result(trained, digits, raw)
     assert np.array_equal(shown["clusters"], found)
@@ -73,23 +85,65 @@ def test_a_clustering_is_scored_by_its_most_likely_clusters(digits, raw):
 
 def test_unlabelled_data_are_trained_and_drawn_too():
     x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
-    m = recipes.material(icon.data.Dataset("noise", x, None, None), budget=TINY)
-    raw = recipes.ground(m)
-    shown = recipes.attempt(icon.TABLE["PCA"], m, raw)
-    assert list(shown["scores"]) == ["trustworthiness"] and raw.near == {}
+    bench = recipes.Bench(icon.data.Dataset("noise", x, None, None), TINY)
+    assert recipes.ground(bench.material(icon.TABLE["PCA"], 0)).near == {}
+    shown = bench.attempt(icon.TABLE["PCA"], range(1))
+    assert list(shown["scores"]) == ["trustworthiness"]
     assert shown["labels"] is None and shown["z"].shape == (18, 2)
-    shown = recipes.attempt(icon.TABLE["k-means"], m, raw)
+    shown = bench.attempt(icon.TABLE["k-means"], range(1))
     assert list(shown["scores"]) == ["clusters used"]
     assert shown["scores"]["clusters used"] == len(np.unique(shown["clusters"]))
 
 
-def test_a_refused_row_does_not_stop_the_others(digits, raw):
+def test_a_refused_row_does_not_stop_the_others():
     broken = icon.Cell(
         "broken", lambda x: icon.uniform(x), icon.student_t, column="kNN"
     )
-    shown = recipes.attempt(broken, digits, raw)
-    assert tuple(shown) == FIELDS and shown["scores"] == {}
-    assert shown["protocol"] == "refused" and shown["note"].startswith("index: ")
+    shown = recipes.Bench("digits", TINY).attempt(broken, range(1))
+    assert {*shown} == {*FIELDS, "failed"} - {"n", "seed"} and shown["scores"] == {}
+    assert shown["protocol"] == "failed" and shown["failed"]
+    assert shown["note"].startswith("InvalidInput: index: ")
+
+
+def retrieved(u, v):
+    """How often the nearest of the other set, by the cosine, is the same row."""
+    unit = lambda x: x / np.linalg.norm(x, axis=1, keepdims=True)
+    s = unit(u) @ unit(v).T
+    return [np.mean(x.argmax(1) == np.arange(len(x))) for x in (s, s.T)]
+
+
+@pytest.mark.parametrize("weight", [None, 0.5])
+def test_two_modalities_are_scored_by_retrieval_of_held_out_rows(digits, raw, weight):
+    """Of a sum too, by the q of its first cell."""
+    clip = icon.TABLE["CLIP"]
+    cell = clip if weight is None else weight * clip + icon.TABLE["t-CLIP"]
+    trained = recipes.train(cell, digits)
+    there, back = retrieved(*np.split(trained.embedding[digits.test], 2, 1))
+    assert recipes.score(trained, digits, raw) == {
+        "R@1": pytest.approx((there + back) / 2),
+        "R@1 there": pytest.approx(there),
+        "R@1 back": pytest.approx(back),
+        "raw R@1": 1 / len(digits.test),
+    }
+    assert {*trained.learned} == {"temperature"}
+
+
+def test_a_metric_of_ones_own_comes_first(digits, raw):
+    trained = recipes.train(icon.TABLE["PCA"], digits)
+
+    def spread(z, m):
+        return np.std(z[m.test])
+
+    found = recipes.score(trained, digits, raw, spread)
+    z = trained.represented, trained.untrained
+    assert [*found][:2] == ["spread", "untrained spread"]
+    assert [*found.values()][:2] == [np.std(each[digits.test]) for each in z]
+    two = lambda z, m: {"one": 1, "two": jax.numpy.float32(2)}
+    found = recipes.score(trained, digits, raw, two)
+    assert [*found.items()][:2] == [("one", 1), ("two", 2)]
+    with pytest.raises(icon.InvalidInput) as error:
+        recipes.score(trained, digits, raw, lambda z, m: "good")
+    assert error.value.argument == "metric"
 
 
 def test_a_picture_of_two_dimensions_is_itself_and_of_one_gets_a_second():

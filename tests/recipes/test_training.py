@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+from pathlib import Path
 
 import jax.numpy as jnp
 import jax.random as jr
@@ -11,7 +12,7 @@ import pytest
 
 import icon
 from icon import recipes
-from icon.recipes import layout, models, tasks
+from icon.recipes.tasks import SOURCES
 from icon.recipes.training import _averaged, setup_of
 
 
@@ -24,35 +25,47 @@ def digits():
 
 
 def test_no_recipe_asks_for_a_name():
-    training = inspect.getmodule(recipes.train)
-    scoring, trial = map(inspect.getmodule, (recipes.score, recipes.check))
-    for module in (layout, models, tasks, training, scoring, trial):
-        for node in ast.walk(ast.parse(inspect.getsource(module))):
+    files = sorted(Path(inspect.getfile(recipes)).parent.rglob("*.py"))
+    assert len(files) > 15
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare):
-                assert ".name" not in ast.unparse(node), ast.unparse(node)
+                assert ".name" not in ast.unparse(node), (file, ast.unparse(node))
 
 
 def test_a_cell_without_a_column_gets_what_its_p_accepts(digits):
     features = icon.Cell("f", icon.gaussian, icon.student_t)
     ids = icon.Cell("i", icon.same, icon.cosine)
-    assert recipes.source_of(features, digits) == "features"
-    assert recipes.source_of(ids, digits) == "labels"
+    assert recipes.source_of(features, digits) is SOURCES["features"]
+    assert recipes.source_of(ids, digits) is SOURCES["labels"]
     by_column = icon.Cell("c", icon.same, icon.cosine, column="Positive pairs")
-    assert recipes.source_of(by_column, digits) == "views"
+    assert recipes.source_of(by_column, digits) is SOURCES["views"]
+    own = recipes.Source(lambda m: None)
+    of_its_own = icon.Cell("o", icon.same, icon.cosine, learns_from=own)
+    assert recipes.source_of(of_its_own, digits) is own
+    task = lambda m: None
+    of_a_task = icon.Cell("t", icon.same, icon.cosine, learns_from=task)
+    assert recipes.source_of(of_a_task, digits).task is task
 
 
 @pytest.mark.parametrize(
-    ("field", "cell"),
+    ("field", "given"),
     [
-        ("column", icon.Cell("x", icon.same, icon.cosine, column="Friends")),
-        ("learns_from", icon.Cell("x", icon.same, icon.cosine, learns_from="luck")),
-        ("row", icon.Cell("x", icon.same, icon.cosine, row="Flat", column="Classes")),
+        ("column", dict(column="Friends")),
+        ("learns_from", dict(learns_from="luck")),
+        ("row", dict(row="Flat", column="Classes")),
     ],
 )
-def test_an_unknown_column_source_or_row_is_refused_by_name(field, cell, digits):
+def test_an_unknown_column_source_or_row_is_refused_by_name(field, given):
     with pytest.raises(icon.InvalidInput, match=f"^{field}: expected one of ") as error:
-        recipes.train(cell, digits)
+        icon.Cell("x", icon.same, icon.cosine, **given)
     assert error.value.argument == field
+
+
+def test_a_task_that_is_none_is_refused(digits):
+    cell = icon.Cell("x", icon.same, icon.cosine, learns_from=lambda m: 3)
+    with pytest.raises(icon.InvalidInput, match="^learns_from: expected a function"):
+        recipes.train(cell, digits)
 
 
 def test_a_map_never_learns_from_the_rows_it_is_scored_on(digits):

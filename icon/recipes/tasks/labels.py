@@ -8,6 +8,7 @@ import numpy as np
 from icon._neighborhoods import uniform
 from icon._search import knn
 from icon.recipes.material import Material
+from icon.recipes.networks import applied, started
 from icon.recipes.task import Task, prototypes
 from icon.recipes.tasks.points import NEAR
 from icon.recipes.tasks.views import HEAD, _both
@@ -105,17 +106,17 @@ def a_teacher(m: Material, teacher) -> Task:
     student: Any = encoders.MLP((32, m.classes))
 
     def arguments(model, key, x, label, logits):
-        own = student.apply(model.extra, x)
+        own = applied(student, model.extra, x)
         return ((logits,), (label, classes)), ((own,), (own,))
 
     def scored(params):
-        return np.asarray(student.apply(params["extra"], jnp.asarray(m.x)))
+        return np.asarray(applied(student, params["extra"], jnp.asarray(m.x)))
 
     return Task(
         _labelled(m) | dict(logits=table[m.known]),
         arguments,
         views={},
-        extra=lambda key, width: student.init(key, jnp.asarray(m.x[:1])),
+        extra=lambda key, width: started(student, key, jnp.asarray(m.x[:1])),
         scored=scored,
         told="the logits of the row cross-entropy and labels; an MLP of 32 units",
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from icon._base import checks as check
 from icon.recipes.material import Material
+from icon.recipes.networks import applied, started
 from icon.recipes.task import Task
 
 
@@ -57,14 +58,14 @@ def a_posterior(m: Material) -> Task:
     def extra(key, width):
         one, two = jr.split(key)
         code = jnp.zeros((1, 2))
-        return encoder.init(one, x[:1]), _decoder(x.shape[1]).init(two, code)
+        return started(encoder, one, x[:1]), started(_decoder(x.shape[1]), two, code)
 
     def arguments(model, key, x):
         encoding, decoding = model.extra
-        return (*encoder.apply(encoding, x), key, 1), (log_joint, decoding, x)
+        return (*applied(encoder, encoding, x), key, 1), (log_joint, decoding, x)
 
     def scored(params):
-        return encoder.apply(params["extra"][0], x)[0]
+        return applied(encoder, params["extra"][0], x)[0]
 
     told = f"a {'Bernoulli' if pixels else 'normal'} decoder of a code of two numbers"
     arrays = dict(x=x[m.train])

@@ -1,5 +1,8 @@
 """What is p built from where rows come in views, or in two modalities?"""
 
+import dataclasses
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +10,7 @@ import numpy as np
 from icon import data as datasets
 from icon._search import knn
 from icon.recipes.material import Material
-from icon.recipes.task import BATCH, WIDTH, Task, rows
+from icon.recipes.task import BATCH, Task, rows
 
 
 SECOND_VIEWS = 3  # of how many nearest neighbours
@@ -40,15 +43,16 @@ def momentum_keys(m: Material) -> Task:
     """
     from icon import encoders
 
-    predictor = encoders.MLP((*HEAD, WIDTH))
+    predictor = lambda width: encoders.MLP((*HEAD, width))
 
     def arguments(model, key, x):
         a, b = m.two_views(key, x)
         keys = jax.lax.stop_gradient(model(b, "slow"))
-        return (_ids(a), _ids(a)), (predictor.apply(model.extra, model(a)), keys)
+        queries = predictor(keys.shape[1]).apply(model.extra, model(a))
+        return (_ids(a), _ids(a)), (queries, keys)
 
     def extra(key, width):
-        return predictor.init(key, jnp.zeros((1, width)))
+        return predictor(width).init(key, jnp.zeros((1, width)))
 
     told = "two views; a predictor on the queries, keys by a moving average (.99)"
     models = {"z": rows, "slow": rows}
@@ -114,22 +118,45 @@ def pairs(m: Material) -> Task:
         embedding = model(left, "left"), model(right, "right")
         return (_ids(left), _ids(left)), embedding
 
-    left, right = (lambda x: datasets.halves(x)[0]), (lambda x: datasets.halves(x)[1])
     told = "the left and the right half of a view"
-    models = dict(left=left, right=right)
+    models = dict(left=_left, right=_right)
     return Task(dict(x=m.x[m.train]), arguments, models, told=told)
 
 
+def _left(x):
+    return datasets.halves(x)[0]
+
+
+def _right(x):
+    return datasets.halves(x)[1]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Second:
+    """The second modality; of the same array one and the same."""
+
+    rows: Any
+
+    def __call__(self, x):
+        return self.rows[:, None] if self.rows.ndim == 1 else self.rows
+
+    def __eq__(self, other):
+        return isinstance(other, _Second) and other.rows is self.rows
+
+    def __hash__(self):
+        return id(self.rows)
+
+
 def _modalities(m: Material) -> Task:
-    second = m.also["second"]
-    second = second[:, None] if second.ndim == 1 else second
+    see = _Second(m.also["second"])
+    second = see(m.x)
 
     def arguments(model, key, x, second):
         one = m.two_views(key, x)[0]
         return (_ids(x), _ids(x)), (model(one, "left"), model(second, "right"))
 
     arrays = dict(x=m.x[m.train], second=second[m.train])
-    models = dict(left=rows, right=lambda x: second)
+    models = dict(left=rows, right=see)
     return Task(arrays, arguments, models, told="a view of a row and its second form")
 
 

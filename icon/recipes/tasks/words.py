@@ -10,6 +10,7 @@ import numpy as np
 
 from icon import data as datasets
 from icon.recipes.material import Material
+from icon.recipes.networks import applied, started
 from icon.recipes.task import Task
 
 
@@ -154,12 +155,12 @@ def masked_words(m: Material) -> Task:
     def extra(key, width):
         one, two = jr.split(key)
         table = jr.normal(two, (count, WIDE)) / math.sqrt(WIDE)
-        return encoder.init(one, sentences[:1]), table
+        return started(encoder, one, sentences[:1]), table
 
     def masked(encoding, key, words):
         place = jnp.argsort(jr.uniform(key, words.shape), 1)[:, :hidden]
         row = jnp.arange(len(words))[:, None]
-        z = encoder.apply(encoding, words.at[row, place].set(count))[row, place]
+        z = applied(encoder, encoding, words.at[row, place].set(count))[row, place]
         return words[row, place].reshape(-1), z.reshape(-1, WIDE)
 
     def arguments(model, key, sentence):
@@ -167,7 +168,7 @@ def masked_words(m: Material) -> Task:
         return (truth, jnp.arange(count)), (z, model.extra[1])
 
     def scored(params):
-        return encoder.apply(params["extra"][0], sentences).mean(1)
+        return applied(encoder, params["extra"][0], sentences).mean(1)
 
     share = _share(sentences[m.train], count)
 
