@@ -1,7 +1,7 @@
 """Which claims of the I-Con papers hold here?
 
 ICON_DATA=<folder of mnist20k.npz> python benchmarks/claims.py NAME [--seeds 5]
-    [--quick]
+    [--steps 150] [--quick]
 NAME is one of unification, temperature, divergences, debiasing, calibration, batches,
 propagation. Networks are small and trained for a few hundred steps: a claim is tried
 at this size, no other. Seeds decide splits, starts and batches. A claim is a difference
@@ -109,6 +109,14 @@ def layouts(plan: Plan, cell: icon.Cell):
 
 ALL = {"probe": 1.0}
 FEW = {"1% of labels": 0.01, "10% of labels": 0.1}
+
+
+def still(number):
+    """A number that goes with the parameters but is not learned.
+
+    So one program serves all of its values.
+    """
+    return jax.lax.stop_gradient(number)
 
 
 # ------------------------------------------------------- claims
@@ -267,19 +275,20 @@ def unified(found: Found):
 
 
 TEMPERATURES = (0.02, 0.1, 0.3, 1.0, 10.0)
-EVIDENCE = {"SimCLR": ("views", "Positive pairs"), "SupCon": ("labels", "Classes")}
+EVIDENCE = {"SimCLR": "views", "SupCon": "labels"}
 LIMIT = {"the mean": icon.wide, "the maximum": icon.sharp}
 
 
 def at_temperature(name: str, temperature: float) -> icon.Cell:
-    q = ft.partial(icon.cosine, temperature=temperature)
-    return icon.Cell(name, icon.same, q, icon.kl, EVIDENCE[name][0], FEATURES)
+    q = lambda z, t: icon.cosine(z, temperature=still(t))
+    fixed = dict(learned={"t": temperature})
+    return icon.Cell(name, icon.same, q, icon.kl, EVIDENCE[name], FEATURES, **fixed)
 
 
 def in_the_limit(name: str, limit: Callable) -> icon.Cell:
     q = lambda z: limit(icon.cosine(z, temperature=1.0))
-    source = EVIDENCE[name][0]
-    return icon.Cell(name, icon.same, q, icon.cross_entropy, source, FEATURES)
+    cell = ft.partial(icon.Cell, name, icon.same, q, icon.cross_entropy)
+    return cell(EVIDENCE[name], FEATURES)
 
 
 def two_views(plan: Plan, seed: int):
@@ -287,8 +296,10 @@ def two_views(plan: Plan, seed: int):
     m, trained = learned(plan, icon.TABLE["SimCLR"], "mnist1d", seed)
     rows = m.test[:200]
     views = jnp.concatenate(m.two_views(jr.key(seed), jnp.asarray(m.x[rows])))
-    z = np.float64(trained.learner.apply(trained.params["z"], views))
-    return z, dict(SimCLR=np.tile(rows, 2), SupCon=np.tile(m.labels[rows], 2))
+    z = trained.learner.apply(trained.params["z"], views, trained.states["z"])
+    return np.float64(z), dict(
+        SimCLR=np.tile(rows, 2), SupCon=np.tile(m.labels[rows], 2)
+    )
 
 
 def rescaled(p, z, temperature: float, limit: Callable):
@@ -394,8 +405,9 @@ PRIOR = 0.1  # of another row's being of the same class, out of ten
 
 
 def debiased(kernel: str, alpha: float) -> icon.Cell:
-    q = lambda z: icon.smooth(KERNEL[kernel](z), alpha)
-    return icon.Cell(kernel, icon.same, q, icon.kl, "views", FEATURES)
+    q = lambda z, alpha: icon.smooth(KERNEL[kernel](z), still(alpha))
+    fixed = dict(learned={"alpha": alpha})
+    return icon.Cell(kernel, icon.same, q, icon.kl, "views", FEATURES, **fixed)
 
 
 def chuang(p, q):
@@ -651,6 +663,7 @@ NAMES = {
     "batches": (batches, are_large_batches_better),
     "propagation": (propagation, do_walks_help),
 }
+HIDDEN = ("icon", "paper")  # what a difference is of
 LOGARITHMIC = ("distance to the limit", "value", "gradient")
 
 
@@ -658,20 +671,22 @@ def brief(x: float) -> float:
     return float(f"{x:.4g}")
 
 
+def middle(values: list[float]) -> tuple[float, float]:
+    """The mean over seeds and its standard error."""
+    return float(np.mean(values)), float(np.std(values, ddof=1) / len(values) ** 0.5)
+
+
 def summary(values: dict[str, list[float]]) -> dict[str, Any]:
-    """The mean over seeds and its standard error, and the seeds themselves."""
-    error = lambda x: np.std(x, ddof=1) / len(x) ** 0.5
-    mean = {name: brief(np.mean(x)) for name, x in values.items()}
-    errors = {name: brief(error(x)) for name, x in values.items()}
-    by_seed = {name: [brief(x) for x in each] for name, each in values.items()}
-    return dict(mean=mean, error=errors, by_seed=by_seed)
+    """Mean and standard error of each number, and the seeds themselves."""
+    mean, error = ({k: brief(middle(x)[i]) for k, x in values.items()} for i in (0, 1))
+    return dict(mean=mean, error=error, by_seed=values)
 
 
 def told(kept: dict[str, Any]) -> str:
     """A row of the table."""
     numbers = [f"{k} {v:.4g} ± {kept['error'][k]:.2g}" for k, v in kept["mean"].items()]
-    where = f"{kept['panel']:16s} {kept['line']:22s} {kept['at'] or '':<8}"
-    return f"{where} {'  '.join(numbers)}"
+    at = "" if kept["at"] is None else kept["at"]
+    return f"{kept['panel']:16s} {kept['line']:22s} {at:<8} {'  '.join(numbers)}"
 
 
 def said(claim: dict[str, Any]) -> str:
@@ -684,44 +699,48 @@ def said(claim: dict[str, Any]) -> str:
     return f"{claim['claim']}: {numbers}: {claim['verdict']}"
 
 
-def series(ax, rows: list[dict], score: str, line: str, color: str) -> None:
+def series(ax, rows: list[dict], score: str, **style) -> None:
     """A score of one line, with its errors; of a row without a place, across."""
-    own = [r for r in rows if r["line"] == line]
-    height = [np.mean(r["values"][score]) for r in own]
-    error = [np.std(r["values"][score], ddof=1) / len(r["values"][score]) ** 0.5
-             for r in own]  # fmt: skip
-    if own[0]["at"] is None:
-        ax.axhline(height[0], color=color, ls="--", lw=1, label=line)
-        ax.axhspan(height[0] - error[0], height[0] + error[0], color=color, alpha=0.15)
-        return
-    at = [r["at"] for r in own]
-    style = dict(ms=4, lw=1, capsize=2, color=color, label=line)
-    ax.errorbar(at, height, error, fmt="o" if isinstance(at[0], str) else "o-", **style)
+    height, error = np.transpose([middle(r["values"][score]) for r in rows])
+    at = [r["at"] for r in rows]
+    if at == [None]:
+        ax.axhline(height[0], ls="--", lw=1, **style)
+        edges = height[0] - error[0], height[0] + error[0]
+        ax.axhspan(*edges, color=style["color"], alpha=0.1, lw=0)
+    else:
+        mark = "o" if isinstance(at[0], str) else "o-"
+        ax.errorbar(at, height, error, fmt=mark, ms=4, lw=1, capsize=2, **style)
+
+
+def panel(ax, rows: list[dict], score: str) -> None:
+    """A score of all lines of a panel."""
+    lines = list(dict.fromkeys(r["line"] for r in rows))
+    for k, line in enumerate(lines):
+        own = [r for r in rows if r["line"] == line]
+        series(ax, own, score, color=f"C{k}", label=line)
+    ax.set_title(f"{rows[0]['panel']}: {score}", fontsize=8)
+    ax.tick_params(labelsize=7)
+    at = [r["at"] for r in rows if r["at"] is not None]
     if isinstance(at[0], str):
-        ax.tick_params("x", rotation=60 if len(at) > 6 else 20)
+        ax.tick_params("x", rotation=90 if len(at) > 12 else 20)
     elif min(at) > 0 and max(at) >= 10 * min(at):
         ax.set_xscale("log")
+    if score in LOGARITHMIC:
+        ax.set_yscale("log")
+    if len(lines) > 1:
+        ax.legend(fontsize=6, frameon=False)
 
 
 def draw(rows: list[dict], path: Path) -> None:
     """A panel for every score of every panel."""
     from matplotlib.figure import Figure
 
-    hidden = ("icon", "paper")
-    wanted = {(r["panel"], s): None for r in rows for s in r["values"]}
-    wanted = [key for key in wanted if key[1] not in hidden]
-    size = (3.4 * len(wanted), 3.2)
-    figure = Figure(figsize=size, layout="constrained")
-    for ax, (panel, score) in zip(figure.subplots(1, len(wanted), squeeze=False)[0],
-                                  wanted, strict=True):  # fmt: skip
-        own = [r for r in rows if r["panel"] == panel and score in r["values"]]
-        for k, line in enumerate(dict.fromkeys(r["line"] for r in own)):
-            series(ax, own, score, line, f"C{k}")
-        ax.set_title(f"{panel}: {score}", fontsize=8)
-        ax.tick_params(labelsize=7)
-        ax.legend(fontsize=6, frameon=False)
-        if score in LOGARITHMIC:
-            ax.set_yscale("log")
+    wanted = dict.fromkeys((r["panel"], s) for r in rows for s in r["values"])
+    wanted = [key for key in wanted if key[1] not in HIDDEN]
+    figure = Figure(figsize=(3.4 * len(wanted), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(wanted), squeeze=False)[0]
+    for ax, (name, score) in zip(axes, wanted, strict=True):
+        panel(ax, [r for r in rows if r["panel"] == name], score)
     figure.savefig(path, dpi=110)
 
 
@@ -745,6 +764,7 @@ def run(name: str, plan: Plan, folder: Path) -> None:
     for found in find(plan):
         rows.append(found)
         print(told(found | summary(found["values"])), flush=True)
+        keep(name, plan, rows, [], folder)
     claims = list(judge(Found(rows)))
     print(*map(said, claims), sep="\n")
     keep(name, plan, rows, claims, folder)
@@ -756,11 +776,12 @@ def main():
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     ask.add_argument("name", choices=NAMES)
     ask.add_argument("--seeds", type=int, default=5)
+    ask.add_argument("--steps", type=int, default=150, help="of a network")
     ask.add_argument("--quick", action="store_true", help="a trial, kept elsewhere")
     asked = ask.parse_args()
     if asked.quick:
         return run(asked.name, Plan(2, 3, 3), Path(tempfile.gettempdir()))
-    run(asked.name, Plan(asked.seeds), HERE / "results")
+    run(asked.name, Plan(asked.seeds, asked.steps), HERE / "results")
 
 
 if __name__ == "__main__":

@@ -622,7 +622,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
 
 @pytest.mark.slow
 def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path):
-    args = "train", "SupCon", *SHORT, 2000, "--out"
+    args = "train", "SupCon", *SHORT, 300, "--out"
     child = started(*args, tmp_path / "parts")
     states = tmp_path / "parts" / "checkpoint"
     wait_for(lambda: [*states.glob("step-*/DIGEST.json")], child)

@@ -185,7 +185,7 @@ class Beside:
     def __name__(self) -> str:
         from icon._table.formula import formula
 
-        return " | ".join(map(formula, self.parts))
+        return " & ".join(map(formula, self.parts))
 
     def __call__(self, *arguments: tuple, **learned):
         pairs = zip(self.parts, self.names, arguments, strict=True)

@@ -136,7 +136,8 @@ def _in_double(cell, evidence, embedding) -> float:
     if cell.learning(embedding).shape[1] is None:
         return float(cell(evidence, embedding))
     with jax.enable_x64(True):
-        return float(cell(*jax.tree.map(_double, (evidence, embedding))))
+        learned = dict(cell.learned)
+        return float(cell(*jax.tree.map(_double, (evidence, embedding, learned))))
 
 
 def _double(x: Any) -> Any:

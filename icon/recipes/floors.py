@@ -7,31 +7,82 @@ from icon._table import Cell
 
 
 class Floor(NamedTuple):
-    """What a score has to reach.
+    """What a score has to reach, on the data that a row is shown with.
 
     Args:
-        score: its name.
+        score: its name; "loss value" for the loss itself.
         value: at least, or of an error at most.
         why: where the number comes from.
+        than: another score of the same row, to which the value is added.
         least: whether a lower score is better.
     """
 
     score: str
     value: float
     why: str
+    than: str = ""
     least: bool = False
 
+    def of(self, found: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Whether a result holds it; None where it has no such score."""
+        numbers = {"loss value": found["loss_value"], **found["scores"]}
+        if self.score not in numbers or (self.than and self.than not in numbers):
+            return None
+        value = self.value + (numbers[self.than] if self.than else 0.0)
+        own = numbers[self.score]
+        held = own <= value if self.least else own >= value
+        return dict(score=self.score, value=value, held=held, why=self.why)
 
-FLOORS: dict[str, Floor] = {}
 
-
-def floor_of(
-    cell: Cell, found: Mapping[str, Any], usual: bool
-) -> dict[str, Any] | None:
-    """The floor of a row on the data that it was set for, and whether it is held."""
+def floor_of(cell: Cell, found: Mapping[str, Any], usual: bool) -> dict[str, Any] | None:
+    """The floor of a row, on the data and for the time it was set for."""
     floor = FLOORS.get(cell.name)
-    if floor is None or not usual or floor.score not in found["scores"]:
-        return None
-    value = found["scores"][floor.score]
-    held = value <= floor.value if floor.least else value >= floor.value
-    return dict(score=floor.score, value=floor.value, held=held, why=floor.why)
+    return None if floor is None or not usual else floor.of(found)
+
+
+# ------------------------------------------------------- the floors
+
+
+def _above_untrained(margin: float, score: str = "linear probe") -> Floor:
+    why = f"{margin:g} above the untrained network"
+    return Floor(score, margin, why, f"untrained {score}")
+
+
+def _near_raw(margin: float) -> Floor:
+    why = f"the raw rows' 64 numbers have {margin:g} more"
+    return Floor("10-NN", -margin, why, "raw 10-NN")
+
+
+def _no_worse_than_k_means(slack: float = 0.0) -> Floor:
+    why = "k-means of the raw rows has as much of the same loss"
+    return Floor("loss", slack, why, "loss of k-means", least=True)
+
+
+RETRIEVED = Floor("R@1", 0.05, "twenty times of what chance has")
+HALF = "half of the perplexity of the words' shares"
+FLOORS: dict[str, Floor] = {
+    **{name: _near_raw(0.08) for name in (
+        "SNE", "symmetric SNE", "SNE graph embedding", "SNE, uniform affinities",
+        "t-SNE", "heavy-tailed t-SNE", "t-SNE graph embedding",
+        "t-SNE, uniform affinities", "InfoNC-t-SNE", "UMAP", "UMAP, negative sampling",
+        "neighborhood recall",
+    )},
+    "SimCLR": Floor("linear probe", 0.75, "raw .33, a supervised CNN .94"),
+    "SupCon": Floor("linear probe", 0.90, "raw .33, a supervised CNN .94"),
+    "cross-entropy": Floor("linear probe", 0.90, "raw .33, a supervised CNN .94"),
+    **{name: _above_untrained(0.05) for name in (
+        "X-Sample CL", "LGSimCLR", "MoCo v3", "VICReg*", "average-margin SupCon",
+        "class means", "triplet", "triplet SupCon", "t-SimCLR", "t-SimCNE", "t-SupCon",
+        "harmonic loss", "RSLVQ", "error rate",
+    )},
+    **{name: RETRIEVED for name in (
+        "CLIP", "CMC", "average-margin CLIP", "triplet CLIP", "t-CLIP",
+    )},
+    **{name: _no_worse_than_k_means(0.005) for name in (
+        "k-means", "t k-means", "normalized cuts", "DCD", "spectral clustering",
+        "InfoNCE clustering", "supervised clustering", "information gain",
+        "co-clustering",
+    )},
+    "PCA": Floor("10-NN", 0.2, "above a random plane", "untrained 10-NN"),
+    "NCA": Floor("10-NN", 0.3, "above a random plane", "untrained 10-NN"),
+}  # fmt: skip
