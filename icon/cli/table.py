@@ -76,7 +76,7 @@ class On:
     points: int | None = None
     """Rows of data at most, sampled by the seed; by default 5,000."""
     steps: int | None = None
-    """Of training; by default 500 of points, 600 of networks."""
+    """Of training; by default 750 of points, 600 of networks."""
     seed: int = 0
     """Decides the split, every start and every batch."""
     quick: bool = False

@@ -22,7 +22,7 @@ class Budget(NamedTuple):
     """
 
     points: int = 5000
-    steps: int = 500
+    steps: int = 750
     batches: int = 600
     restarts: int = 8
     annealing: int = 50

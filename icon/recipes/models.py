@@ -234,8 +234,8 @@ FREE = Learner(
     lambda params, x, state=(): params,
     lambda params, x, state=(): params,
     False,
-    adam(1.0),
-    told="two numbers a point from their principal plane, Adam 1",
+    adam(3.0),
+    told="two numbers a point from their principal plane, Adam 3",
 )
 
 

@@ -278,8 +278,8 @@ def test_a_sum_is_in_the_square_of_its_first_and_learns_from_both():
 def test_a_sum_is_written_as_the_sum():
     both = 0.5 * A + B
     assert both.name == "0.5 a + b"
-    assert formula(both.p) == "same | gaussian"
-    assert formula(both.q) == "cosine | student_t"
+    assert formula(both.p) == "same & gaussian"
+    assert formula(both.q) == "cosine & student_t"
     assert formula(both.loss) == "0.5 kl + tv"
     three = 0.25 * both + ft.reduce(lambda one, two: one + two, [B, B])
     assert three.name == "0.125 a + 0.25 b + b + b"
