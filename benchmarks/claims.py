@@ -3,10 +3,11 @@
 ICON_DATA=<folder of mnist20k.npz> python benchmarks/claims.py NAME [--seeds 5]
     [--steps 150] [--quick]
 NAME is one of unification, temperature, divergences, debiasing, calibration, batches,
-propagation. Networks are small and trained for a few hundred steps: a claim is tried
-at this size, no other. Seeds decide splits, starts and batches. A claim is a difference
-between two rows, seed by seed, over its standard error; it holds where that is beyond
-the 95% quantile of Student's t for so many seeds, once for each claim by itself.
+propagation. Networks are small and trained briefly (the file says for how many steps):
+a claim is tried at this size, no other. Seeds decide splits, starts and batches. A
+claim is a difference between two rows, seed by seed, over its standard error; it holds
+where that is beyond the 95% quantile of Student's t for so many seeds, which one in
+forty does by chance.
 Prints a table and a line a claim, keeps them with the hardware and the versions in
 benchmarks/results/claims.json, draws benchmarks/results/claims_NAME.png. --quick: two
 seeds, few steps, kept in the folder for temporary files.

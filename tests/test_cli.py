@@ -363,7 +363,8 @@ def test_a_floor_counts_on_the_data_it_was_set_for(tmp_path, capsys, monkeypatch
     assert "0 of 0 floors are held" in capsys.readouterr().err
 
 
-def test_a_row_that_failed_is_below_every_floor(tmp_path, capsys):
+def test_a_row_that_failed_is_below_every_floor(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(value=0.0))
     (tmp_path / "three.py").write_text(THREE)
     with pytest.raises(SystemExit) as stopped:
         check(tmp_path / "out", "--cells", f"{tmp_path}/three.py:one", "PCA")

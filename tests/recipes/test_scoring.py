@@ -119,7 +119,7 @@ def test_two_modalities_are_scored_by_retrieval_of_held_out_rows(digits, raw, we
     cell = clip if weight is None else weight * clip + icon.TABLE["t-CLIP"]
     trained = recipes.train(cell, digits)
     u = np.random.default_rng(0).normal(size=(120, 128))
-    v = u + 3 * np.random.default_rng(1).normal(size=(120, 128))
+    v = u + 5 * np.random.default_rng(1).normal(size=(120, 128))
     trained = trained._replace(embedding=np.float32(np.concatenate([u, v], 1)))
     there, back = retrieved(*np.split(trained.embedding[digits.test], 2, 1))
     assert 0.2 < min(there, back) and there != back
