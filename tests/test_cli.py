@@ -19,6 +19,7 @@ from matplotlib.image import imread
 import icon
 from icon import cli, recipes
 from icon._table import TASKS
+from icon.recipes import bench
 from icon.recipes.floors import FLOORS, Floor
 
 
@@ -320,6 +321,12 @@ def test_what_no_table_has_written_is_not_resumed(content, tmp_path, capsys):
     assert capsys.readouterr().err.splitlines()[-1].startswith("icon: resume: expected")
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """A training of few steps counts as a whole one: floors are for those."""
+    monkeypatch.setattr(bench, "FULL", recipes.Budget(2, 1, 1, 1, 1))
+
+
 def check(out, *args):
     """As the check of a release is called: each row on its own data."""
     cli.main(["table", *LITTLE[:-2], "--check", "--out", str(out), *map(str, args)])
@@ -328,7 +335,9 @@ def check(out, *args):
 FLOOR = Floor("10-NN", 0.999, "of the paper")
 
 
-def test_a_row_below_its_floor_is_named_and_is_status_2(tmp_path, capsys, monkeypatch):
+def test_a_row_below_its_floor_is_named_and_is_status_2(
+    short, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR)
     monkeypatch.setitem(FLOORS, "class means", FLOOR._replace(score="nothing"))
     with pytest.raises(SystemExit) as stopped:
@@ -344,26 +353,34 @@ def test_a_row_below_its_floor_is_named_and_is_status_2(tmp_path, capsys, monkey
     assert row["floor"]["held"] is False and row["floor"]["value"] == 0.999
 
 
-def test_a_row_above_its_floor_passes(tmp_path, capsys, monkeypatch):
+def test_a_row_above_its_floor_passes(short, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(value=0.0))
     check(tmp_path, "--cells", "PCA")
     printed = capsys.readouterr()
     assert "1 of 1 floors are held" in printed.err and "BELOW" not in printed.out
 
 
-def test_of_an_error_the_floor_is_above(tmp_path, monkeypatch):
+def test_of_an_error_the_floor_is_above(short, tmp_path, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(least=True, value=0.0))
     with pytest.raises(SystemExit):
         check(tmp_path, "--cells", "PCA")
 
 
-def test_a_floor_counts_on_the_data_it_was_set_for(tmp_path, capsys, monkeypatch):
+def test_a_floor_counts_on_the_data_it_was_set_for(
+    short, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR)
     check(tmp_path, "--cells", "PCA", "--data", "digits")
     assert "0 of 0 floors are held" in capsys.readouterr().err
 
 
-def test_a_row_that_failed_is_below_every_floor(tmp_path, capsys, monkeypatch):
+def test_a_floor_is_for_a_whole_training(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(FLOORS, "PCA", FLOOR)
+    check(tmp_path, "--cells", "PCA")
+    assert "0 of 0 floors are held" in capsys.readouterr().err
+
+
+def test_a_row_that_failed_is_below_every_floor(short, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(value=0.0))
     (tmp_path / "three.py").write_text(THREE)
     with pytest.raises(SystemExit) as stopped:

@@ -108,7 +108,8 @@ class Cell:
         """The first cell of a sum and the learned numbers it has; of no sum, itself."""
         if not self.parts:
             return self, dict(learned)
-        own = {inner: learned[outer] for outer, inner in self.q.names[0].items()}
+        beside: Any = self.q
+        own = {inner: learned[outer] for outer, inner in beside.names[0].items()}
         return self.parts[0][1].first(own)
 
     def __mul__(self, weight: float) -> "Cell":

@@ -2,16 +2,16 @@
 
 `material` says what is learned from, `task` and `tasks` what p is built from, `models`
 and `networks` what learns, `training` how, `scoring` how well, `floors` how well at
-least, `run` all of it in one call, `trial` what a cell is tried on, `layout` how points
-in few dimensions are laid out, `cut` and `ensemble` how a graph falls into clusters.
+least, `bench` all of it in one call, `trial` what a cell is tried on, `layout` how
+points in few dimensions are laid out, `cut` and `ensemble` how a graph is clustered.
 """
 
 from icon.recipes import cut, ensemble, layout
+from icon.recipes.bench import Bench, run, spent
 from icon.recipes.floors import FLOORS, Floor
 from icon.recipes.material import FULL, QUICK, Budget, Material, material
 from icon.recipes.models import Learner, Model
 from icon.recipes.networks import Network, network
-from icon.recipes.run import Bench, run, spent
 from icon.recipes.scoring import Ground, ground, plane, refused, result, score
 from icon.recipes.task import Learned, Source, Task
 from icon.recipes.tasks import SOURCES

@@ -34,12 +34,10 @@ class Floor(NamedTuple):
         return dict(score=self.score, value=value, held=held, why=self.why)
 
 
-def floor_of(
-    cell: Cell, found: Mapping[str, Any], usual: bool
-) -> dict[str, Any] | None:
-    """The floor of a row, on the data and for the time it was set for."""
+def floor_of(cell: Cell, found: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The floor of a row, and whether a result holds it; None where it has none."""
     floor = FLOORS.get(cell.name)
-    return None if floor is None or not usual else floor.of(found)
+    return None if floor is None else floor.of(found)
 
 
 # ------------------------------------------------------- the floors

@@ -114,7 +114,8 @@ def _adapted(model) -> Network:
         if module is not None and isinstance(model, module.Module):
             return adapt(model)
     check.require(callable(model), "model", f"a {type(model).__name__}", EXPECTED)
-    return _of_builder(model)
+    build: Any = model
+    return _of_builder(build)
 
 
 def _of_pair(start, apply) -> Network:

@@ -61,24 +61,21 @@ def ground(m: Material) -> Ground:
 # ------------------------------------------------------- scores
 
 
-def _among_labelled(m: Material, rows=None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The rows with a label, and where among them those to learn from are."""
-    labelled = np.flatnonzero(m.labels >= 0)
-    if rows is None:
-        return labelled, None
-    return labelled, np.flatnonzero(np.isin(labelled, rows))
+def _labelled(m: Material) -> tuple[np.ndarray, np.ndarray]:
+    """The rows with a label, and which of these are to learn from."""
+    rows = np.flatnonzero(m.labels >= 0)
+    return rows, np.flatnonzero(np.isin(rows, m.train))
 
 
 def _knn_accuracy(z, m: Material, protocol: str) -> float:
-    labelled, train = _among_labelled(m, m.train if protocol == HELD_OUT else None)
-    return evaluate.knn_accuracy(
-        z[labelled], m.labels[labelled], k=NEIGHBORS, train=train
-    )
+    rows, train = _labelled(m)
+    held_out = train if protocol == HELD_OUT else None
+    return evaluate.knn_accuracy(z[rows], m.labels[rows], k=NEIGHBORS, train=held_out)
 
 
 def _linear_probe(z, m: Material) -> float:
-    labelled, train = _among_labelled(m, m.train)
-    return evaluate.linear_probe(z[labelled], m.labels[labelled], train=train)
+    rows, train = _labelled(m)
+    return evaluate.linear_probe(z[rows], m.labels[rows], train=train)
 
 
 def _is_clustering(trained: Trained) -> bool:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools as ft
+import operator
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,12 @@ class Bench:
         except Exception as error:
             why = " ".join(str(error).split())
             return refused(cell, f"{type(error).__name__}: {why}"[:400])
-        return found | dict(floor=floor_of(cell, found, self.data is None))
+        return found | dict(floor=self.floor(cell, found))
+
+    def floor(self, cell: Cell, found: dict[str, Any]) -> dict[str, Any] | None:
+        """The floor of a row: on the data and of the training it was set for."""
+        full = all(map(operator.ge, self.budget, FULL))
+        return floor_of(cell, found) if full and self.data is None else None
 
 
 def data_of(cell: Cell) -> str:
@@ -196,7 +202,7 @@ def run(
     bench = Bench(data, spent(budget, points, steps), model, views, metric)
     first, count = check.seed("seed", seed), check.size("seeds", seeds)
     found = averaged([bench.result(cell, k) for k in range(first, first + count)])
-    return found | dict(floor=floor_of(cell, found, data is None))
+    return found | dict(floor=bench.floor(cell, found))
 
 
 def spent(budget: Budget, points: int | None, steps: int | None) -> Budget:
