@@ -103,7 +103,9 @@ class On:
     def _dataset(self):
         from icon import data as datasets
 
-        read: dict[str, Any] = dict(features=self.features, labels=self.labels, also=self._also())
+        read: dict[str, Any] = dict(
+            features=self.features, labels=self.labels, also=self._also()
+        )
         if self.data is None or self.data in datasets.SETS:
             for name, given in read.items():
                 check.require(not given, name, repr(given), "None without a file")

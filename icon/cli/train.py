@@ -79,7 +79,9 @@ def _require_same(folder: Path, settings: dict[str, Any]) -> None:
 def _arrays(tree) -> bytes:
     """Every leaf under its path: "params/z/0/params/Dense_0/kernel"."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    named: dict[str, Any] = {"/".join(map(_key, path)): np.asarray(x) for path, x in leaves}
+    named: dict[str, Any] = {
+        "/".join(map(_key, path)): np.asarray(x) for path, x in leaves
+    }
     file = io.BytesIO()
     np.savez(file, **named)
     return file.getvalue()
