@@ -19,13 +19,13 @@ def find_all(names: Sequence[str]) -> list[Cell]:
     return found or list(TABLE.values())
 
 
-def find(name: str) -> Cell:
+def find(name: str, argument: str = "cells") -> Cell:
     """A cell by its name in the table, or by FILE.py:NAME."""
     if ".py:" not in name:
-        return TABLE[known("cells", name, (*TABLE, "FILE.py", "FILE.py:NAME"))]
-    cell = imported("cells", name)
+        return TABLE[known(argument, name, (*TABLE, "FILE.py", "FILE.py:NAME"))]
+    cell = imported(argument, name)
     got = f"{name}, which is no Cell"
-    check.require(isinstance(cell, Cell), "cells", got, "FILE.py:NAME of a Cell")
+    check.require(isinstance(cell, Cell), argument, got, "FILE.py:NAME of a Cell")
     return cell
 
 

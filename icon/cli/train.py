@@ -41,7 +41,7 @@ def train(
 
     required("matplotlib", "plot")
     required("orbax.checkpoint", "train")
-    row, folder, bench = find(cell), folder_for(out, FILES), on.bench()
+    row, folder, bench = find(cell, "cell"), folder_for(out, FILES), on.bench()
     settings = on.settings() | dict(cell=cell)
     _require_same(folder, settings)
     m = bench.material(row, on.seed)
