@@ -261,4 +261,5 @@ def test_every_extra_is_imported_and_named_where_it_is_missing():
                 f"import {name}" in code
                 or f"from {name}" in code
                 or f'"{name}"' in code
+                or f'"{name}.' in code
             )
