@@ -314,6 +314,7 @@ def learner_of(
     clusters: int,
     hidden: tuple[int, ...] = (),
     network: Network | None = None,
+    width: int | None = None,
 ) -> Learner:
     """What learns, by the row of the table and by what p is built from.
 
@@ -326,6 +327,8 @@ def learner_of(
     | Gaussian     | free embedding   | orthonormal map | a network to 128 numbers   |
     | Student-t, … | free embedding   | orthonormal map | a network to 128 numbers,  |
     |              |                  |                 | then to the plane          |
+
+    A width of the task takes the place of the plane.
     """
     if learned is Learned.POINTS:
         if row == evidence.C:
@@ -341,6 +344,8 @@ def learner_of(
         return encoder(WIDTH, unit, network, hidden)
     if row == evidence.G:
         return encoder(WIDTH, network=network, hidden=hidden)
+    if width is not None:
+        return encoder(width, network=network, hidden=hidden)
     return encoder(2, network=network, hidden=hidden)._replace(
         first=encoder(WIDTH, network=network, hidden=hidden)
     )

@@ -42,6 +42,8 @@ class Task(NamedTuple):
         extra: (key, width) -> further parameters that are learned.
         size: rows of a batch; None: all of them, and p is built once.
         head: widths of layers between what is scored and what q gets, of a network.
+        width: of a network's embedding; None: by the row of the table, which is the
+            plane under Student's t.
         start: [n, d], from where free embeddings start; None: the features.
         back: an embedding of all points -> where it may be, after each step; None: it
             may be anywhere.
@@ -76,6 +78,7 @@ class Task(NamedTuple):
     extra: Callable = lambda key, width: ()
     size: int | None = BATCH
     head: tuple[int, ...] = ()
+    width: int | None = None
     start: Any = None
     back: Callable | None = None
     optimizer: Callable | None = None

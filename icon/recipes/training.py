@@ -1,5 +1,6 @@
 """How is a cell trained? By its column and its row, never by its name."""
 
+import functools as ft
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -139,9 +140,7 @@ def _first_loss(cell: Cell, setup: Setup):
 
 
 def _setup(cell: Cell, row: str, source: Source, m: Material, model) -> Setup:
-    make = lambda hidden=(), network=None: learner_of(
-        row, source.learned, m.classes, hidden, network
-    )
+    make = ft.partial(learner_of, row, source.learned, m.classes)
     m = m.centered() if make() is LINEAR else m
     m = m if make().maps else m.undivided()
     before = [train(TABLE[name], m) for name in source.after]
@@ -151,8 +150,9 @@ def _setup(cell: Cell, row: str, source: Source, m: Material, model) -> Setup:
         got = f"a model for a cell that learns {source.learned.value}"
         checks.require(make().maps and task.views, "model", got, "None")
     by_view = networks(model)
-    own = {name: make(task.head, by_view(name)) for name in task.views}
-    return Setup(next(iter(own.values()), make(task.head)), task, m, own)
+    layers = dict(hidden=task.head, width=task.width)
+    own = {name: make(network=by_view(name), **layers) for name in task.views}
+    return Setup(next(iter(own.values()), make(**layers)), task, m, own)
 
 
 def source_of(cell: Cell, m: Material) -> Source:

@@ -9,7 +9,7 @@ from icon._neighborhoods import uniform
 from icon._search import knn
 from icon.recipes.material import Material
 from icon.recipes.networks import applied, started
-from icon.recipes.task import Task, prototypes
+from icon.recipes.task import WIDTH, Task, prototypes
 from icon.recipes.tasks.points import NEAR
 from icon.recipes.tasks.views import HEAD, _both
 
@@ -37,7 +37,8 @@ def labels_and_classes(m: Material) -> Task:
         return (label, classes), (z, model.finish(model.extra))
 
     extra = prototypes(m.classes)
-    return Task(_labelled(m), arguments, extra=extra, told="one view and a label a row")
+    told = "one view and a label a row"
+    return Task(_labelled(m), arguments, extra=extra, width=WIDTH, told=told)
 
 
 def labels_and_mixtures(m: Material) -> Task:

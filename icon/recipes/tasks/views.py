@@ -10,7 +10,7 @@ import numpy as np
 from icon import data as datasets
 from icon._search import knn
 from icon.recipes.material import Material
-from icon.recipes.task import BATCH, Task, rows
+from icon.recipes.task import BATCH, WIDTH, Task, rows
 
 
 SECOND_VIEWS = 3  # of how many nearest neighbours
@@ -120,7 +120,7 @@ def pairs(m: Material) -> Task:
 
     told = "the left and the right half of a view"
     models = dict(left=_left, right=_right)
-    return Task(dict(x=m.x[m.train]), arguments, models, told=told)
+    return Task(dict(x=m.x[m.train]), arguments, models, width=WIDTH, told=told)
 
 
 def _left(x):
@@ -157,7 +157,8 @@ def _modalities(m: Material) -> Task:
 
     arrays = dict(x=m.x[m.train], second=second[m.train])
     models = dict(left=rows, right=see)
-    return Task(arrays, arguments, models, told="a view of a row and its second form")
+    told = "a view of a row and its second form"
+    return Task(arrays, arguments, models, width=WIDTH, told=told)
 
 
 # ------------------------------------------------------- what else is known of rows
