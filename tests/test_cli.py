@@ -677,7 +677,7 @@ def test_a_folder_of_another_training_is_refused(name, tmp_path, capsys):
 def test_train_names_the_row_and_the_extra_it_lacks(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit):
         train(tmp_path / "out", "SupConn")
-    assert capsys.readouterr().err.startswith("icon: cells: expected perhaps SupCon, ")
+    assert capsys.readouterr().err.startswith("icon: cell: expected perhaps SupCon, ")
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     with pytest.raises(SystemExit) as stopped:
         train(tmp_path / "out", "SupCon")
