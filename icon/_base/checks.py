@@ -392,7 +392,8 @@ def scalar(argument: str, x, low: float, *, above: bool = False) -> float:
     single = single and concrete(x) and jnp.issubdtype(x.dtype, np.number)
     number = x.item() if single else x
     real = isinstance(number, Real) and not isinstance(number, bool | np.bool)
-    require(real, argument, repr(x), expected)
+    plain = isinstance(x, Real | str | bytes | list | tuple | np.ndarray | jax.Array)
+    require(real, argument, repr(x) if plain else f"a {type(x).__name__}", expected)
     try:
         value = float(number)
     except OverflowError:  # an integer beyond all floats

@@ -80,9 +80,8 @@ def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positiv
 
     Source: Radford et al., Learning transferable visual models (CLIP), 2021.
     """
-    low = check.scalar("low", low, 0, above=True)
-    high = check.scalar("high", high, 0, above=True)
-    start = check.scalar("start", start, 0, above=True)
+    low, high = check.single("low", low), check.single("high", high)
+    start = check.single("start", start)
     check.require(low < high, "high", high, f"a number above low={low}")
     inside = f"a number from {low} to {high}"
     check.require(low <= start <= high, "start", start, inside)

@@ -347,8 +347,13 @@ def training(
     loss=lambda *a: jnp.zeros(()),
     optimizer=SGD,
     callbacks=(),
+    carried=None,
+    **how,
 ):
-    return icon.fit(loss, params, batches, optimizer, key, callbacks=callbacks)
+    if carried is not None:
+        loss = lambda params, batch, key, carried: (jnp.zeros(()), carried)
+    how |= dict(callbacks=callbacks, carried=carried)
+    return icon.fit(loss, params, batches, optimizer, key, **how)
 
 
 def no_distances():
@@ -453,6 +458,10 @@ TABLE = {
             "nan": with_entry(X, np.nan),
             "words": ["x"],
         },
+        carried={"words": ["x"]},
+        ema={"below 0": -0.1, "one": 1.0, "nan": np.nan, "a word": "x"},
+        checkpoint={"a number": 3, "a list": [1]},
+        save_every={"none": 0, "a half": 0.5, "a word": "x"},
     ),
     "fuzzy": rows(
         lambda index=LISTED, distance=FAR, candidates=None: icon.fuzzy(

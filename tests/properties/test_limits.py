@@ -93,7 +93,6 @@ def test_students_wide_limit_is_pca_times_its_curvature():
 SHARP = {
     "triplet SupCon": ((LABELS,), (Z,), 0.2, N - 1),
     "graph triplet": ((GRAPH,), (Z,), 1.0, N - 1),
-    "SOM": ((-squared(Z, W),), (Z, W), 0.0, CLASSES),
 }
 
 

@@ -131,9 +131,13 @@ def test_softmax_rows_are_optaxs(name, lenient):
 
 def test_distillation_is_optaxs_kl_divergence(lenient):
     teacher, student = jnp.asarray(X), jnp.asarray(RNG.normal(size=(N, 6)))
-    loss = icon.TABLE["distillation"]((teacher,), (student,))
+    label, classes = LABELS, np.arange(6)
+    evidence = (teacher,), (label, classes)
+    loss = icon.TABLE["distillation"](evidence, ((student,), (student,)))
     log_q, p = jax.nn.log_softmax(student / 4), jax.nn.softmax(teacher / 4)
-    peer = 16 * optax.losses.kl_divergence(log_q, p).mean()
+    soft = 16 * optax.losses.kl_divergence(log_q, p).mean()
+    of = optax.losses.softmax_cross_entropy_with_integer_labels
+    peer = 0.9 * soft + 0.1 * of(student, jnp.asarray(label)).mean()
     assert float(loss) == pytest.approx(float(peer), rel=1e-12)
 
 
