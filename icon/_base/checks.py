@@ -392,8 +392,9 @@ def scalar(argument: str, x, low: float, *, above: bool = False) -> float:
     single = single and concrete(x) and jnp.issubdtype(x.dtype, np.number)
     number = x.item() if single else x
     real = isinstance(number, Real) and not isinstance(number, bool | np.bool)
-    plain = isinstance(x, Real | str | bytes | list | tuple | np.ndarray | jax.Array)
-    require(real, argument, repr(x) if plain else f"a {type(x).__name__}", expected)
+    # the place of an object in memory says nothing
+    got = f"a {type(x).__name__}" if " at 0x" in repr(x) else repr(x)
+    require(real, argument, got, expected)
     try:
         value = float(number)
     except OverflowError:  # an integer beyond all floats
