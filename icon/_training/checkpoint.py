@@ -239,7 +239,7 @@ def _require_everywhere(step: int) -> None:
 
 
 def _config(key, ema: float | None, start: Held) -> dict[str, str]:
-    """What a run is told apart by, each with its name."""
+    """What a run is recognised by, each with its name."""
     bits = np.asarray(jax.random.key_data(key) if is_key(key) else key).tolist()
     config = {"key": f"{bits} {key.dtype}", "ema": str(ema)}
     for part, tree in start._asdict().items():

@@ -49,7 +49,7 @@ class Learner(NamedTuple):
     state: Callable = lambda key, rows: ()
     training: Callable | None = None  # (params, rows, state, key) -> (embedding, state)
     first: Any = None  # the learner of a first stage, whose network is kept
-    told: str = ""  # what it is, in a few words
+    summary: str = ""  # what it is, in a few words
 
 
 class Model:
@@ -158,7 +158,7 @@ def encoder(
         width,
         state=state,
         training=training,
-        told=f"{trunk.told}, a head {layers}, Adam 4e-3",
+        summary=f"{trunk.summary}, a head {layers}, Adam 4e-3",
     )
 
 
@@ -189,7 +189,7 @@ LINEAR = Learner(
     adam(0.05),
     finish=unit,  # its prototypes are on the sphere
     retract=_stiefel,  # else the columns grow with every step, and steps stop counting
-    told="an orthonormal map to the plane, Adam 0.05",
+    summary="an orthonormal map to the plane, Adam 0.05",
 )
 
 
@@ -202,7 +202,7 @@ MATRIX = LINEAR._replace(
     apply=_through,
     represent=_through,
     retract=lambda params: params,
-    told="a linear map to the plane, Adam 0.05",
+    summary="a linear map to the plane, Adam 0.05",
 )
 
 
@@ -235,7 +235,7 @@ FREE = Learner(
     lambda params, x, state=(): params,
     False,
     adam(3.0),
-    told="two numbers a point from their principal plane, Adam 3",
+    summary="two numbers a point from their principal plane, Adam 3",
 )
 
 
@@ -294,9 +294,9 @@ def memberships(clusters: int) -> Learner:
     """Free memberships: by Adam, or annealed where the loss is all but linear."""
     soft = lambda params, x, state=(): jax.nn.softmax(params)
     natural = lambda params, x, state=(): _natural_softmax(params)
-    told = "free memberships from k-means++ seeds, by Adam or annealed"
+    summary = "free memberships from k-means++ seeds, by Adam or annealed"
     by_adam = Learner(
-        _seeds(clusters), soft, soft, False, adam(0.5), width=clusters, told=told
+        _seeds(clusters), soft, soft, False, adam(0.5), width=clusters, summary=summary
     )
     by_annealing = by_adam._replace(apply=natural, optimizer=annealed)
     return by_adam._replace(alternatives=(by_annealing,))

@@ -28,12 +28,12 @@ class Network(NamedTuple):
         init: (key, rows) -> (params, state).
         apply: (params, state, rows, key) -> (z [b, k], state); key None: to look at
             rows, not to learn from them, as dropout and batch norm tell apart.
-        told: what it is, in a few words.
+        summary: what it is, in a few words.
     """
 
     init: Callable
     apply: Callable
-    told: str
+    summary: str
 
 
 # ------------------------------------------------------- by the shape of the rows
@@ -84,7 +84,7 @@ def network(model) -> Network:
             of `rngs`) that makes one; or a pair (init, apply) with init(key, rows) ->
             params and apply(params, rows) -> z. Rows come in batches, to Equinox one
             by one. A linen module whose call takes `train`, `training`,
-            `deterministic` or `use_running_average` is told.
+            `deterministic` or `use_running_average` is given it.
 
     Raises:
         InvalidInput: something else.

@@ -329,7 +329,7 @@ def result(
         seconds=trained.seconds,
         note=trained.note,
         learned=dict(trained.learned),
-        trained=trained.told,
+        trained=trained.summary,
         n=len(m.x),
         seed=m.seed,
     )

@@ -51,7 +51,7 @@ class Task(NamedTuple):
         scored: (params) -> what is scored, of all rows; None: what the models make.
         scores: (trained, m) -> numbers by name, the main one first; None: by labels.
         protocol: of those scores, in two words.
-        told: what is done, in a few words: the augmentation, the targets.
+        summary: what is done, in a few words: the augmentation, the targets.
 
     Example:
         A task that a function makes of the data: rows that are near in time.
@@ -85,7 +85,7 @@ class Task(NamedTuple):
     scored: Callable | None = None
     scores: Callable | None = None
     protocol: str = ""
-    told: str = ""
+    summary: str = ""
 
 
 class Source(NamedTuple):

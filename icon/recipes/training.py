@@ -89,7 +89,7 @@ class Setup(NamedTuple):
         )
 
     def batches(self, steps: int) -> Callable:
-        """So many batches of the task, each told how far along it is.
+        """So many batches of the task, each with how far along it is.
 
         Of few parameters, all rows are a batch.
         """
@@ -386,9 +386,9 @@ class Trained(NamedTuple):
         return self.setup.task
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was trained, with what: and where it differs from the paper."""
-        words = [self.task.told, self.learner.told]
+        words = [self.task.summary, self.learner.summary]
         differs = self.cell.differs
         return ". ".join([", ".join(filter(None, words)), *filter(None, [differs])])
 

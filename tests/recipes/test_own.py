@@ -336,7 +336,7 @@ def test_a_task_of_ones_own():
         def arguments(model, key, x, t):
             return (t[:, None],), (model(x),)
 
-        return recipes.Task(arrays, arguments, told="labels as times")
+        return recipes.Task(arrays, arguments, summary="labels as times")
 
     cell = icon.Cell("order", near_in_time, icon.cosine, learns_from=in_order)
     found = recipes.run(cell, dataset(), **SHORT)

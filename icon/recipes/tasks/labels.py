@@ -25,7 +25,9 @@ def labels(m: Material) -> Task:
     def arguments(model, key, x, label):
         return (jnp.tile(label, 2),), (model(_both(m, key, x)),)
 
-    return Task(_labelled(m), arguments, head=HEAD, told="two views and a label a row")
+    return Task(
+        _labelled(m), arguments, head=HEAD, summary="two views and a label a row"
+    )
 
 
 def labels_and_classes(m: Material) -> Task:
@@ -37,8 +39,8 @@ def labels_and_classes(m: Material) -> Task:
         return (label, classes), (z, model.finish(model.extra))
 
     extra = prototypes(m.classes)
-    told = "one view and a label a row"
-    return Task(_labelled(m), arguments, extra=extra, width=WIDTH, told=told)
+    summary = "one view and a label a row"
+    return Task(_labelled(m), arguments, extra=extra, width=WIDTH, summary=summary)
 
 
 def labels_and_mixtures(m: Material) -> Task:
@@ -53,7 +55,9 @@ def labels_of_all(m: Material) -> Task:
     def arguments(model, key, x, label):
         return (label, classes), (model(x), label, classes)
 
-    return Task(_labelled(m), arguments, told="all rows as they are and their labels")
+    return Task(
+        _labelled(m), arguments, summary="all rows as they are and their labels"
+    )
 
 
 def labels_and_neighbors(m: Material) -> Task:
@@ -66,8 +70,8 @@ def labels_and_neighbors(m: Material) -> Task:
 
     row = np.arange(len(m.train), dtype=np.int32)
     arrays = dict(x=m.x[m.train], row=row, label=m.labels[m.train])
-    told = f"the {NEAR} nearest rows inside of a batch, and labels of some"
-    return Task(arrays, arguments, told=told)
+    summary = f"the {NEAR} nearest rows inside of a batch, and labels of some"
+    return Task(arrays, arguments, summary=summary)
 
 
 def tags(m: Material) -> Task:
@@ -78,7 +82,7 @@ def tags(m: Material) -> Task:
         return (jnp.tile(tags, (2, 1)),), (model(_both(m, key, x)),)
 
     arrays = dict(x=m.x[m.train], tags=table[m.train])
-    return Task(arrays, arguments, head=HEAD, told="two views and the tags of a row")
+    return Task(arrays, arguments, head=HEAD, summary="two views and the tags of a row")
 
 
 def hierarchy(m: Material) -> Task:
@@ -89,7 +93,7 @@ def hierarchy(m: Material) -> Task:
         return (jnp.tile(levels, (2, 1)),), (model(_both(m, key, x)),)
 
     arrays = dict(x=m.x[m.train], levels=np.asarray(table)[m.train])
-    return Task(arrays, arguments, head=HEAD, told="two views and labels of levels")
+    return Task(arrays, arguments, head=HEAD, summary="two views and labels of levels")
 
 
 # ------------------------------------------------------- a teacher
@@ -119,7 +123,7 @@ def a_teacher(m: Material, teacher) -> Task:
         views={},
         extra=lambda key, width: started(student, key, jnp.asarray(m.x[:1])),
         scored=scored,
-        told="the logits of the row cross-entropy and labels; an MLP of 32 units",
+        summary="the logits of the row cross-entropy and labels; an MLP of 32 units",
     )
 
 
@@ -132,4 +136,4 @@ def logits(m: Material) -> Task:
 
     arrays = dict(x=m.x[m.train], logits=table[m.train])
     extra = prototypes(table.shape[1])
-    return Task(arrays, arguments, extra=extra, told="one view and the given logits")
+    return Task(arrays, arguments, extra=extra, summary="one view and the given logits")

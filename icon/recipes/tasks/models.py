@@ -67,9 +67,13 @@ def a_posterior(m: Material) -> Task:
     def scored(params):
         return applied(encoder, params["extra"][0], x)[0]
 
-    told = f"a {'Bernoulli' if pixels else 'normal'} decoder of a code of two numbers"
+    summary = (
+        f"a {'Bernoulli' if pixels else 'normal'} decoder of a code of two numbers"
+    )
     arrays = dict(x=x[m.train])
-    return Task(arrays, arguments, views={}, extra=extra, scored=scored, told=told)
+    return Task(
+        arrays, arguments, views={}, extra=extra, scored=scored, summary=summary
+    )
 
 
 SIDE, WIDEST, NARROWEST = 12, 4.0, 0.5  # of the grid, and the radius in units of it
@@ -125,5 +129,5 @@ def a_grid(m: Material) -> Task:
         scored=scored,
         scores=scores,
         protocol="held-out rows",
-        told=f"{SIDE} x {SIDE} units, the radius from {WIDEST:g} to {NARROWEST:g}",
+        summary=f"{SIDE} x {SIDE} units, the radius from {WIDEST:g} to {NARROWEST:g}",
     )

@@ -21,18 +21,18 @@ def _ids(x):
     return jnp.arange(len(x), dtype=jnp.int32)
 
 
-def _at_once(m: Material, *evidence, told: str, start=None, **others) -> Task:
+def _at_once(m: Material, *evidence, summary: str, start=None, **others) -> Task:
     """p of this evidence, q of the embedding of the training rows and these arrays."""
 
     def arguments(model, key, x, **others):
         return evidence, (model(x), *others.values())
 
     x = jnp.asarray(m.x[m.train])
-    return Task(dict(x=x, **others), arguments, size=None, start=start, told=told)
+    return Task(dict(x=x, **others), arguments, size=None, start=start, summary=summary)
 
 
 def features(m: Material) -> Task:
-    return _at_once(m, jnp.asarray(m.flat[m.train]), told="features as they are")
+    return _at_once(m, jnp.asarray(m.flat[m.train]), summary="features as they are")
 
 
 def neighborhoods(m: Material) -> Task:
@@ -40,18 +40,18 @@ def neighborhoods(m: Material) -> Task:
     n = len(m.train)
     perplexity = min(30.0, (n - 1) / 3)
     near = min(n - 1, math.ceil(3 * perplexity))
-    told = f"perplexity {perplexity:g} among the {near} nearest"
-    return _at_once(m, jnp.asarray(m.flat[m.train]), near, perplexity, told=told)
+    summary = f"perplexity {perplexity:g} among the {near} nearest"
+    return _at_once(m, jnp.asarray(m.flat[m.train]), near, perplexity, summary=summary)
 
 
 def items(m: Material) -> Task:
     ids = _ids(m.train)
-    return _at_once(m, ids, ids, told="each row its own neighbour")
+    return _at_once(m, ids, ids, summary="each row its own neighbour")
 
 
 def centered(m: Material) -> Task:
     x = m.flat[m.train]
-    return _at_once(m, jnp.asarray(x - x.mean(0)), told="features less their mean")
+    return _at_once(m, jnp.asarray(x - x.mean(0)), summary="features less their mean")
 
 
 # ------------------------------------------------------- graphs
@@ -92,7 +92,7 @@ def _spectral(weights, m: Material, drop_first: bool = False, count: int | None 
 
 def adjacency(m: Material) -> Task:
     weights = _adjacency(m)
-    return _at_once(m, weights, start=_spectral(weights, m), told=_told(m))
+    return _at_once(m, weights, start=_spectral(weights, m), summary=_told(m))
 
 
 def with_degrees(m: Material) -> Task:
@@ -103,8 +103,10 @@ def with_degrees(m: Material) -> Task:
     weights = _adjacency(m)
     degree = np.asarray(weights.sum(1), np.float32)
     start = _spectral(weights, m, drop_first=True, count=2)
-    told = f"{_told(m)}, from its eigenvectors, orthonormal under the degrees"
-    task = _at_once(m, weights, told=told, start=start, degree=jnp.asarray(degree))
+    summary = f"{_told(m)}, from its eigenvectors, orthonormal under the degrees"
+    task = _at_once(
+        m, weights, summary=summary, start=start, degree=jnp.asarray(degree)
+    )
     share = jnp.asarray(degree / degree.sum())[:, None]
 
     def back(z):
@@ -125,7 +127,7 @@ def over_degrees(m: Material) -> Task:
     matrix = jnp.asarray(weights.toarray() / degree[None])
     start = _spectral(weights, m)
     degree = jnp.asarray(degree)
-    return _at_once(m, matrix, start=start, degree=degree, told=_told(m))
+    return _at_once(m, matrix, start=start, degree=degree, summary=_told(m))
 
 
 def geodesics(m: Material) -> Task:
@@ -141,19 +143,19 @@ def geodesics(m: Material) -> Task:
     square = path**2
     square = square - square.mean(0) - square.mean(1)[:, None] + square.mean()
     gram = jnp.asarray(-square / 2, jnp.float32)
-    return _at_once(m, gram, told=f"shortest paths along {NEAR} nearest rows")
+    return _at_once(m, gram, summary=f"shortest paths along {NEAR} nearest rows")
 
 
 def spectral_features(m: Material) -> Task:
     vectors = _spectral(_adjacency(m), m)
-    told = f"eigenvectors of {_told(m)}"
-    return _at_once(m, jnp.asarray(vectors), start=vectors, told=told)
+    summary = f"eigenvectors of {_told(m)}"
+    return _at_once(m, jnp.asarray(vectors), start=vectors, summary=summary)
 
 
 # ------------------------------------------------------- sampled edges
 
 
-def _listed(m: Material, near, told: str, weight=None) -> Task:
+def _listed(m: Material, near, summary: str, weight=None) -> Task:
     """Of every point one of those near it, and five other points."""
     x = m.x[m.train]
 
@@ -169,7 +171,7 @@ def _listed(m: Material, near, told: str, weight=None) -> Task:
         index = jnp.concatenate([first, (others % n).astype(jnp.int32)], 1)
         return (index,), (model(x), index)
 
-    return Task(dict(row=np.arange(len(x))), arguments, size=len(x), told=told)
+    return Task(dict(row=np.arange(len(x))), arguments, size=len(x), summary=summary)
 
 
 def edges_and_strangers(m: Material) -> Task:
@@ -184,5 +186,5 @@ def edges_by_membership(m: Material) -> Task:
     x = m.flat[m.train]
     graph = symmetrize(fuzzy(*knn(x, min(NEAR, len(x) - 1))), union)
     near, weight = jax.vmap(graph.support)(_ids(x))
-    told = f"an edge drawn by its weight among {NEAR} nearest, {STRANGERS} others"
-    return _listed(m, near, told, jnp.log(weight))
+    summary = f"an edge drawn by its weight among {NEAR} nearest, {STRANGERS} others"
+    return _listed(m, near, summary, jnp.log(weight))

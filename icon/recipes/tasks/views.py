@@ -33,7 +33,9 @@ def views(m: Material) -> Task:
     def arguments(model, key, x):
         return (jnp.tile(_ids(x), 2),), (model(_both(m, key, x)),)
 
-    return Task(dict(x=m.x[m.train]), arguments, head=HEAD, told="two views of a row")
+    return Task(
+        dict(x=m.x[m.train]), arguments, head=HEAD, summary="two views of a row"
+    )
 
 
 def momentum_keys(m: Material) -> Task:
@@ -54,11 +56,11 @@ def momentum_keys(m: Material) -> Task:
     def extra(key, width):
         return predictor(width).init(key, jnp.zeros((1, width)))
 
-    told = "two views; a predictor on the queries, keys by a moving average (.99)"
+    summary = "two views; a predictor on the queries, keys by a moving average (.99)"
     models = {"z": rows, "slow": rows}
     return Task(
         dict(x=m.x[m.train]), arguments, models, {"slow": "z"}, extra,
-        head=HEAD, told=told,
+        head=HEAD, summary=summary,
     )  # fmt: skip
 
 
@@ -73,9 +75,9 @@ def views_of_neighbors(m: Material) -> Task:
         every = jnp.concatenate([_both(m, key, x), *others])
         return (jnp.tile(_ids(x), 2 + count),), (model(every),)
 
-    told = f"two views of a row and its {SECOND_VIEWS} nearest rows"
+    summary = f"two views of a row and its {SECOND_VIEWS} nearest rows"
     arrays = dict(x=x, neighbors=x[near])
-    return Task(arrays, arguments, size=BATCH // 2, told=told)
+    return Task(arrays, arguments, size=BATCH // 2, summary=summary)
 
 
 def triplets(m: Material) -> Task:
@@ -101,8 +103,8 @@ def triplets(m: Material) -> Task:
         index = jnp.stack([positive, negative], 1).astype(jnp.int32)
         return (index,), (z, index)
 
-    told = "two views of a row, the negative semi-hard"
-    return Task(dict(x=m.x[m.train]), arguments, told=told)
+    summary = "two views of a row, the negative semi-hard"
+    return Task(dict(x=m.x[m.train]), arguments, summary=summary)
 
 
 # ------------------------------------------------------- two modalities
@@ -118,9 +120,9 @@ def pairs(m: Material) -> Task:
         embedding = model(left, "left"), model(right, "right")
         return (_ids(left), _ids(left)), embedding
 
-    told = "the left and the right half of a view"
+    summary = "the left and the right half of a view"
     models = dict(left=_left, right=_right)
-    return Task(dict(x=m.x[m.train]), arguments, models, width=WIDTH, told=told)
+    return Task(dict(x=m.x[m.train]), arguments, models, width=WIDTH, summary=summary)
 
 
 def _left(x):
@@ -157,8 +159,8 @@ def _modalities(m: Material) -> Task:
 
     arrays = dict(x=m.x[m.train], second=second[m.train])
     models = dict(left=rows, right=see)
-    told = "a view of a row and its second form"
-    return Task(arrays, arguments, models, width=WIDTH, told=told)
+    summary = "a view of a row and its second form"
+    return Task(arrays, arguments, models, width=WIDTH, summary=summary)
 
 
 # ------------------------------------------------------- what else is known of rows
@@ -171,8 +173,8 @@ def side_information(m: Material) -> Task:
     def arguments(model, key, x, side):
         return (jnp.tile(side, (2, 1)),), (model(_both(m, key, x)),)
 
-    told = "two views; p of what is known beside of the rows"
-    return Task(dict(x=m.x[m.train], side=side), arguments, head=HEAD, told=told)
+    summary = "two views; p of what is known beside of the rows"
+    return Task(dict(x=m.x[m.train], side=side), arguments, head=HEAD, summary=summary)
 
 
 def _side(m: Material):
@@ -201,8 +203,8 @@ def captions(m: Material) -> Task:
         return (captions,), (model(one_view),)
 
     arrays = dict(x=x, other=x[near], caption=caption, caption_of_other=caption[near])
-    told = "one view of a row and one of that with the nearest caption"
-    return Task(arrays, arguments, head=HEAD, told=told)
+    summary = "one view of a row and one of that with the nearest caption"
+    return Task(arrays, arguments, head=HEAD, summary=summary)
 
 
 def times(m: Material) -> Task:
@@ -214,7 +216,7 @@ def times(m: Material) -> Task:
         return (time[:, None],), (model(x),)
 
     arrays = dict(x=m.x[m.train], time=time[m.train])
-    return Task(arrays, arguments, told="rows and their times")
+    return Task(arrays, arguments, summary="rows and their times")
 
 
 def nodes(m: Material) -> Task:
@@ -228,7 +230,7 @@ def nodes(m: Material) -> Task:
         return (whole.restrict(node),), (model(x),)
 
     arrays = dict(x=m.x[m.train], node=np.arange(len(m.train), dtype=np.int32))
-    return Task(arrays, arguments, told="the edges of the graph inside of a batch")
+    return Task(arrays, arguments, summary="the edges of the graph inside of a batch")
 
 
 def counts(m: Material) -> Task:
@@ -242,4 +244,6 @@ def counts(m: Material) -> Task:
 
     arrays = dict(x=m.x[m.train], counts=table[m.train])
     extra = prototypes(table.shape[1])
-    return Task(arrays, arguments, extra=extra, told="users and the items they count")
+    return Task(
+        arrays, arguments, extra=extra, summary="users and the items they count"
+    )

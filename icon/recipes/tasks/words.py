@@ -82,7 +82,7 @@ def words(m: Material) -> Task:
         scored=lambda params: _means(params["extra"][0], sentences),
         scores=_by_perplexity(held_out, _share(sentences[m.train], count)),
         protocol="held-out text",
-        told=f"words within {WINDOW} of each other, frequent ones thinned out",
+        summary=f"words within {WINDOW} of each other, frequent ones thinned out",
     )
 
 
@@ -140,8 +140,8 @@ def words_and_strangers(m: Material) -> Task:
     _windows(sentences[m.train], count, rng)
     held_out = _windows(sentences[m.test], count, rng)
     scores = _by_perplexity(held_out, _share(sentences[m.train], count), noise)
-    told = f"{task.told}, {NEGATIVES} negatives by count^3/4"
-    return task._replace(arguments=arguments, scores=scores, told=told)
+    summary = f"{task.summary}, {NEGATIVES} negatives by count^3/4"
+    return task._replace(arguments=arguments, scores=scores, summary=summary)
 
 
 def masked_words(m: Material) -> Task:
@@ -188,5 +188,5 @@ def masked_words(m: Material) -> Task:
         scored=scored,
         scores=scores,
         protocol="held-out text",
-        told=f"{hidden} of {sentences.shape[1]} words hidden, by an MLP-Mixer",
+        summary=f"{hidden} of {sentences.shape[1]} words hidden, by an MLP-Mixer",
     )
