@@ -259,11 +259,11 @@ def eager(losses):
     return {name: value(loss, Ask(), *at) for name, loss in losses.items()}
 
 
-def two_axes():
+def two_axes(losses):
     half = 2 if jax.device_count() > 1 else 1
     shape, names = (half, jax.device_count() // half), ("a", "b")
     on = jax.make_mesh(shape, names, axis_types=(AxisType.Auto,) * 2)
-    return mapped(SOME, Ask(axis=names), on, P(names))
+    return mapped(losses, Ask(axis=names), on, P(names))
 
 
 LONELY = "lonely anchors, weighed", "lonely anchors, joint"
@@ -271,8 +271,10 @@ LONELY = "lonely anchors, weighed", "lonely anchors, joint"
 FEW = "SimCLR", "CLIP", "t-SNE", "prototypes", "jsd", *LONELY
 SOME = {name: LOSSES[name] for name in FEW}
 SOME_PLAIN = {name: loss for name, loss in SOME.items() if name in PLAIN}
-MORE = "p learns", "smooth q", "VAE"
-MOST = SOME | {name: LOSSES[name] for name in MORE}
+# in most ways by default: one by rows, and one jointly with anchors that are lonely
+PAIR = {name: LOSSES[name] for name in ("SimCLR", "lonely anchors, joint")}
+MORE = "CLIP", "prototypes", "jsd", "p learns", "smooth q"
+MOST = PAIR | {name: LOSSES[name] for name in MORE}
 EAGER = {name: LOSSES[name] for name in ("CLIP", "prototypes")}
 STRIP = 3  # divides no device's share
 COUNTS = 1, 2, 4, 8
@@ -280,14 +282,13 @@ COUNTS = 1, 2, 4, 8
 
 def ways(count: int) -> dict[str, Any]:
     """How the losses are asked on several devices, and which of them."""
-    explicit = AxisType.Explicit
     return {
-        "auto": lambda: compiled(SOME, Ask(), AxisType.Auto),
-        "explicit, strips": lambda: compiled(SOME, Ask(STRIP), explicit),
+        "auto": lambda: compiled(PAIR, Ask(), AxisType.Auto),
+        "explicit, strips": lambda: compiled(PAIR, Ask(STRIP), AxisType.Explicit),
         "gathered": lambda: mapped(MOST, Ask(axis="data")),
-        "ring, strips": lambda: mapped(SOME_PLAIN, Ask(STRIP, "data", True)),
-        "two axes": two_axes,
-        "gradients outside": lambda: mapped_value(SOME_PLAIN, Ask(axis="data")),
+        "ring, strips": lambda: mapped(PAIR, Ask(STRIP, "data", True)),
+        "two axes": lambda: two_axes(PAIR),
+        "gradients outside": lambda: mapped_value(PAIR, Ask(axis="data")),
         "eager": lambda: eager(EAGER),
     }
 
@@ -296,6 +297,10 @@ def all_ways(count: int) -> dict[str, Any]:
     """All losses in most ways, on any number of devices."""
     explicit = AxisType.Explicit
     return ways(count) | {
+        "auto": lambda: compiled(SOME, Ask(), AxisType.Auto),
+        "explicit, strips": lambda: compiled(SOME, Ask(STRIP), explicit),
+        "ring, strips": lambda: mapped(SOME_PLAIN, Ask(STRIP, "data", True)),
+        "two axes": lambda: two_axes(SOME),
         "auto, strips": lambda: compiled(SOME, Ask(STRIP), AxisType.Auto),
         "explicit": lambda: compiled(LOSSES, Ask(), explicit),
         "gathered": lambda: mapped(LOSSES, Ask(axis="data")),
@@ -335,8 +340,7 @@ EXACT = {
 }
 SIZES = (64, 5), (512, 64), (96, 16)
 ALL_SIZES = [(name, size) for name in EXACT for size in SIZES]
-# of each size, and of what takes a way of its own: weights, both directions, jointly
-ONCE = ("weighed SimCLR", (512, 64)), ("CLIP", (96, 16)), ("t-SNE", (64, 5))
+ONCE = [("CLIP", (96, 16))]  # a gradient of both directions
 
 
 def sized(n: int, d: int) -> Batch:
@@ -686,7 +690,7 @@ def questions(count: int) -> dict[str, Any]:
         return asks | ways(count) | dict(held=held_here, refused=refused)
     one_place = {
         "alone": lambda: alone(MOST),
-        "bits in one place": lambda: exactly_asked(in_one_place, ONCE[1:2]),
+        "bits in one place": lambda: exactly_asked(in_one_place, ONCE),
         "plain": lambda: asked(in_one_place, ONCE, quick),
         "traced": traced,
     }

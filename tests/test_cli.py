@@ -45,6 +45,7 @@ def my_cells(tmp_path):
     return file
 
 
+@pytest.mark.slow
 def test_a_cell_of_ones_own_is_drawn_beside_a_known_one(my_cells, tmp_path, capsys):
     out, labels = tmp_path / "out", np.arange(90) % 3
     x = np.random.default_rng(0).normal(size=(90, 6)) + 6 * np.eye(6)[labels]
@@ -67,6 +68,7 @@ def test_a_cell_of_ones_own_is_drawn_beside_a_known_one(my_cells, tmp_path, caps
     assert sorted(x.name for x in out.iterdir()) == sorted(cli.FILES)
 
 
+@pytest.mark.slow
 def test_the_same_seed_draws_the_same_picture(tmp_path, monkeypatch):
     """But for the seconds that it took."""
     clock = types.SimpleNamespace(monotonic=lambda: 0.0)
@@ -141,6 +143,7 @@ def test_what_p_can_be_built_from_is_printed(capsys):
         assert [x for x in re.split("  +", line)] == [name, *both]
 
 
+@pytest.mark.slow
 def test_it_is_a_module_that_runs():
     run = [sys.executable, "-m", "icon", "cells", "--tasks"]
     done = subprocess.run(run, capture_output=True, text=True, timeout=60)
@@ -174,6 +177,7 @@ four = icon.TABLE["PCA"]
 """
 
 
+@pytest.mark.slow
 def test_all_cells_of_a_file_are_taken_and_a_row_that_raises_is_marked(
     tmp_path, capsys
 ):
@@ -190,6 +194,7 @@ def test_all_cells_of_a_file_are_taken_and_a_row_that_raises_is_marked(
     assert (tmp_path / "out" / "table.png").read_bytes()[1:4] == b"PNG"
 
 
+@pytest.mark.slow
 def test_what_is_not_the_usual_is_named_by_its_file(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     names = "model", "views", "metric"
@@ -360,12 +365,14 @@ def test_a_row_above_its_floor_passes(short, tmp_path, capsys, monkeypatch):
     assert "1 of 1 floors are held" in printed.err and "BELOW" not in printed.out
 
 
+@pytest.mark.slow
 def test_of_an_error_the_floor_is_above(short, tmp_path, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(least=True, value=0.0))
     with pytest.raises(SystemExit):
         check(tmp_path, "--cells", "PCA")
 
 
+@pytest.mark.slow
 def test_a_floor_counts_on_the_data_it_was_set_for(
     short, tmp_path, capsys, monkeypatch
 ):
@@ -374,12 +381,14 @@ def test_a_floor_counts_on_the_data_it_was_set_for(
     assert "0 of 0 floors are held" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_floor_is_for_a_whole_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR)
     check(tmp_path, "--cells", "PCA")
     assert "0 of 0 floors are held" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_row_that_failed_is_below_every_floor(short, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(value=0.0))
     (tmp_path / "three.py").write_text(THREE)
@@ -454,6 +463,7 @@ def test_the_table_is_printed_with_every_row(capsys):
         assert cell.reference in line and cell.column in line and cell.row in line
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_error():
     run = f"{sys.executable} -c 'import icon.cli; icon.cli.main([\"cells\"])' | head -1"
     done = subprocess.run(run, shell=True, capture_output=True, text=True, timeout=60)
@@ -509,6 +519,7 @@ def test_a_file_is_laid_out_and_kept(rows, tmp_path, capsys):
 SUFFIXES = ("npy", "csv", "json", "png")
 
 
+@pytest.mark.slow
 def test_it_is_the_estimator(rows, tmp_path, capsys):
     scales = ["--perplexity", "3", "6", "--n-components", "3", "--init", "random"]
     embed(rows, *QUICK[:2], *scales, "--dof", "2", "--out", tmp_path, "--seed", "7")
@@ -554,6 +565,7 @@ def test_a_mistake_in_embed_is_one_line(case, rows, tmp_path, capsys, monkeypatc
     assert error.startswith(f"icon: {argument}: expected") and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_digits_are_laid_out_without_a_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(icon.data, "digits", lambda: DIGITS)
     embed(*QUICK, "--out", tmp_path)
@@ -618,6 +630,7 @@ def test_a_row_is_trained_and_all_of_it_is_kept(tmp_path, capsys):
     assert (tmp_path / "picture.png").read_bytes()[1:4] == b"PNG"
 
 
+@pytest.mark.slow
 def test_a_training_that_was_stopped_goes_on_to_the_same_bits(
     tmp_path, capsys, monkeypatch
 ):
@@ -736,6 +749,7 @@ def test_the_most_stable_of_several_numbers_is_taken_and_drawn(
     assert str(tmp_path / "choice.png") in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_head_is_trained_by_name(groups, tmp_path):
     args = ["--head", "linear", "--divergence", "hellinger", "--alpha-p", "0.1"]
     cli.main(["cluster", str(groups[0]), "-k", "3", *args, "--out", str(tmp_path)])
@@ -743,6 +757,7 @@ def test_a_head_is_trained_by_name(groups, tmp_path):
     assert len(run["head_losses"]) == 4 and run["scores"]["accuracy"] > 0.9
 
 
+@pytest.mark.slow
 def test_fewer_clusters_than_asked_are_one_line(tmp_path, capsys):
     np.save(tmp_path / "few.npy", np.repeat(np.eye(2), 5, 0))
     cli.main(["cluster", str(tmp_path / "few.npy"), "-k", "3", "--out", str(tmp_path)])

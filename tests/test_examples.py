@@ -61,12 +61,14 @@ def test_clip_on_halves(picture):
     assert example("clip_digits").main(10, picture) > 0.1  # chance is 0.02
 
 
+@pytest.mark.slow
 def test_moco_on_digits(picture):
     with jax.numpy_dtype_promotion("standard"):  # as optax, outside of icon.fit, needs
         probe, accuracy = example("moco_digits").main(4, picture)
     assert probe > 0.93 and accuracy > 0.93
 
 
+@pytest.mark.slow
 def test_a_slow_encoder_is_the_mean_of_the_fast_one():
     moco = example("moco_digits")
     images = np.random.default_rng(0).random((16, 8, 8), np.float32)
@@ -87,11 +89,13 @@ def test_a_slow_encoder_is_the_mean_of_the_fast_one():
     np.testing.assert_array_equal(state[2][48:], queue[:-48])  # keys move on
 
 
+@pytest.mark.slow
 def test_vae_on_digits(picture):
     loss, accuracy = example("vae_digits").main(10, picture)
     assert loss < 40 and accuracy > 0.3
 
 
+@pytest.mark.slow
 def test_a_new_cell(picture, capsys):
     assert example("new_cell").main(30, picture) > 0.8
     assert "Report" in capsys.readouterr().out

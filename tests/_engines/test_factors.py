@@ -1,11 +1,10 @@
 """Is what clusters score along edges what the scores of all pairs say? And how big?"""
 
-import itertools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 import icon
 from icon._engines import Factored
@@ -46,7 +45,8 @@ def expected(p, w, alpha, joint=False, weight=None):
 @pytest.mark.parametrize(
     ("alpha", "joint", "weight"),
     [
-        *itertools.product((0.0, 0.3, 1.0), (False, True), (None,)),
+        *((alpha, False, None) for alpha in (0.0, 0.3, 1.0)),
+        *(slow(alpha, True, None) for alpha in (0.0, 0.3, 1.0)),
         (0.3, False, WEIGHT),
     ],
 )
@@ -70,6 +70,7 @@ def test_along_edges_value_and_gradient_are_those_of_all_pairs(
             np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_half_precision_is_summed_in_single():
     p, phi = graph(), jnp.full((N, 4), 0.25).at[::3].set(jnp.eye(4)[1])
     loss = lambda phi: icon.kl(p, icon.smooth(icon.clusters(phi), 0.5))
@@ -96,6 +97,7 @@ def test_an_empty_cluster_and_a_nan():
     assert np.isnan(lost[0]) and np.isnan(lost[1]).any()
 
 
+@pytest.mark.slow
 def test_heads_side_by_side_are_each_their_own():
     p = graph().prepared()
     w = jnp.asarray(RNG.normal(size=(3, N, C)), jnp.float32)
@@ -121,6 +123,7 @@ def test_candidates_with_weights_or_of_another_set_are_asked_one_by_one():
     np.testing.assert_allclose(mass, np.zeros(N))
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_edges_not_with_the_pairs():
     def needed(n):
         index = (np.arange(n)[:, None] + np.arange(1, 9)) % n

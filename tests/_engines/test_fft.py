@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from cases import slow
 from pair_sums import FAMILIES, Family, error, layout, own, sums
 
 import icon
@@ -83,12 +84,12 @@ KERNELS = {
 }
 
 
-FINE = [pytest.param(None, x, marks=pytest.mark.slow) for x in ("dof 3", "gaussian")]
-EXACTLY = [(None, "dof 0.5"), (None, "dof 1"), (None, "own"), *FINE]
+ALL = [(spacing, name) for spacing in (0.45, None) for name in KERNELS]
+SOON = (0.45, "dof 0.5"), (0.45, "dof 3"), (None, "dof 1"), (None, "own")
 
 
 @pytest.mark.parametrize(
-    ("spacing", "kernel"), [*((0.45, name) for name in KERNELS), *EXACTLY]
+    ("spacing", "kernel"), [x if x in SOON else slow(*x) for x in ALL]
 )
 def test_they_are_the_sums_over_pairs(kernel, spacing):
     name, params = KERNELS[kernel]
@@ -100,7 +101,7 @@ def test_they_are_the_sums_over_pairs(kernel, spacing):
     assert_sums(got, name, z, G, ERRORS[spacing], **params)
 
 
-@pytest.mark.parametrize("d", [1, 3])
+@pytest.mark.parametrize("d", [1, slow(3)])
 @pytest.mark.parametrize("spacing", [0.45, None])
 def test_in_one_dimension_and_in_three(d, spacing):
     z = layout(400, d, spread=2.0)
@@ -123,7 +124,7 @@ def joint_of(make, spacing=None, **options):
     return jax.jit(jax.value_and_grad(joint))
 
 
-@pytest.mark.parametrize("spacing", [None, 0.3])
+@pytest.mark.parametrize("spacing", [slow(None), 0.3])
 def test_both_of_two_sets_have_gradients(spacing):
     x, y, g = layout(200, seed=3), layout(300, seed=4), G[:200]
 
@@ -138,6 +139,7 @@ def test_both_of_two_sets_have_gradients(spacing):
             assert error(got[at], expected) <= tolerance
 
 
+@pytest.mark.slow
 def test_double_precision_is_kept(x64):
     z = jnp.asarray(layout(), jnp.float64)
     total, by_z = joint_of(ft.partial(icon.student_t, dof=0.5))(z)
@@ -149,7 +151,7 @@ def test_double_precision_is_kept(x64):
     assert abs(fine - sums("student_t", z).joint[0]) <= 1e-7
 
 
-@pytest.mark.parametrize("spacing", [None, 0.45])
+@pytest.mark.parametrize("spacing", [None, slow(0.45)])
 def test_half_precision_is_summed_wide(spacing):
     z = jnp.asarray(layout(80), jnp.bfloat16)
     total, by_z = joint_of(icon.student_t, spacing)(z)
@@ -160,7 +162,7 @@ def test_half_precision_is_summed_wide(spacing):
 # ------------------------------------------------------- beyond the grid, or floats
 
 
-@pytest.mark.parametrize("spacing", [None, 0.45])
+@pytest.mark.parametrize("spacing", [None, slow(0.45)])
 def test_three_points_fifty_widths_away_have_logarithms(spacing):
     z = np.array([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0]], np.float32)
     g = np.ones(3, np.float32)
@@ -224,6 +226,7 @@ def rows_of(q):
     return jax.jit(jax.vmap(q.log_mass))(jnp.arange(q.shape[0]))
 
 
+@pytest.mark.slow
 def test_scores_beyond_the_floats():
     q = icon.points(high, layout(40), layout(30, seed=1))
     exact = jax.jit(lambda q: (q.log_masses(), q.joint_log_mass()))(fast(q))
@@ -231,6 +234,7 @@ def test_scores_beyond_the_floats():
     np.testing.assert_allclose(exact[1], jax.nn.logsumexp(rows_of(q)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_one_point_alone_has_no_gradient():
     p = from_sparse(sp.csr_array((1, 1)), np.float32, True)
     one = np.ones((1, 2), np.float32)
@@ -241,6 +245,7 @@ def test_one_point_alone_has_no_gradient():
 # ------------------------------------------------------- which engine sums
 
 
+@pytest.mark.slow
 def test_many_points_are_summed_on_a_grid_by_any_smooth_kernel():
     for name, params in KERNELS.values():
         q = icon.interpolated(FAMILIES[name].make(layout(4500), **params))
@@ -266,6 +271,7 @@ def test_a_spectrum_is_worked_out_once():
     assert all(len(sizes) <= 6 for sizes in grid.RUNGS.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", [0.45, None])
 def test_a_parameter_that_was_replaced_counts(spacing):
     z = jnp.asarray(layout(50))
@@ -293,7 +299,9 @@ def pointed(a, b):
     return -jnp.linalg.norm(a[None] - b, axis=1)
 
 
-@pytest.mark.parametrize("make", [icon.laplace, lambda z: icon.points(pointed, z)])
+@pytest.mark.parametrize(
+    "make", [icon.laplace, slow(lambda z: icon.points(pointed, z))]
+)
 def test_a_cusp_is_refused_and_takes_the_exact_path(make):
     q = make(layout(40))
     exact = jax.jit(lambda q: q.log_masses())(icon.interpolated(q))
@@ -319,6 +327,7 @@ def crooked(a, b, t=1.0):
     return (-((a[0] - b[:, 0]) ** 2) - 3 * (a[1] - b[:, 1]) ** 2) / t
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel, learned", [(in_the_plane, True), (counted, False)])
 def test_a_kernel_may_need_its_dimensions_and_learn(kernel, learned):
     """Both are Student's t in the plane, whose scores t divides."""
@@ -402,6 +411,7 @@ def test_what_it_does_not_answer_is_refused():
         q.gathered(lambda x: x, 0)
 
 
+@pytest.mark.slow
 def test_its_transpose_exchanges_the_sets():
     x, y = layout(30), layout(40, seed=1)
     back = icon.interpolated(icon.student_t(x, y)).T
@@ -409,11 +419,20 @@ def test_its_transpose_exchanges_the_sets():
     np.testing.assert_allclose(back.log_masses(), exact, atol=2e-6)
 
 
-def test_a_shorter_reach_has_fewer_grids_and_the_same_sums():
+def of_two_reaches():
     z = jnp.asarray(np.random.default_rng(0).normal(size=(50, 2)), jnp.float32)
     q = icon.student_t(3 * z)
-    near, far = (icon.interpolated(q, spacing=0.4, reach=r) for r in (40.0, None))
+    return z, *(icon.interpolated(q, spacing=0.4, reach=r) for r in (40.0, None))
+
+
+def test_a_shorter_reach_has_fewer_grids():
+    _, near, far = of_two_reaches()
     assert near.engine.sizes == far.engine.sizes[:2] and far.engine.sizes[-1] == 1024
+
+
+@pytest.mark.slow
+def test_a_shorter_reach_has_the_same_sums():
+    z, near, far = of_two_reaches()
     ask = lambda q: q.joint_log_mass()
     assert ask(near) == ask(far)
     short = icon.interpolated(icon.student_t(9 * z), spacing=0.4, reach=1.0)

@@ -126,6 +126,7 @@ LONELY = REPORTS._replace(
 )
 
 
+@pytest.mark.slow
 def test_a_joint_loss_is_one_distribution_over_pairs():
     """Σ P log(P/Q) over all pairs of rows of scores, which know nothing of anchors."""
     p, q = RNG.normal(size=(2, 4, 7))
@@ -137,6 +138,7 @@ def test_a_joint_loss_is_one_distribution_over_pairs():
     np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_without_any_neighbor_a_loss_is_zero_without_a_gradient():
     for over in (over_pairs, ft.partial(over_anchors, weight=None)):
         value, gradient = jax.value_and_grad(lambda r, over=over: over(KL, r))(LONELY)
@@ -181,6 +183,7 @@ def test_the_four_numbers_are_every_loss(x64, name):
     agree(joint, share @ (A - B) - lse(N) + lse(report.M))
 
 
+@pytest.mark.slow
 def test_masses_beyond_the_range_of_exp_are_added_over_devices():
     mass = jnp.array([-400.0, 300.0, 299.0, -jnp.inf])
     spec = jax.sharding.PartitionSpec

@@ -143,6 +143,7 @@ def test_forward_mode_is_there_or_is_refused_as_the_table_says(name):
         np.testing.assert_allclose(slope, jnp.vdot(jax.grad(f)(x), along), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_strips_compiled_swept_or_run_as_python_are_the_same():
     both = jax.value_and_grad(of_points(CONDITIONAL, SMOOTH, one_set, 3))
     x = jnp.asarray(X)

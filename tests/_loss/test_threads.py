@@ -34,7 +34,7 @@ def both_ways(z):
 
 LOSSES = laplace_by_tv, jointly, in_strips, both_ways
 DTYPES = jnp.float32, jnp.bfloat16
-TASKS = [(loss, dtype) for loss in LOSSES for dtype in DTYPES]
+TASKS = [*zip(LOSSES, 2 * DTYPES, strict=True)]
 
 
 def answer(loss, dtype):

@@ -180,6 +180,7 @@ def test_a_graph_prepared_inside_of_a_jit_outlives_it():
     assert np.array_equal(p.prepared().joint_edges.weight, edges.weight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint", [True, False])
 def test_a_traced_graph_and_a_prepared_one_are_one_loss(joint):
     """Also where q sums along edges: a traced p is asked anchor by anchor."""

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 import icon
 
@@ -14,7 +15,7 @@ LABELS = jnp.array([0, 0, 0, 1, 1, 1])
 
 
 @pytest.mark.parametrize("name", ["k-means", "t k-means"])
-@pytest.mark.parametrize("block", [None, 4])
+@pytest.mark.parametrize("block", [None, slow(4)])
 def test_a_reversed_cell_has_its_gradient_at_hard_memberships(name, block, x64):
     cell, hard = icon.TABLE[name], jax.nn.one_hot(LABELS, 2, dtype=jnp.float64)
     p = cell.p(jnp.asarray(X))

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import zoo
+from cases import slow, soon
 from interpreter import interpret
 
 import icon
@@ -39,7 +40,7 @@ SIDES = {
 }
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", soon(SIDES, "q"))
 def test_alpha_at_its_ends_is_finite(side):
     """Value and gradient of every loss, with nothing left of either part."""
     verbs = VERBS if side == "both" else VERBS[::2]
@@ -60,7 +61,7 @@ def test_alpha_of_zero_is_the_neighborhood_itself():
     chex.assert_trees_all_close(found, known, rtol=1e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["same", "graph"])
+@pytest.mark.parametrize("name", [slow("same"), "graph"])
 def test_the_gradient_in_alpha_up_to_both_ends(x64, name):
     """Of p a cross-entropy is linear: the gradient is the same everywhere."""
     d = zoo.exact(0, 0.0, jnp.float64)
@@ -96,6 +97,7 @@ def test_an_anchor_without_a_neighbor_in_one_part_follows_the_others():
     np.testing.assert_allclose(found, exact, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -110,6 +112,7 @@ def test_what_is_made_of_others_keeps_their_dtype(x64, make):
     assert q.log_mass(0).dtype == q.score(0, EVERYBODY).dtype == x.dtype
 
 
+@pytest.mark.slow
 def test_weights_of_a_mixture_are_relative_and_may_be_zero():
     known = icon.same(IDS), icon.gaussian(np.float32(embedding()))
     one, seven = (icon.dense(icon.mix(*known, weights=[k, 2 * k])) for k in (1.0, 7.0))
@@ -124,6 +127,7 @@ def test_weights_of_a_mixture_are_relative_and_may_be_zero():
     chex.assert_tree_all_finite(gradient)
 
 
+@pytest.mark.slow
 def test_a_neighbor_that_two_lists_share_counts_once():
     weights = np.array([[0, 1, 1, 0], [1, 0, 0, 0], [1, 0, 0, 1], [0, 0, 1, 0]], float)
     one, two = icon.graph(weights), icon.graph(weights[::-1, ::-1] * (1 - np.eye(4)))
@@ -201,6 +205,7 @@ def test_pairs_that_are_certain_have_a_finite_loss():
     np.testing.assert_allclose(gradient, [[0, 0.25], [-0.25, 0]], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_odds_of_weights_are_those_of_their_probabilities():
     weight = np.float32([[0, 0.2, 1.0], [0.5, 0, 0.7], [0.1, 0.9, 0]])
     p = icon.odds(icon.graph(weight))

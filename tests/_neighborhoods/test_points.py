@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import soon
 from interpreter import interpret
 
 import icon
@@ -103,7 +104,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", soon(KINDS, "clusters"))
 def test_coincident_points_and_rows_of_zeros_have_gradients(name):
     """On either side of a loss, for each anchor and jointly."""
     ids = np.arange(8) // 2
@@ -124,6 +125,7 @@ def test_coincident_points_and_rows_of_zeros_have_gradients(name):
         assert not found[jnp.array([2, 5])].any() and jnp.any(found, 1).sum() == 6
 
 
+@pytest.mark.slow
 def test_hard_and_empty_clusters_have_gradients():
     """Memberships of zero and one; the fourth cluster is empty."""
     phi, ids = jnp.eye(3, 4)[np.arange(8) % 3], np.arange(8) % 3
@@ -214,6 +216,7 @@ def test_infinite_degrees_of_freedom_are_a_gaussian():
     np.testing.assert_allclose(large, limit, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_given_scores_without_some_neighbors_have_a_temperature_to_learn(x64):
     rng = np.random.default_rng(0)
     matrix = np.where(rng.random((6, 6)) < 0.4, -np.inf, rng.normal(size=(6, 6)))

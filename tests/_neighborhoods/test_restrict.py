@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import interpret
@@ -111,7 +112,7 @@ def compiled(joint, strip):
     return jax.jit(jax.value_and_grad(loss, (0, 1)))
 
 
-@pytest.mark.parametrize("strip", [None, 2])
+@pytest.mark.parametrize("strip", [slow(None), 2])
 @pytest.mark.parametrize("joint", [False, True])
 def test_a_loss_of_a_batch_is_that_of_the_block(x64, joint, strip):
     """Value and gradient, in one compilation for all batches and weights."""
@@ -173,6 +174,7 @@ def test_a_batch_of_each_of_two_sets(x64, joint):
     np.testing.assert_allclose(by_weight, slopes(exact, log_weight), 1e-6, 1e-8)
 
 
+@pytest.mark.slow
 def test_rows_that_lose_all_their_neighbors_count_for_nothing(x64):
     pairs = np.kron(np.eye(3), 1 - np.eye(2))  # 0-1, 2-3, 4-5
     z = z_of(0, 4)
@@ -205,7 +207,7 @@ def graphs_and_batches(draw):
     return weights, rows, columns
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=15, deadline=None, derandomize=True)
 @given(graphs_and_batches())
 def test_it_is_the_block_of_any_graph(case):
     weights, rows, columns = case
@@ -231,6 +233,7 @@ def test_the_static_shapes_are_those_of_the_batch_and_the_longest_row():
     assert found.width == 2 and found.index.shape == (2 * B,)
 
 
+@pytest.mark.slow
 def test_a_batch_is_a_graph_in_every_other_way():
     p, ids = icon.graph(ONE_SET), BATCHES["in no order"]
     found, exact = p.restrict(ids), block(ONE_SET, ids)

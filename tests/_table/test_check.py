@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from cases import slow
 
 import icon
 from icon._table.check import _double, _reordered, _row_error, examine
@@ -70,7 +71,7 @@ def alone(z):
 @pytest.mark.parametrize(
     ("q", "expected", "got"),
     [
-        (lopsided, "no order among the data", "permutation = [0-9.]+"),
+        slow(lopsided, "no order among the data", "permutation = [0-9.]+"),
         (
             lambda z: Leaky(icon.cosine(z)),
             "rows of q that sum to one",
@@ -87,7 +88,7 @@ def alone(z):
             "float32 as good as float64",
             "precision = ",
         ),
-        (alone, "a finite loss", "loss = inf"),
+        slow(alone, "a finite loss", "loss = inf"),
     ],
 )
 def test_a_fault_is_named_with_its_number(q, expected, got):
@@ -98,6 +99,7 @@ def test_a_fault_is_named_with_its_number(q, expected, got):
         examine(cell, (LABELS,), (Z,))
 
 
+@pytest.mark.slow
 def test_a_fault_of_p_is_named_too():
     cell = icon.Cell("faulty", lambda ids: Leaky(icon.same(ids)), icon.cosine)
     with pytest.raises(icon.InvalidInput, match="got rows_of_p = 0.5$"):
@@ -163,6 +165,7 @@ def test_only_single_precision_is_doubled():
         assert _double(x) is x
 
 
+@pytest.mark.slow
 def test_a_kernel_of_whole_rows_passes_where_it_says_so():
     whole = icon.Cell(
         "c", icon.same, lambda z: icon.points(centred, z, whole_rows=True)

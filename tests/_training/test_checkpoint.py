@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from cases import slow
 
 import icon
 from icon._training import checkpoint as module
@@ -89,7 +90,7 @@ def steps_in(folder):
 # ------------------------------------------------------- going on
 
 
-@pytest.mark.parametrize("stops", [(1,), (4, 5), (3, 7, 11), (STEPS,)])
+@pytest.mark.parametrize("stops", [(1,), (4, 5), slow((3, 7, 11)), (STEPS,)])
 def test_what_is_interrupted_goes_on_as_if_it_had_not_been(tmp_path, whole, stops):
     for stop in stops:
         _, history = train(tmp_path, callbacks=stop_at(stop))
@@ -144,6 +145,7 @@ def test_metrics_are_kept_in_their_structure(tmp_path):
     assert sizes == [4, 4, 4, 2] * 3
 
 
+@pytest.mark.slow
 def test_a_module_goes_on_with_its_statistics_and_its_dropout(tmp_path):
     from flax import nnx
 

@@ -229,6 +229,7 @@ def test_what_a_step_cannot_use_is_refused(options, argument):
     assert raised.value.argument == argument
 
 
+@pytest.mark.slow
 def test_flax_and_orbax_are_imported_when_they_are_used():
     code = """
 import sys
@@ -331,6 +332,7 @@ def close(one, other):
     return np.linalg.norm(one - other) <= 1e-4 * np.linalg.norm(other)
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(two, tmp_path):
     output = [process.communicate() for process in two(epochs=1)]
     learned = [re.findall(r"learned (\w+)", out) for out, _ in output]
@@ -364,6 +366,7 @@ def survivor(processes, lost):
     return complaint, processes[1 - lost].returncode
 
 
+@pytest.mark.slow
 def test_a_process_that_loses_another_says_so_and_writes_nothing(two, tmp_path):
     complaint, code = survivor(two(epochs=100_000), lost=1)
     (line,) = complaint.splitlines()

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 import icon
 
@@ -28,7 +29,7 @@ def material(n):
     return dict(w=w, v=v), (x, jax.random.split(key, n)), jnp.arange(n) // 2
 
 
-@pytest.mark.parametrize("block", [1, 7, 16, 50, 1000])
+@pytest.mark.parametrize("block", [slow(1), 7, slow(16), 50, slow(1000)])
 def test_a_batch_in_blocks_has_the_gradient_of_the_whole(x64, block):
     params, batch, ids = material(50)
     whole = lambda params, batch, ids: contrast(encode(params, batch), ids)
@@ -62,6 +63,7 @@ def test_what_is_held_is_a_block_of_activations():
     assert held(icon.grad_cache(wide, simple, 64)) < whole * 0.75
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [3, 4])
 @pytest.mark.parametrize("axis_type", ["Auto", "Explicit"])
 def test_blocks_of_a_batch_that_is_on_a_mesh(axis_type, block):

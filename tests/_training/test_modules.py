@@ -96,6 +96,7 @@ def test_a_module_is_trained_as_by_a_loop_of_ones_own():
     assert seen[-1] is not model and seen[0] is not seen[1]
 
 
+@pytest.mark.slow
 def test_modules_and_arrays_are_trained_together():
     def loss(params, batch, key):
         return error(params["net"], batch * params["scale"][None], key)
@@ -135,6 +136,7 @@ def test_the_last_good_result_is_a_module():
     assert all(np.isfinite(x).all() for x in numbers(nnx.state(partial)))
 
 
+@pytest.mark.slow
 def test_what_a_layer_notes_down_of_a_batch_does_not_stay():
     class Noting(Net):
         def __call__(self, x):
@@ -182,6 +184,7 @@ class Linen(nn.Module):
         return nn.Dense(2)(nn.relu(x))
 
 
+@pytest.mark.slow
 def test_batch_statistics_of_linen_are_carried():
     model = Linen()
     variables = model.init(jax.random.key(0), X)

@@ -134,6 +134,7 @@ def test_calls_refuse(call, argument):
     assert caught.value.argument == argument
 
 
+@pytest.mark.slow
 def test_mnist1d_is_the_generators_and_leaves_its_seeds():
     pytest.importorskip("mnist1d")
     np.random.seed(3)
@@ -196,6 +197,7 @@ def test_a_token_is_a_word_or_a_run_of_one_sign():
     assert found == ["don", "'", "t", "use_it2", ":", "=", "!", "-", "x"]
 
 
+@pytest.mark.slow
 def test_the_text_is_long_and_has_docstrings():
     text = standard_library(2_000_000)
     assert len(text) > 1_000_000
@@ -204,6 +206,7 @@ def test_the_text_is_long_and_has_docstrings():
     assert standard_library(1000) == text[:1000]
 
 
+@pytest.mark.slow
 def test_import_stays_light():
     heavy = {"sklearn", "flax", "networkx", "mnist1d", "matplotlib"}
     code = f"import sys, icon.data; print({heavy} & {{*sys.modules}})"

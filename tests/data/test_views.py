@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from cases import slow
 
 from icon import data
 from icon._base.checks import InvalidInput
@@ -85,6 +86,7 @@ def still(monkeypatch, *kept):
         monkeypatch.setattr(data.views, name, 0.0)
 
 
+@pytest.mark.slow
 def test_no_change_is_the_identity(monkeypatch):
     still(monkeypatch)
     image = jr.uniform(jr.key(0), (5, 7))
@@ -96,7 +98,7 @@ def mass_and_center(image):
     return mass, [(image * grid).sum() / mass for grid in np.indices(image.shape)]
 
 
-@pytest.mark.parametrize("change", ["_TURN", "_SHEAR", "_ZOOM", "_SHIFT"])
+@pytest.mark.parametrize("change", [slow("_TURN"), slow("_SHEAR"), "_ZOOM", "_SHIFT"])
 def test_each_motion_alone_moves_the_image(monkeypatch, change):
     still(monkeypatch, change)
     image = np.zeros((24, 16), np.float32)
@@ -121,6 +123,7 @@ def test_a_turn_keeps_lengths(monkeypatch):
     assert not np.allclose(where, start)
 
 
+@pytest.mark.slow
 def test_grain_follows_the_scale_of_the_image():
     a, b = (data.augment(jr.key(0), scale * IMAGES[0]) for scale in (1, 16))
     np.testing.assert_allclose(16 * a, b, rtol=1e-4, atol=1e-4)
@@ -138,6 +141,7 @@ def test_vector_noise_follows_each_feature(monkeypatch):
     assert dropped.mean() == pytest.approx(0.2, abs=0.03)
 
 
+@pytest.mark.slow
 def test_views_let_gradients_through_constant_features():
     f = lambda x: jnp.sum(data.two_views(jr.key(0), x)[0])
     gradient = jax.grad(f)(jnp.ones((400, 3)))
@@ -160,6 +164,7 @@ def test_two_views_by_a_view_of_ones_own():
 COLOR = jr.uniform(jr.key(7), (9, 7, 3))
 
 
+@pytest.mark.slow
 def test_no_change_of_colour_is_the_identity(monkeypatch):
     still(monkeypatch)
     np.testing.assert_allclose(data.augment(jr.key(1), COLOR), COLOR, atol=1e-5)
@@ -183,6 +188,7 @@ def test_channels_get_a_gain_together_or_each_its_own(monkeypatch, change, gains
     assert (np.abs(np.log(ratio)) < data.views.__dict__[change] + 1e-3).all()
 
 
+@pytest.mark.slow
 def test_one_colour_image_in_five_turns_grey(monkeypatch):
     still(monkeypatch, "_GRAY")
     images = np.stack([COLOR] * 1000)
@@ -194,6 +200,7 @@ def test_one_colour_image_in_five_turns_grey(monkeypatch):
     np.testing.assert_allclose(made[~gray][0], COLOR, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_views_of_colour_differ_by_row_and_key():
     images = np.stack([np.asarray(COLOR)] * 4)
     a, b = VIEWS(jr.key(0), images)
@@ -216,6 +223,7 @@ def alone(monkeypatch, *kept):
     return np.asarray(data.views.change_signals(jr.key(0), signals))
 
 
+@pytest.mark.slow
 def test_a_signal_without_change_stays(monkeypatch):
     made = alone(monkeypatch)
     np.testing.assert_allclose(made, np.repeat(SIGNAL, 400, 0), atol=1e-5)

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from cases import slow
 from sklearn.base import clone
 
 import icon
@@ -50,7 +51,7 @@ def test_the_same_seed_gives_the_same_bits(fitted):
     assert (stored.predict_proba(X) == fitted.predict_proba(X)).all()
 
 
-@pytest.mark.parametrize("head", [None, "linear"])
+@pytest.mark.parametrize("head", [None, slow("linear")])
 def test_the_largest_seed_is_one_as_well(head):
     model = NeighborClustering(4, head=head, random_state=2**32 - 1).fit(X)
     assert ari(TRUTH, model.labels_) > 0.7
@@ -63,6 +64,7 @@ def test_neither_the_unit_nor_the_place_nor_the_order_of_the_rows_matters():
     assert ari(TRUTH[order], other) == 1
 
 
+@pytest.mark.slow
 def test_euclidean_distances_tell_what_angles_do_not():
     x = (
         np.outer(np.repeat([1.0, 10.0, 30.0], 20), [1, 1])
@@ -81,7 +83,7 @@ def test_the_typical_rows_are_those_nearest_to_the_mean(fitted):
         assert set(fitted.typical_[c]) == set(inside[np.argsort(far)[:10]])
 
 
-@pytest.mark.parametrize("head", ["linear", "mlp", "free"])
+@pytest.mark.parametrize("head", ["linear", slow("mlp"), slow("free")])
 def test_heads_give_the_clusters_of_the_lowest_loss(head):
     model = NeighborClustering(4, head=head, random_state=0).fit(X)
     assert model.head_losses_.shape == (4,)
@@ -92,6 +94,7 @@ def test_heads_give_the_clusters_of_the_lowest_loss(head):
     assert model.head_losses_.min() == pytest.approx(float(loss), abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("divergence", ["tv", "jsd", "hellinger"])
 def test_a_head_may_follow_another_divergence_and_debias_p(divergence):
     settings = dict(head="linear", divergence=divergence, alpha_p=0.2)
@@ -103,6 +106,7 @@ def test_a_head_may_follow_another_divergence_and_debias_p(divergence):
     assert model.head_losses_.min() == pytest.approx(float(loss), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_of_many_pairs_some_are_drawn(monkeypatch):
     monkeypatch.setattr(clustering, "PAIRS", 1)
     model = NeighborClustering(4, head="linear", alpha_p=0.2, random_state=0).fit(X)
@@ -120,6 +124,7 @@ def test_which_neighbors_count_is_a_choice(neighbors, fitted):
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_of_several_numbers_the_most_stable_is_taken():
     far = X + 2 * CENTERS[TRUTH]
     model = NeighborClustering([2, 4, 9], random_state=0).fit(far)
@@ -172,6 +177,7 @@ def test_batches_follow_rows_that_drift():
     assert (model.predict(far) == model.labels_[::-1]).all()
 
 
+@pytest.mark.slow
 def test_one_cluster_and_as_many_as_rows():
     assert set(NeighborClustering(1, random_state=0).fit_predict(X)) == {0}
     with pytest.warns(UserWarning, match="of 12 clusters have a row"):
@@ -179,7 +185,7 @@ def test_one_cluster_and_as_many_as_rows():
     assert labels.shape == (12,) and len(np.unique(labels)) > 3
 
 
-@pytest.mark.parametrize("x", [np.ones((20, 3)), np.repeat(X[:3], 10, 0)])
+@pytest.mark.parametrize("x", [slow(np.ones((20, 3))), np.repeat(X[:3], 10, 0)])
 def test_rows_in_few_places_are_few_clusters_and_a_warning(x):
     with pytest.warns(UserWarning, match="of 5 clusters have a row"):
         model = NeighborClustering(5, random_state=0).fit(x)
@@ -243,6 +249,7 @@ def test_bad_labels_and_views_are_refused_by_name(argument, given):
         NeighborClustering(4).fit(X, **given)
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_row_is_refused():
     model = NeighborClustering(4, random_state=0).partial_fit(X)
     with pytest.raises(icon.InvalidInput, match="^X: "):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from cases import slow
 from few_rows import (
     FAR,
     LINES,
@@ -62,6 +63,7 @@ def test_all_digits_keep_their_neighbors():
     assert trustworthiness(x, TSNE(random_state=0).fit_transform(x)) > 0.985
 
 
+@pytest.mark.slow
 def test_a_row_that_is_nearly_a_fitted_one_lands_where_that_is(digits):
     x, tsne = digits
     moved = x[:100] + np.float32(1e-3)
@@ -79,6 +81,7 @@ def test_new_digits_land_among_their_own(digits, placed):
     assert (y[distance.argmin(1)] == y[OLD : OLD + 200]).mean() > 0.85
 
 
+@pytest.mark.slow
 def test_a_new_row_does_not_depend_on_the_other_new_ones(digits, placed):
     x, tsne = digits
     span = np.ptp(placed, 0).max()
@@ -118,7 +121,7 @@ def test_a_pickle_is_the_fitted_model(fitted):
     assert np.array_equal(piped.fit_transform(X), alone)
 
 
-@pytest.mark.parametrize("x", [np.ones((N, 5)), np.float32(X + 1e9)])
+@pytest.mark.parametrize("x", [slow(np.ones((N, 5))), np.float32(X + 1e9)])
 def test_rows_that_are_all_one_are_laid_out_with_one_warning(x):
     with pytest.warns(UserWarning, match="all rows of X are identical") as caught:
         z = model(max_iter=50).fit_transform(x)
@@ -128,6 +131,7 @@ def test_rows_that_are_all_one_are_laid_out_with_one_warning(x):
 # ------------------------------------------------------- perplexity
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_perplexity_is_lowered_once(n):
     with pytest.warns(UserWarning, match="perplexity 30 is too large") as caught:
@@ -137,6 +141,7 @@ def test_perplexity_is_lowered_once(n):
     np.testing.assert_allclose(tsne.kl_divergence_, exact_kl(tsne), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_several_perplexities_are_the_mean_of_their_affinities():
     tsne = model(perplexity=[4, 8], n_neighbors=24, max_iter=0).fit(X)
     each = [model(perplexity=h, n_neighbors=24, max_iter=0).fit(X) for h in (4, 8)]
@@ -145,6 +150,7 @@ def test_several_perplexities_are_the_mean_of_their_affinities():
     assert tsne.perplexity_ == [4, 8]
 
 
+@pytest.mark.slow
 def test_uniform_neighbors_are_all_alike():
     tsne = model(affinity="uniform", max_iter=0).fit(X)
     weight = to_sparse(tsne.affinities_)
@@ -201,6 +207,7 @@ def test_a_metric_of_ones_own_is_followed():
     np.testing.assert_allclose(dense(own), dense(named), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_angles_are_from_the_origin():
     x = X + 20
     index, distance = icon.knn(np.float32(x), 24, metric="cosine")
@@ -237,7 +244,7 @@ def test_a_graph_that_is_not_connected_has_another_start():
         model(metric="affinity", max_iter=0).fit(two)
 
 
-@pytest.mark.parametrize("columns", [1, 3, 9])
+@pytest.mark.parametrize("columns", [1, slow(3), slow(9)])
 def test_any_number_of_components(columns):
     tsne = model(n_components=columns, max_iter=50).fit(X)
     assert tsne.embedding_.shape == (N, columns)

@@ -6,6 +6,7 @@ import sys
 import matplotlib.colors
 import numpy as np
 import pytest
+from cases import slow
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from table_rows import Y, Z
@@ -101,7 +102,7 @@ def test_columns_have_the_names_of_classes_where_they_are_known():
     assert ticks(fewer.xaxis) == [] and ticks(fewer.yaxis) == ["0", "1", "2", "3"]
 
 
-@pytest.mark.parametrize("count", [10, 77])
+@pytest.mark.parametrize("count", [10, slow(77)])
 @pytest.mark.parametrize("alone", [True, False])
 def test_names_can_be_read_and_do_not_overlap(count, alone, monkeypatch):
     from matplotlib import pyplot
@@ -195,6 +196,7 @@ def kind(ax):
     return named[0] if named else 0 if ax.get_title() else 4
 
 
+@pytest.mark.slow
 def test_a_report_of_many_clusters_is_a_larger_picture():
     labels = np.arange(1300) % 77
     clusters = np.where(RNG.random(1300) < 0.3, RNG.integers(0, 80, 1300), labels)

@@ -19,6 +19,7 @@ from default_flags import LOSSES
 from zoo import FORMULA
 
 
+pytestmark = pytest.mark.slow  # rows are compiled so in _table/test_cells.py
 TESTS = Path(default_flags.__file__).parent
 
 

@@ -180,8 +180,21 @@ PAIRED = {
     f"{outer} of {inner}": (inner, outer)
     for outer, inner in itertools.product(WRAPPERS, WRAPPERS)
 }
+LATER = {
+    *(f"{name}, two sets" for name in KERNELS),
+    "lopsided",
+    "laplace",
+    "student_t",
+    "graph against student_t",
+    "a graph that does not learn against interpolated",
+    "interpolated of gaussian",
+    "grouped of gaussian",
+    "sampled of gaussian",
+    "smooth, samples of graph",
+}
+IN_TILES = {"laplace, two sets, tiled", "cosine, two sets, tiled"}
 RARE = "wide, order 2"  # which goes the way of the other limits
-SOON = {name for k, name in enumerate(PAIRED) if k % 8 in (0, 3) and RARE not in name}
+SOON = {name for k, name in enumerate(PAIRED) if k % 24 == 11 and RARE not in name}
 
 
 # ------------------------------------------------------- the two answers
@@ -272,18 +285,18 @@ def refused(base, *wrappers):
         around(base, *wrappers)(OURS, zoo.traced(0, 0.0, jnp.float32))
 
 
-@pytest.mark.parametrize("turn, name", numbered(NAMED))
+@pytest.mark.parametrize("turn, name", numbered(NAMED, LATER))
 def test_a_neighborhood_meets_another(turn, name):
     way = {} if name in CONTINUUM else WAYS[turn % len(WAYS)]  # draws have a dtype
     agree(NAMED[name], some(turn, 2), **way)
 
 
-@pytest.mark.parametrize("turn, name", numbered(TILED, list(TILED)[1:-3:2]))
+@pytest.mark.parametrize("turn, name", numbered(TILED, TILED.keys() - IN_TILES))
 def test_a_neighborhood_is_summed_in_tiles(turn, name):
     agree(TILED[name], some(turn, 2, TILES))
 
 
-@pytest.mark.parametrize("turn, name", numbered(SINGLE))
+@pytest.mark.parametrize("turn, name", numbered(SINGLE, LATER))
 def test_a_wrapper_is_its_formula(turn, name):
     base, wrapper = SINGLE[name]
     meeting = wrapped((base,), wrapper)

@@ -182,7 +182,7 @@ def check(case: Case) -> str:
     return ""
 
 
-SOON = 200
+SOON = 25
 KNOWN = {"", *REASONS.values(), *STRICTER.values()}
 
 

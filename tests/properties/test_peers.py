@@ -114,6 +114,7 @@ def test_classical_mds_is_sklearns():
 # ------------------------------------------------------- optax
 
 
+@pytest.mark.slow
 def test_simclr_is_optaxs_ntxent(lenient):
     loss = icon.TABLE["SimCLR"]((VIEWS,), (Y,))
     peer = optax.losses.ntxent(jnp.asarray(Y), jnp.asarray(VIEWS), temperature=0.1)
@@ -129,6 +130,7 @@ def test_softmax_rows_are_optaxs(name, lenient):
     assert float(loss) == pytest.approx(float(peer), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_distillation_is_optaxs_kl_divergence(lenient):
     teacher, student = jnp.asarray(X), jnp.asarray(RNG.normal(size=(N, 6)))
     label, classes = LABELS, np.arange(6)
@@ -141,6 +143,7 @@ def test_distillation_is_optaxs_kl_divergence(lenient):
     assert float(loss) == pytest.approx(float(peer), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_triplet_of_plain_distances_is_optaxs(lenient):
     """The row is FaceNet's, of squared distances; optax's energy is the distance."""
     listed = np.stack([(IDS + 1) % N, (IDS + 7) % N], 1)

@@ -95,6 +95,7 @@ def test_another_start_is_refused(bad):
         layout.given(bad, (N, 2), rng())
 
 
+@pytest.mark.slow
 def test_a_graph_and_its_matrix_are_one():
     p = graph()
     matrix = to_sparse(p).toarray()
@@ -146,6 +147,7 @@ class Counted(layout.Layout):
         return super().__call__(z, p, exaggeration)
 
 
+@pytest.mark.slow
 def test_one_program_for_one_size_and_one_tail():
     """Equal settings are one program, whichever objects hold them."""
 
@@ -211,12 +213,14 @@ def placed():
     return p, layout.place(layout.Tail(), OLD, p)
 
 
+@pytest.mark.slow
 def test_new_points_do_not_depend_on_each_other(placed):
     """Nor are they one set with the old ones where there are as many."""
     fewer = layout.place(layout.Tail(), OLD, nearest_old(NEWS[:N]))
     assert distances(fewer, placed[1][:N]).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_new_points_end_where_their_loss_is_flat(placed):
     p, end = placed
     gradient = jax.grad(layout.Placing())
@@ -234,6 +238,7 @@ def test_blocks_hold_every_row_once_and_their_sizes_are_few():
     assert sizes == {256, 512, 1024, 2048, 4096}
 
 
+@pytest.mark.slow
 def test_a_layout_that_outgrows_the_grid_warns_once():
     watch = layout.wide(layout.Layout())
     small = np.random.default_rng(0).normal(size=(4100, 2)).astype(np.float32)

@@ -6,6 +6,7 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
+from cases import slow
 
 from icon._table import evidence
 from icon.recipes.models import (
@@ -78,6 +79,7 @@ def test_a_step_without_memory_at_full_sharpness_is_lloyds():
     assert after.max(1).min() > 0.999
 
 
+@pytest.mark.slow
 def test_a_network_has_a_head_only_where_it_is_narrow():
     flat, wide = encoder(2), encoder(WIDTH)
     params = flat.start(jr.key(0), X)
@@ -92,7 +94,7 @@ def test_a_network_has_a_head_only_where_it_is_narrow():
     assert not np.allclose(headed.apply(params, X), headed.represent(params, X))
 
 
-@pytest.mark.parametrize("steps", [1, 5, 50, 600])
+@pytest.mark.parametrize("steps", [1, 5, 50, slow(600)])
 def test_the_rate_rises_from_zero_and_ends_at_zero(steps):
     optimizer = adam(0.1)(steps)
     z = jnp.zeros(())

@@ -8,6 +8,7 @@ import jax.random as jr
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from cases import slow, soon
 from flax import nnx
 
 import icon
@@ -139,7 +140,7 @@ CELLS = {
 }
 
 
-@pytest.mark.parametrize("kind", CELLS)
+@pytest.mark.parametrize("kind", soon(CELLS, "graph", "counts"))
 def test_a_cell_of_ones_own_learns_from_data_of_every_kind(kind):
     cell, make = CELLS[kind]
     found = recipes.run(cell, make(), **SHORT)
@@ -156,7 +157,9 @@ def gap(z):
     return (z @ z.T)[same].mean() - (z @ z.T)[~same].mean()
 
 
-@pytest.mark.parametrize("kind", ["tags", "hierarchy", "nodes", "times", "logits"])
+@pytest.mark.parametrize(
+    "kind", [slow("tags"), slow("hierarchy"), "nodes", "times", "logits"]
+)
 def test_what_p_says_of_classes_is_learned(kind):
     """Of rows that hardly show their class, those of a class come together."""
     cell, make = CELLS[kind]
@@ -211,7 +214,10 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("kind", MODELS)
+SOON = [kind for kind in MODELS if kind != "linen"]  # it is one of two modalities below
+
+
+@pytest.mark.parametrize("kind", soon(MODELS, *SOON))
 def test_a_model_of_any_library_is_trained_in_place_of_the_usual_one(kind):
     m = recipes.material(dataset(), budget=recipes.Budget(90, batches=30))
     trained = recipes.train(icon.TABLE["SupCon"], m, model=MODELS[kind])
@@ -272,6 +278,7 @@ def test_views_and_metric_of_ones_own():
     assert calls and next(iter(found["scores"])) == "spread"
 
 
+@pytest.mark.slow
 def test_of_several_seeds_the_mean_and_its_error():
     data = dataset()
     one = [recipes.run("SupCon", data, seed=k, **SHORT) for k in (0, 1, 2)]
@@ -286,6 +293,7 @@ def test_of_several_seeds_the_mean_and_its_error():
 # ------------------------------------------------------- learned numbers, sums
 
 
+@pytest.mark.slow
 def test_a_learned_temperature_is_trained_and_shown():
     cell = icon.Cell(
         "t", icon.same, icon.cosine, column="Classes",
@@ -304,6 +312,7 @@ def test_a_learned_number_of_p_is_trained_where_p_is_built_once():
     assert found["learned"]["width"] != pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_a_sum_of_cells_is_trained_with_one_model():
     a = icon.Cell("a", icon.same, icon.cosine, column="Positive pairs")
     b = icon.Cell(
@@ -320,6 +329,7 @@ def test_a_sum_of_cells_is_trained_with_one_model():
     assert np.mean(losses[-5:]) < np.mean(losses[:5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", [blobs(4), CLASS + 0.5])
 def test_two_cells_of_two_modalities_add_up(second):
     """Both parts train the same two networks."""
@@ -343,6 +353,7 @@ def test_a_task_of_ones_own():
     assert found["column"] == "your own" and "labels as times" in found["trained"]
 
 
+@pytest.mark.slow
 def test_memberships_are_recognised_without_a_row():
     cell = icon.Cell("c", icon.same, icon.clusters, column="Classes")
     found = recipes.run(cell, dataset(), **SHORT)
@@ -358,6 +369,7 @@ def test_any_exception_of_a_cell_is_its_square():
     assert found["failed"] and "ZeroDivisionError: no p today" in found["note"]
 
 
+@pytest.mark.slow
 def test_a_source_of_ones_own_says_which_data_show_it():
     own = recipes.SOURCES["times"]._replace(data="digits")
     cell = icon.Cell("t", near_in_time, icon.cosine, learns_from=own)

@@ -131,12 +131,14 @@ def test_a_batch_has_the_same_rows_of_every_array(digits):
         assert np.array_equal(batch["label"], digits.labels[digits.train][place])
 
 
+@pytest.mark.slow
 def test_of_two_views_each_row_has_one_of_either(digits):
     (ids,), (z,) = arguments(built("views", digits))
     n = len(digits.train)
     assert np.array_equal(ids, np.tile(np.arange(n), 2)) and len(z) == 2 * n
 
 
+@pytest.mark.slow
 def test_momentum_keys_have_no_gradient(digits):
     setup = built("momentum keys", digits)
     assert setup.task.follows == {"slow": "z"}
@@ -149,6 +151,7 @@ def test_momentum_keys_have_no_gradient(digits):
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient))
 
 
+@pytest.mark.slow
 def test_a_triplet_is_another_view_of_the_row_and_a_view_of_another(digits):
     (index,), _ = arguments(built("triplets", digits))
     n, anchors = len(digits.train), np.arange(len(index))

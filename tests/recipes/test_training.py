@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
+from cases import slow
 
 import icon
 from icon import recipes
@@ -77,11 +78,11 @@ def test_a_map_never_learns_from_the_rows_it_is_scored_on(digits):
     assert not set(digits.train) & set(digits.test)
 
 
-def test_the_same_seed_gives_the_same_bits(digits):
-    for name in ("t-SNE", "SupCon", "k-means"):
-        one, two = (recipes.train(icon.TABLE[name], digits) for _ in range(2))
-        assert np.array_equal(one.embedding, two.embedding), name
-        assert np.array_equal(one.loss, two.loss) and one.loss[-1] < one.loss[0], name
+@pytest.mark.parametrize("name", ["SupCon", slow("t-SNE"), slow("k-means")])
+def test_the_same_seed_gives_the_same_bits(digits, name):
+    one, two = (recipes.train(icon.TABLE[name], digits) for _ in range(2))
+    assert np.array_equal(one.embedding, two.embedding)
+    assert np.array_equal(one.loss, two.loss) and one.loss[-1] < one.loss[0]
 
 
 def test_the_best_of_several_starts_of_a_clustering_is_kept(digits):
@@ -103,6 +104,7 @@ def test_a_ranking_is_descended_by_its_neighbor_in_the_table(digits):
     assert trained.value == pytest.approx(1 - recall, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_cell_of_zero_gradient_without_such_a_neighbor_is_refused(digits):
     ranking = icon.Cell(
         "ranking",

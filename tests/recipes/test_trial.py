@@ -5,15 +5,14 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 import icon
 from icon import recipes
 
 
-SLOWLY = (pytest.param(x, marks=pytest.mark.slow) for x in ("k-means", "triplet"))
-
-
-@pytest.mark.parametrize("name", ["SupCon", "VAE", *SLOWLY])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SupCon", "VAE", "k-means", "triplet"])
 def test_a_sound_cell_passes_its_check(name):
     cell = icon.TABLE[name]
     report = icon.check(cell)
@@ -28,6 +27,7 @@ LABELS = np.arange(12, dtype=np.int32) % 3
 X = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_learned_number_is_part_of_what_is_checked():
     """Its leaf has a gradient, and p and q are built with it."""
     at = dict(column="Classes", learned={"temperature": icon.positive(0.7)})
@@ -39,6 +39,7 @@ def test_a_learned_number_is_part_of_what_is_checked():
     assert report.loss != pytest.approx(plain.loss, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_of_a_sum_each_part_is_checked_on_its_own_arguments():
     other = icon.Cell("o", icon.gaussian, icon.student_t)
     evidence, embedding = ((LABELS,), (X,)), ((X,), (X[::-1].copy(),))
@@ -62,7 +63,7 @@ def lopsided(z):
     return icon.points(leaning, z, w=jnp.arange(len(z), dtype=z.dtype))
 
 
-@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("place", [slow(0), 1])
 def test_a_fault_of_any_part_of_a_sum_is_found_and_the_part_named(place):
     """However little it weighs."""
     parts = [1.0 * SUPCON, 1e-6 * icon.Cell("crooked", icon.same, lopsided)]
@@ -87,6 +88,7 @@ def test_a_sum_of_other_arguments_is_refused(evidence):
         icon.check(both, evidence, ((X,), (X,)))
 
 
+@pytest.mark.slow
 def test_a_cell_without_a_column_is_tried_on_what_its_p_accepts():
     evidence, embedding = recipes.example(icon.Cell("c", icon.same, icon.cosine))
     assert [x.shape for x in (*evidence, *embedding)] == [(44,), (44, 128)]
