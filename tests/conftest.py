@@ -7,8 +7,7 @@ from pathlib import Path
 
 import jax
 import pytest
-
-from icon.cli import LITTLE
+from flags import LITTLE
 
 
 CACHE = Path(__file__).parent.parent / ".jax_cache"
@@ -25,9 +24,11 @@ gc.set_threshold(50_000, 20, 50)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-# JAX_COMPILATION_CACHE_DIR names another one, to time the tests from an empty cache
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    jax.config.update("jax_compilation_cache_dir", str(CACHE))
+# JAX_COMPILATION_CACHE_DIR names another one, to time the tests from an empty cache;
+# processes that a test starts have the same one
+CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 
 

@@ -17,11 +17,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flags import LITTLE
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import icon
-from icon.cli import LITTLE
 
 
 N, D, WIDE, CLASSES = 40, 6, 10, 6

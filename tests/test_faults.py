@@ -461,7 +461,7 @@ CALLS = {  # argument: calls, values
         [lambda v: recipes.run("SimCLR", few, model=v, steps=1)],
         (*THINGS[1:], (len,), {}),
     ),
-    "m": ([recipes.ground, lambda v: recipes.train(icon.TABLE["PCA"], v)], THINGS),
+    "m": ([recipes.Ground, lambda v: recipes.train(icon.TABLE["PCA"], v)], THINGS),
     "z": ([recipes.plane], (*THINGS[:1], "a", 3, [["a"]], KEY, GONE)),
     "steps": ([lambda v: recipes.plane(X, v), steps_of], COUNTS),
     "results": ([lambda v: plot.page(v, "x"), lambda v: plot.table(v, "x")], (None, 3)),

@@ -253,9 +253,11 @@ ROWS = (
     Cell("triplet", first_listed, lambda z, index: among(squared(z), index),
          narrow_hinge, "triplets", S, POSITIVE, KNOWN, "Schroff et al. 2015"),
     Cell("triplet CLIP", same, squared, ft.partial(both_summed, loss=narrow_hinge),
-         "pairs", S, MODAL, PREDICTED, "I-Con 2025, grey; VSE++, Faghri et al. 2018"),
+         "pairs", S, MODAL, PREDICTED, "I-Con 2025, grey; VSE++, Faghri et al. 2018",
+         differs="from random networks, not trained ones: it falls into one point"),
     Cell("triplet SupCon", same, squared, narrow_hinge,
-         "labels", S, CLASS, PREDICTED, "I-Con 2025, grey"),
+         "labels", S, CLASS, PREDICTED, "I-Con 2025, grey",
+         differs="it falls into one point: the hardest negative of 460 is too near"),
     Cell("error rate", same, lambda z, w: hard(dot(z, w)), tv,
          "labels and classes", S, LABEL, PREDICTED, "I-Con 2025, grey"),
     # ---- q is Student's t: heavy tails

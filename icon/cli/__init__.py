@@ -3,4 +3,4 @@
 from icon.cli.embed import How
 from icon.cli.names import find
 from icon.cli.run import main
-from icon.cli.table import FILES, LITTLE
+from icon.cli.table import FILES

@@ -15,6 +15,7 @@ from typing import NoReturn
 from icon import DivergenceError, InvalidInput
 from icon._base import checks as check
 from icon._base.extras import required
+from icon.cli.cache import keep_programs
 from icon.cli.cluster import cluster
 from icon.cli.embed import embed
 from icon.cli.table import cells, table
@@ -30,6 +31,14 @@ COMMANDS: dict[str, Callable] = {
 }
 
 
+NO_CACHE = "--no-cache"
+ABOUT = f"""Every representation-learning method is a choice of two neighbourhoods.
+
+Compiled programs are kept in the cache folder of the user, which any command with
+{NO_CACHE} neither reads nor writes.
+"""
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; a mistake in its arguments is one line and exit status 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -37,8 +46,12 @@ def main(args: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # of a home it cannot use
     usual, sys.unraisablehook = sys.unraisablehook, _again
+    given = list(sys.argv[1:] if args is None else args)
     try:
-        _parsed(sys.argv[1:] if args is None else args)()
+        command = _parsed([arg for arg in given if arg != NO_CACHE])
+        if NO_CACHE not in given:
+            keep_programs()
+        command()
         print(end="", flush=True)
     except (InvalidInput, ImportError) as error:
         _stop(str(error), 2)
@@ -84,7 +97,9 @@ def _parsed(args: Sequence[str]) -> Callable[[], None]:
     printed = io.StringIO()
     try:
         with contextlib.redirect_stderr(printed):
-            return run(LATER, prog="icon", args=_filled(args), config=flat)
+            return run(
+                LATER, prog="icon", description=ABOUT, args=_filled(args), config=flat
+            )
     except SystemExit as end:
         if end.code != 2:
             raise

@@ -236,7 +236,7 @@ def _earlier(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]
 
 
 LITTLE = (
-    "--xla_backend_optimization_level=0",
+    "--xla_backend_optimization_level=1",
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",

@@ -48,7 +48,7 @@ def train(
     trained = recipes.train(
         row, m, model=bench.model, checkpoint=str(folder / CHECKPOINT)
     )
-    shown = recipes.result(trained, m, recipes.ground(m), bench.metric)
+    shown = recipes.result(trained, m, recipes.Ground(m), bench.metric)
     kept = {
         key: x for key, x in shown.items() if key not in ("z", "labels", "clusters")
     }

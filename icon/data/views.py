@@ -1,6 +1,6 @@
 """What changes a row, and keeps its meaning?"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -53,15 +53,17 @@ def augment(key: PRNGKeyArray, image: Float[Array, "h w ..."]) -> Float[Array, "
         (8, 8)
     """
     image, key = check.floating("image", image, (2, 3)), check.key("key", key)
-    motion, light, grain = jr.split(key, 3)
+    change, tint, grain = jr.split(key, 3)
+    # of one draw: a program of many small ones takes longer to compile than to run
+    light, *motion = jr.uniform(change, (7,), image.dtype, -1, 1)
     where = list(_sources(motion, image))
     move = lambda channel: map_coordinates(channel, where, order=1)
     color = image.ndim == 3
     moved = jax.vmap(move, 2, 2)(image) if color else move(image)
-    moved = _tinted(jr.fold_in(light, 1), moved) if color else moved
+    moved = _tinted(tint, moved) if color else moved
     spread = jnp.max(image) - jnp.min(image)
     noise = _GRAIN * spread * jr.normal(grain, image.shape, image.dtype)
-    return jnp.exp(_symmetric(light, (), _LIGHT, image.dtype)) * moved + noise
+    return jnp.exp(_LIGHT * light) * moved + noise
 
 
 def _tinted(key: PRNGKeyArray, image: Array) -> Array:
@@ -70,7 +72,7 @@ def _tinted(key: PRNGKeyArray, image: Array) -> Array:
     channels = image.shape[2]
     luma = _LUMA if channels == 3 else [1 / channels] * channels
     plain = jnp.einsum("hwc,c->hw", image, jnp.array(luma, image.dtype))[:, :, None]
-    gains = jnp.exp(_symmetric(tint, (1, 1, channels), _TINT, image.dtype))
+    gains = jnp.exp(jr.uniform(tint, (1, 1, channels), image.dtype, -_TINT, _TINT))
     return jnp.where(jr.bernoulli(gray, _GRAY), plain, gains * image)
 
 
@@ -120,22 +122,19 @@ def two_views(
     return both[:n], both[n:]
 
 
-def _symmetric(key: PRNGKeyArray, shape: tuple[int, ...], size: float, dtype) -> Array:
-    """Uniform numbers from -size to size."""
-    return jr.uniform(key, shape, dtype, -size, size)
+def _sources(motion: Sequence[Array], image: Array) -> Array:
+    """Where each pixel of the moved image comes from: [2, h, w].
 
-
-def _sources(key: PRNGKeyArray, image: Array) -> Array:
-    """Where each pixel of the moved image comes from: [2, h, w]."""
-    turn, shear, zoom, shift = jr.split(key, 4)
+    By numbers from -1 to 1: of the turn, the shear, two of the zoom, two of the shift.
+    """
+    turn, shear, *rest = motion
+    zoom, shift = jnp.stack(rest[:2])[None], jnp.stack(rest[2:])
     sides = jnp.array(image.shape[:2], image.dtype)
     middle = ((sides - 1) / 2)[:, None, None]
-    angle = _symmetric(turn, (), _TURN, image.dtype)
-    cos, sin = jnp.cos(angle), jnp.sin(angle)
-    lean = _symmetric(shear, (), _SHEAR, image.dtype)
+    cos, sin, lean = jnp.cos(_TURN * turn), jnp.sin(_TURN * turn), _SHEAR * shear
     affine = jnp.stack([cos - lean * sin, -sin, sin + lean * cos, cos]).reshape(2, 2)
-    affine = affine * jnp.exp(_symmetric(zoom, (1, 2), _ZOOM, image.dtype))
-    move = sides * _symmetric(shift, (2,), _SHIFT, image.dtype)
+    affine = affine * jnp.exp(_ZOOM * zoom)
+    move = sides * _SHIFT * shift
     grid = jnp.indices(image.shape[:2], image.dtype) - middle
     return jnp.einsum("ij,jhw->ihw", affine, grid) + middle + move[:, None, None]
 
@@ -176,18 +175,19 @@ def change_signals(key: PRNGKeyArray, x: Float[Array, "b ..."]) -> Array:
     """
     x, key = check.floating("x", x, (2, 3)), check.key("key", key)
     rows = x.reshape(len(x), -1)
-    gain, slide, stretch, slope, smooth, rough = jr.split(key, 6)
-    length, column = rows.shape[1], (len(x), 1)
-    uniform = lambda key, most: _symmetric(key, column, most, x.dtype)
+    change, grain = jr.split(key)
+    length = rows.shape[1]
+    # of two draws: a program of many small ones takes longer to compile than to run
+    gain, slide, stretch, slope = jr.uniform(change, (4, len(x), 1), x.dtype, -1, 1)
+    smooth, rough = jr.normal(grain, (2, *rows.shape), x.dtype)
     middle = (jnp.arange(length, dtype=x.dtype) - (length - 1) / 2)[None]
     # beyond either end of a stretched signal is its last value
-    at = middle * jnp.exp(uniform(stretch, _STRETCH))
+    at = middle * jnp.exp(_STRETCH * stretch)
     at = jnp.clip(at, middle[0, 0], middle[0, -1]) + (length - 1) / 2
-    moved = _read(rows, at + length * uniform(slide, _SLIDE))
-    lean = uniform(slope, _SLOPE) * middle / (length - 1)
-    noise = _SMOOTH * jr.normal(smooth, rows.shape, x.dtype) @ _smoothing(length)
-    noise = noise + _ROUGH * jr.normal(rough, rows.shape, x.dtype)
-    return ((1 + uniform(gain, _GAIN)) * moved - lean + noise).reshape(x.shape)
+    moved = _read(rows, at + length * _SLIDE * slide)
+    lean = _SLOPE * slope * middle / (length - 1)
+    noise = _SMOOTH * smooth @ _smoothing(length) + _ROUGH * rough
+    return ((1 + _GAIN * gain) * moved - lean + noise).reshape(x.shape)
 
 
 def _read(rows: Float[Array, "b t"], at: Float[Array, "b t"]) -> Float[Array, "b t"]:

@@ -12,7 +12,7 @@ from icon.recipes.floors import FLOORS, Floor
 from icon.recipes.material import FULL, QUICK, Budget, Material, material
 from icon.recipes.models import Learner, Model
 from icon.recipes.networks import Network, network
-from icon.recipes.scoring import Ground, ground, plane, refused, result, score
+from icon.recipes.scoring import Ground, plane, refused, result, score
 from icon.recipes.task import Learned, Source, Task
 from icon.recipes.tasks import SOURCES
 from icon.recipes.training import Trained, source_of, train

@@ -15,7 +15,7 @@ from icon._base import checks as check
 from icon._table import TABLE, Cell, known
 from icon.recipes.floors import floor_of
 from icon.recipes.material import FULL, Budget, Material, material
-from icon.recipes.scoring import ground, refused, result
+from icon.recipes.scoring import Ground, refused, result
 from icon.recipes.task import Source
 from icon.recipes.tasks import BY_COLUMN, SOURCES
 from icon.recipes.training import train
@@ -45,15 +45,18 @@ class Bench:
 
     def material(self, cell: Cell, seed: int) -> Material:
         """The data of a cell, split by the seed."""
+        return self._ground(cell, seed).m
+
+    def _ground(self, cell: Cell, seed: int) -> Ground:
         data = data_of(cell) if self.data is None else self.data
-        return _ready(_key(data), seed, self.budget, self.views)[0]
+        return _ready(_key(data), seed, self.budget, self.views)
 
     def result(self, cell: Cell, seed: int = 0, checkpoint=None) -> dict[str, Any]:
         """What the table shows of a cell trained once."""
         data = data_of(cell) if self.data is None else self.data
-        m, raw = _ready(_key(data), seed, self.budget, self.views)
-        trained = train(cell, m, model=self.model, checkpoint=checkpoint)
-        return result(trained, m, raw(), self.metric) | dict(data=_named(data))
+        raw = self._ground(cell, seed)
+        trained = train(cell, raw.m, model=self.model, checkpoint=checkpoint)
+        return result(trained, raw.m, raw, self.metric) | dict(data=_named(data))
 
     def attempt(self, cell: Cell, seeds: range) -> dict[str, Any]:
         """The same of several seeds; or why there is none: any row may fail alone."""
@@ -116,10 +119,9 @@ def _built_in(name: str) -> datasets.Dataset:
 
 
 @ft.lru_cache(maxsize=8)
-def _ready(key: _Key, seed: int, budget: Budget, views) -> tuple[Material, Callable]:
+def _ready(key: _Key, seed: int, budget: Budget, views) -> Ground:
     """The data split by a seed, and what the raw data score, once asked for."""
-    m = material(key.data, seed, budget, views)
-    return m, ft.cache(lambda: ground(m))
+    return Ground(material(key.data, seed, budget, views))
 
 
 def _named(data) -> str:

@@ -59,7 +59,13 @@ def _no_worse_than_k_means(slack: float = 0.0) -> Floor:
 
 
 RETRIEVED = Floor("R@1", 0.05, "twenty times of what chance has")
-HALF = "half of the perplexity of the words' shares"
+
+
+def _one_point(loss: float) -> Floor:
+    why = "what all rows in one point have: the hardest negative of a batch is nearer"
+    return Floor("loss value", loss, why, least=True)
+
+
 FLOORS: dict[str, Floor] = {
     **{name: _near_raw(0.08) for name in (
         "SNE", "symmetric SNE", "SNE graph embedding", "SNE, uniform affinities",
@@ -73,12 +79,14 @@ FLOORS: dict[str, Floor] = {
     "cross-entropy": Floor("linear probe", 0.90, "raw .33, a supervised CNN .94"),
     **{name: _above_untrained(0.05) for name in (
         "X-Sample CL", "LGSimCLR", "MoCo v3", "VICReg*", "average-margin SupCon",
-        "class means", "triplet", "triplet SupCon", "t-SimCLR", "t-SimCNE", "t-SupCon",
+        "class means", "triplet", "t-SimCLR", "t-SimCNE", "t-SupCon",
         "harmonic loss", "RSLVQ", "error rate",
     )},
     **{name: RETRIEVED for name in (
-        "CLIP", "CMC", "average-margin CLIP", "triplet CLIP", "t-CLIP",
+        "CLIP", "CMC", "average-margin CLIP", "t-CLIP",
     )},
+    "triplet SupCon": _one_point(0.205),
+    "triplet CLIP": _one_point(0.41),
     **{name: _no_worse_than_k_means(0.005) for name in (
         "k-means", "t k-means", "normalized cuts", "DCD", "spectral clustering",
         "InfoNCE clustering", "supervised clustering", "information gain",

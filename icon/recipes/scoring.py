@@ -1,7 +1,8 @@
 """What of a trained cell is scored, and shown?"""
 
+import functools as ft
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,25 +17,15 @@ from icon._table import Cell, cells, evidence, formula
 from icon._training import minimize
 from icon.recipes.material import Material
 from icon.recipes.models import adam, principal
-from icon.recipes.training import Trained, value_at
+from icon.recipes.training import Trained, valued
 
 
 NEIGHBORS, NEAR = 10, 12
 HELD_OUT, LEFT_OUT, ALL = "held-out rows", "leave-one-out", "all rows"
 
 
-class Ground(NamedTuple):
-    """The raw data: their picture, in which clusterings are drawn, and their scores."""
-
-    picture: np.ndarray  # [n, 2]
-    clusters: np.ndarray  # [n], scikit-learn's k-means
-    centers: np.ndarray  # [C, d], of them
-    near: dict[str, float]  # 10-NN accuracy, by protocol
-    probe: float
-
-
-def ground(m: Material) -> Ground:
-    """What the raw data look like and score, once for all rows.
+class Ground:
+    """The raw data: what they look like and score, each found once it is asked for.
 
     Args:
         m: what `material` makes of a data set.
@@ -43,19 +34,34 @@ def ground(m: Material) -> Ground:
         >>> import icon
         >>> from icon import recipes
         >>> m = recipes.material(icon.data.digits(), budget=recipes.Budget(60, 5, 5))
-        >>> sorted(recipes.ground(m).near)
+        >>> sorted(recipes.Ground(m).near)
         ['held-out rows', 'leave-one-out']
     """
-    from sklearn.cluster import KMeans
 
-    checks.instance("m", m, Material, "what recipes.material returns")
-    count = min(m.classes, len(m.x))
-    kmeans: Any = KMeans(count, n_init=10, random_state=m.seed)  # pyright: ignore
-    protocols = (HELD_OUT, LEFT_OUT) if m.labelled else ()
-    near = {protocol: _knn_accuracy(m.flat, m, protocol) for protocol in protocols}
-    probe = _linear_probe(m.flat, m) if m.labelled else float("nan")
-    found = kmeans.fit_predict(m.flat)
-    return Ground(plane(m.flat), found, kmeans.cluster_centers_, near, probe)
+    def __init__(self, m: Material):
+        self.m = checks.instance("m", m, Material, "what recipes.material returns")
+
+    @ft.cached_property
+    def picture(self) -> np.ndarray:
+        """[n, 2], in which clusterings are drawn."""
+        return plane(self.m.flat)
+
+    @ft.cached_property
+    def clusters(self) -> np.ndarray:
+        """[n], scikit-learn's k-means."""
+        m = self.m
+        return _k_means(m.x, m, min(m.classes, len(m.x))).labels_
+
+    @ft.cached_property
+    def near(self) -> dict[str, float]:
+        """10-NN accuracy, by protocol."""
+        protocols = (HELD_OUT, LEFT_OUT) if self.m.labelled else ()
+        return {each: _knn_accuracy(self.m.flat, self.m, each) for each in protocols}
+
+    @ft.cached_property
+    def probe(self) -> float:
+        """The accuracy of a linear probe."""
+        return _linear_probe(self.m.flat, self.m) if self.m.labelled else float("nan")
 
 
 # ------------------------------------------------------- scores
@@ -111,7 +117,7 @@ def score(
     Args:
         trained: what `train` returned.
         m: the data it was trained on.
-        raw: what `ground` returned for the same data.
+        raw: the `Ground` of the same data.
         metric: of your own, the main one: (z, m) -> a number or a dict of numbers, z
             what is scored of all rows [n, k].
 
@@ -120,7 +126,7 @@ def score(
         >>> from icon import recipes
         >>> m = recipes.material(icon.data.digits(), budget=recipes.Budget(60, 5, 5))
         >>> trained = recipes.train(icon.TABLE["PCA"], m)
-        >>> list(recipes.score(trained, m, recipes.ground(m)))
+        >>> list(recipes.score(trained, m, recipes.Ground(m)))
         ['10-NN', 'raw 10-NN', 'trustworthiness', 'untrained 10-NN']
     """
     own = {} if metric is None else _by_metric(metric, trained, m)
@@ -221,36 +227,34 @@ SOFTNESS = (1e-4, 1e-3, 1e-2, 0.05, 0.1, 0.2)  # of the memberships of k-means
 def _objectives(trained: Trained, m: Material) -> dict[str, float]:
     """The cell's own loss, and what k-means of the raw rows has of it, made as soft as
     is best for it."""
-    setup, task = trained.setup, trained.task
-    found = {name: _k_means(see(setup.m.x), m) for name, see in task.views.items()}
-
-    def by_k_means(softness: float) -> float:
-        whole = not trained.learner.maps
-        own = {
-            name: trained.learner._replace(apply=_assigned(kmeans, softness, whole))
-            for name, kmeans in found.items()
-        }
-        fixed = setup._replace(own=own, learner=next(iter(own.values())))
-        return value_at(trained.cell, fixed, trained.params, trained.states)
-
-    loss = value_at(trained.cell, setup, trained.params, trained.states)
-    return {"loss": loss, "loss of k-means": min(map(by_k_means, SOFTNESS))}
+    setup, whole = trained.setup, not trained.learner.maps
+    own = {
+        name: trained.learner._replace(
+            apply=_assigned(_k_means(see(setup.m.x), m, m.classes), whole)
+        )
+        for name, see in trained.task.views.items()
+    }
+    by_k_means = setup._replace(own=own, learner=next(iter(own.values())))
+    value = valued(trained.cell, by_k_means, trained.states)
+    soft = [{**trained.params, **dict.fromkeys(own, np.float32(s))} for s in SOFTNESS]
+    loss = valued(trained.cell, setup, trained.states)(trained.params)
+    return {"loss": loss, "loss of k-means": min(map(value, soft))}
 
 
-def _k_means(x, m: Material):
+def _k_means(x, m: Material, count: int):
     from sklearn.cluster import KMeans
 
     flat = np.asarray(x).reshape(len(x), -1)
-    kmeans: Any = KMeans(m.classes, n_init=10, random_state=m.seed)  # pyright: ignore
+    kmeans: Any = KMeans(count, n_init=10, random_state=m.seed)  # pyright: ignore
     return kmeans.fit(flat)
 
 
-def _assigned(kmeans, softness: float, whole: bool) -> Callable:
-    """Memberships of the nearest center; of all rows, as k-means left them."""
+def _assigned(kmeans, whole: bool) -> Callable:
+    """Memberships of the nearest center, so soft; of all rows, as k-means left them."""
     centers = jnp.asarray(kmeans.cluster_centers_, jnp.float32)
     count, square = len(centers), jnp.sum(centers**2, 1)[None]
 
-    def apply(params, x, state=()):
+    def apply(softness, x, state=()):
         if whole:
             nearest = jnp.asarray(kmeans.labels_)
         else:
@@ -306,7 +310,7 @@ def result(
     Args:
         trained: what `train` returned.
         m: the data it was trained on.
-        raw: what `ground` returned for the same data.
+        raw: the `Ground` of the same data.
         metric: of your own, as `score` takes it.
 
     Example:
@@ -314,7 +318,7 @@ def result(
         >>> from icon import recipes
         >>> m = recipes.material(icon.data.digits(), budget=recipes.Budget(60, 5, 5))
         >>> trained = recipes.train(icon.TABLE["PCA"], m)
-        >>> shown = recipes.result(trained, m, recipes.ground(m))
+        >>> shown = recipes.result(trained, m, recipes.Ground(m))
         >>> shown["name"], shown["protocol"], shown["z"].shape
         ('PCA', 'held-out rows', (18, 2))
     """

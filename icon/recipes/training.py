@@ -429,7 +429,7 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
     _, untrained = _all_rows(setup, end.start, setup.states(jr.key(m.seed)))
     embedding, scored = _all_rows(setup, end.params, end.states)
     value = (
-        value_at(cell, setup, end.params, end.states)
+        valued(cell, setup, end.states)(end.params)
         if note
         else float(np.mean(end.losses[-20:]))
     )
@@ -474,14 +474,19 @@ def _differentiable(cell: Cell) -> Cell:
     return near[0]
 
 
-def value_at(cell: Cell, setup: Setup, params, states=()) -> float:
-    """The cell's own loss: of all rows, or of the first batch of the seed."""
+def valued(cell: Cell, setup: Setup, states=()) -> Callable[[Any], float]:
+    """The cell's own loss by its parameters: of all rows, or of the first batch."""
     key, batch = jr.key(setup.m.seed), setup.task.arrays
-    if setup.task.size is not None:
+    batches = setup.task.size is not None
+    if batches:
         batch = next(setup.batches(1)(key, 0))
-    learned = {name: params["learned"][name] for name in cell.learned}
-    p, q = setup.arguments(params, key, batch, states)
-    return float(cell(p, q, learned))
+
+    def value(params, batch):
+        p, q = setup.arguments(params, key, batch, states)
+        return cell(p, q, {name: params["learned"][name] for name in cell.learned})
+
+    value = jax.jit(value) if batches else value  # a p of all rows is no traced one
+    return lambda params: float(value(params, batch))
 
 
 def _all_rows(setup: Setup, params, states) -> tuple[np.ndarray, np.ndarray]:

@@ -115,7 +115,7 @@ def test_each_motion_alone_moves_the_image(monkeypatch, change):
 
 def test_a_turn_keeps_lengths(monkeypatch):
     still(monkeypatch, "_TURN")
-    where = data.views._sources(jr.key(0), jnp.ones((6, 9)))
+    where = data.views._sources([0.7, *jnp.zeros(5)], jnp.ones((6, 9)))
     start = jnp.indices((6, 9), jnp.float32)
     step = lambda grid, axis: jnp.linalg.norm(jnp.diff(grid, axis=axis), axis=0)
     for axis in 1, 2:

@@ -25,7 +25,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def raw(digits):
-    return recipes.ground(digits)
+    return recipes.Ground(digits)
 
 
 def test_a_map_is_scored_on_held_out_rows(digits, raw):
@@ -87,7 +87,7 @@ def test_a_clustering_is_scored_by_its_most_likely_clusters(digits, raw):
 def test_unlabelled_data_are_trained_and_drawn_too():
     x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     bench = recipes.Bench(icon.data.Dataset("noise", x, None, None), TINY)
-    assert recipes.ground(bench.material(icon.TABLE["PCA"], 0)).near == {}
+    assert recipes.Ground(bench.material(icon.TABLE["PCA"], 0)).near == {}
     shown = bench.attempt(icon.TABLE["PCA"], range(1))
     assert list(shown["scores"]) == ["trustworthiness"]
     assert shown["labels"] is None and shown["z"].shape == (18, 2)

@@ -127,12 +127,12 @@ def words_and_strangers(m: Material) -> Task:
     sentences, count = _sentences(m)
     noise = np.bincount(sentences[m.train].ravel(), minlength=count) ** 0.75 + 1e-9
     noise = noise / noise.sum()
-    log_noise = jnp.asarray(np.log(noise), jnp.float32)
+    below = jnp.asarray(np.cumsum(noise)[:-1], jnp.float32)
 
     def arguments(model, key, center, context):
         (context, every), embedding = task.arguments(model, key, center, context)
         shape = (len(context), NEGATIVES)
-        others = jr.categorical(key, log_noise, shape=shape).astype(jnp.int32)
+        others = jnp.searchsorted(below, jr.uniform(key, shape)).astype(jnp.int32)
         index = jnp.concatenate([context[:, None], others], 1)
         return (context, every, index), (*embedding, index)
 
