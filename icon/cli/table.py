@@ -151,8 +151,7 @@ def table(
     required("matplotlib", "plot")
     required("tqdm", "cli")
     check.size("seeds", seeds)
-    if on.quick:
-        _compile_little()
+    _compile_little()
     rows, folder, bench = find_all(cells), folder_for(out, FILES), on.bench()
     settings = on.settings() | dict(seeds=seeds)
     kept = _earlier(folder, settings) if resume else {}
@@ -244,7 +243,7 @@ LITTLE = (
 
 
 def _compile_little() -> None:
-    """Half the time to compile, which a quick look spends most of its time on."""
+    """Half the time to compile, of which many rows need much; steps are as fast."""
     from importlib.metadata import version
 
     if version("jaxlib").startswith("0.10."):  # a flag XLA does not know is fatal

@@ -48,6 +48,10 @@ def _above_untrained(margin: float, score: str = "linear probe") -> Floor:
     return Floor(score, margin, why, f"untrained {score}")
 
 
+def _above_a_plane(margin: float) -> Floor:
+    return Floor("10-NN", margin, f"{margin:g} above a random plane", "untrained 10-NN")
+
+
 def _near_raw(margin: float) -> Floor:
     why = f"the raw rows' 64 numbers have {margin:g} more"
     return Floor("10-NN", -margin, why, "raw 10-NN")
@@ -90,8 +94,23 @@ FLOORS: dict[str, Floor] = {
     **{name: _no_worse_than_k_means(0.005) for name in (
         "k-means", "t k-means", "normalized cuts", "DCD", "spectral clustering",
         "InfoNCE clustering", "supervised clustering", "information gain",
-        "co-clustering",
+        "co-clustering", "cluster balance",
     )},
-    "PCA": Floor("10-NN", 0.2, "above a random plane", "untrained 10-NN"),
-    "NCA": Floor("10-NN", 0.3, "above a random plane", "untrained 10-NN"),
+    **{name: _above_a_plane(0.2) for name in (
+        "PCA", "uniformity", "heavy-tailed uniformity", "VAE",
+    )},
+    **{name: Floor("10-NN", 0.6, "the plane of PCA has 0.65") for name in (
+        "classical MDS", "Dual t-SNE", "doubly t-SNE",
+    )},
+    "Isomap": Floor("10-NN", 0.7, "the Isomap of scikit-learn has 0.75"),
+    "Laplacian eigenmaps": Floor("10-NN", 0.88, "where its eigenvectors start"),
+    "graph triplet": _near_raw(0.08),
+    "NCA": _above_a_plane(0.3),
+    "distillation": _above_untrained(0.05),
+    "SOM": Floor("quantisation error", -0.4, "below the mean", "raw quantisation error",
+                 least=True),
+    **{name: Floor("perplexity", 0.0, "that of the words' shares", "raw perplexity",
+                   least=True) for name in (
+        "skip-gram", "skip-gram, negative sampling", "masked LM",
+    )},
 }  # fmt: skip

@@ -29,7 +29,7 @@ class Budget(NamedTuple):
 
 
 FULL = Budget()
-QUICK = Budget(points=500, steps=50, batches=40, restarts=1)
+QUICK = Budget(points=500, steps=50, batches=20, restarts=1)
 
 
 class Material(NamedTuple):

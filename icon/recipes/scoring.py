@@ -44,7 +44,7 @@ class Ground:
     @ft.cached_property
     def picture(self) -> np.ndarray:
         """[n, 2], in which clusterings are drawn."""
-        return plane(self.m.flat)
+        return plane(self.m.flat, _drawn(self.m))
 
     @ft.cached_property
     def clusters(self) -> np.ndarray:
@@ -276,6 +276,11 @@ def _joint_kl(z, p):
     return kl(p, interpolated(student_t(z)), joint=True)
 
 
+def _drawn(m: Material) -> int:
+    """The steps of a picture: as many as an embedding has, up to 250."""
+    return min(250, m.budget.steps)
+
+
 def plane(z, steps: int = 250) -> np.ndarray:
     """An embedding of any dimension as a picture: itself, or its own t-SNE.
 
@@ -324,7 +329,9 @@ def result(
     """
     rows, clustering = _scored_rows(trained, m), _is_clustering(trained)
     return described(trained.cell) | dict(
-        z=raw.picture[rows] if clustering else plane(trained.embedding[rows]),
+        z=raw.picture[rows]
+        if clustering
+        else plane(trained.embedding[rows], _drawn(m)),
         labels=m.labels[rows] if m.labelled else None,
         clusters=_clusters(trained, m)[rows] if clustering else None,
         scores=score(trained, m, raw, metric),
