@@ -19,7 +19,7 @@ from icon._engines.edges import attraction
 from icon._neighborhoods import Neighborhood, Points, finite
 
 
-FEW = 4000  # anchors up to which pairs are as fast as a grid
+FEW = {1: 1000, 2: 1000, 3: 4000}  # points up to which pairs are as fast as a grid
 SPACING, ORDER = 0.45, 5
 
 
@@ -428,9 +428,9 @@ def interpolated(
     Any smooth kernel of the distance, yours too, in one to three dimensions: charges
     are spread to a grid with B-splines, transformed, multiplied by the kernel's
     spectrum, and gathered back; forces are the derivative of the same splines. Up to
-    4,000 points, and above three dimensions, every pair is summed exactly instead; so
-    it is for a kernel with a cusp, with a warning, where the points span more than the
-    grid, and after a parameter of the result was replaced.
+    1,000 points (in space 4,000), and above three dimensions, every pair is summed
+    exactly instead; so it is for a kernel with a cusp, with a warning, where the points
+    span more than the grid, and after a parameter of the result was replaced.
 
     The width of a kernel is that of 1 - d²/width² near its top: 1 for Student's t with
     one degree of freedom, √2 · scale for a Gaussian. Relative error of the force of all
@@ -474,7 +474,7 @@ def interpolated(
     sets = dict(anchors=wider(q.anchors), candidates=wider(q.candidates))
     q = dataclasses.replace(q, **sets)
     profile, d = profile_of(q), q.anchors.shape[1]
-    if spacing is None and (d > 3 or q.shape[0] * q.shape[1] <= FEW**2):
+    if spacing is None and (d > 3 or q.shape[0] * q.shape[1] <= FEW[d] ** 2):
         return Interpolated(q, None, ByPairs(profile))
     check.require(d <= 3, "spacing", spacing, f"None: {d} dimensions have no grid")
     if not _is_smooth(q, profile):
