@@ -194,6 +194,15 @@ def test_all_cells_of_a_file_are_taken_and_a_row_that_raises_is_marked(
     assert (tmp_path / "out" / "table.png").read_bytes()[1:4] == b"PNG"
 
 
+def test_a_table_of_which_every_row_failed_is_no_success(tmp_path, capsys):
+    (tmp_path / "three.py").write_text(THREE)
+    with pytest.raises(SystemExit) as stopped:
+        table(tmp_path / "out", "--cells", f"{tmp_path}/three.py:one")
+    assert stopped.value.code == 2
+    assert "got ZeroDivisionError: no p today" in capsys.readouterr().err
+    assert (tmp_path / "out" / "table.json").exists()
+
+
 @pytest.mark.slow
 def test_what_is_not_the_usual_is_named_by_its_file(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)

@@ -23,7 +23,7 @@ def replace_all(files: Mapping[Any, bytes]) -> None:
     beside = [path.with_name(f".icon-{secrets.token_hex(8)}") for path in places]
     with contextlib.ExitStack() as held:
         for folder in sorted({path.parent for path in places}):
-            held.enter_context(_alone(folder))
+            held.enter_context(alone(folder))
         try:
             for path, content in zip(beside, files.values(), strict=True):
                 _write(path, content)
@@ -35,7 +35,7 @@ def replace_all(files: Mapping[Any, bytes]) -> None:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """The only writer in a folder, who clears what killed ones have left there.
 
     A lock ends with its process, however that ends. Where a folder cannot be locked,

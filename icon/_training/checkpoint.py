@@ -61,7 +61,7 @@ class Checkpoint:
 
     def latest(self, run: Run) -> Run:
         """The run at its newest state; as it starts, if there is none."""
-        with files._alone(self._folder):
+        with files.alone(self._folder):
             self._body = self._newest()
         at = self._body.get("step", 0)
         if self._broken:
@@ -88,7 +88,7 @@ class Checkpoint:
         if not run.now.step or cursor.items() <= self._body.items():
             return
         writer = jax.process_index() == 0
-        with files._alone(self._folder) if writer else contextlib.nullcontext():
+        with files.alone(self._folder) if writer else contextlib.nullcontext():
             place, last = _place(self._folder, run.now.step), self._body.get("step", 0)
             body, columns = self._body, self._columns
             if run.now.step != last:

@@ -166,6 +166,8 @@ def table(
         raise KeyboardInterrupt(f"{len(results)} of {len(rows)} rows were written")
     if check_floors:
         _require_floors(results)
+    some = not all(result.get("failed") for result in results)
+    check.require(some, "cells", results[0]["note"], "a row that can be trained")
 
 
 def _attempts(

@@ -18,6 +18,9 @@ from icon.recipes.networks import Network, applied, started, usual
 from icon.recipes.task import WIDTH, Learned
 
 
+RATE = 4e-3  # of networks
+
+
 def adam(rate: float) -> Callable[[int], optax.GradientTransformation]:
     """Adam that warms up and cools down; means over all pairs have tiny gradients."""
 
@@ -50,6 +53,7 @@ class Learner(NamedTuple):
     training: Callable | None = None  # (params, rows, state, key) -> (embedding, state)
     first: Any = None  # the learner of a first stage, whose network is kept
     summary: str = ""  # what it is, in a few words
+    by: str = "Adam"  # by what it is trained
 
 
 class Model:
@@ -153,12 +157,13 @@ def encoder(
         lambda params, x, state=(): embed(params, represent(params, x, state)),
         represent,
         True,
-        adam(4e-3),
+        adam(RATE),
         finish if placed is None else placed,
         width,
         state=state,
         training=training,
-        summary=f"{trunk.summary}, a head {layers}, Adam 4e-3",
+        summary=f"{trunk.summary}, a head {layers}",
+        by=f"Adam {RATE:g}",
     )
 
 
@@ -189,7 +194,8 @@ LINEAR = Learner(
     adam(0.05),
     finish=unit,  # its prototypes are on the sphere
     retract=_stiefel,  # else the columns grow with every step, and steps stop counting
-    summary="an orthonormal map to the plane, Adam 0.05",
+    summary="an orthonormal map to the plane",
+    by="Adam 0.05",
 )
 
 
@@ -202,7 +208,7 @@ MATRIX = LINEAR._replace(
     apply=_through,
     represent=_through,
     retract=lambda params: params,
-    summary="a linear map to the plane, Adam 0.05",
+    summary="a linear map to the plane",
 )
 
 
@@ -235,7 +241,8 @@ FREE = Learner(
     lambda params, x, state=(): params,
     False,
     adam(3.0),
-    summary="two numbers a point from their principal plane, Adam 3",
+    summary="two numbers a point from their principal plane",
+    by="Adam 3",
 )
 
 
@@ -294,10 +301,10 @@ def memberships(clusters: int) -> Learner:
     """Free memberships: by Adam, or annealed where the loss is all but linear."""
     soft = lambda params, x, state=(): jax.nn.softmax(params)
     natural = lambda params, x, state=(): _natural_softmax(params)
-    summary = "free memberships from k-means++ seeds, by Adam or annealed"
     by_adam = Learner(
-        _seeds(clusters), soft, soft, False, adam(0.5), width=clusters, summary=summary
-    )
+        _seeds(clusters), soft, soft, False, adam(0.5), width=clusters,
+        summary="free memberships from k-means++ seeds", by="Adam 0.5 or annealed",
+    )  # fmt: skip
     by_annealing = by_adam._replace(apply=natural, optimizer=annealed)
     return by_adam._replace(alternatives=(by_annealing,))
 

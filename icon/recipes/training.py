@@ -388,7 +388,9 @@ class Trained(NamedTuple):
     @property
     def summary(self) -> str:
         """What was trained, with what: and where it differs from the paper."""
-        words = [self.task.summary, self.learner.summary]
+        learner = self.learner
+        network = learner.summary if self.task.views else ""
+        words = [self.task.summary, network, learner.by]
         differs = self.cell.differs
         return ". ".join([", ".join(filter(None, words)), *filter(None, [differs])])
 
