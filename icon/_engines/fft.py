@@ -16,7 +16,7 @@ from icon._base.numerics import custom_gradient, instantiated, widen
 from icon._base.pytrees import pytree, static
 from icon._engines import grid, pairs
 from icon._engines.edges import attraction
-from icon._neighborhoods import Neighborhood, Points, finite
+from icon._neighborhoods import Neighborhood, Points, finite, of_base
 
 
 FEW = {1: 1000, 2: 1000, 3: 4000}  # points up to which pairs are as fast as a grid
@@ -334,6 +334,10 @@ joint_log_mass.defvjp(_joint_fwd, _joint_bwd, symbolic_zeros=True)
 
 
 @pytree
+@of_base(
+    "shape sets excludes_self symmetric is_self support score log_mass read "
+    "mass reduced reweighed"
+)
 class Interpolated(Neighborhood):
     """Points under a radial kernel that answer for all anchors at once."""
 
@@ -344,48 +348,8 @@ class Interpolated(Neighborhood):
     wants_edges = True
 
     @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def sets(self):
-        return self.base.sets
-
-    @property
-    def excludes_self(self):
-        return self.base.excludes_self
-
-    @property
-    def symmetric(self):
-        return self.base.symmetric
-
-    @property
     def T(self):
         return dataclasses.replace(self, base=self.base.T)
-
-    def is_self(self, i, at):
-        return self.base.is_self(i, at)
-
-    def support(self, i):
-        return self.base.support(i)
-
-    def score(self, i, at):
-        return self.base.score(i, at)
-
-    def log_mass(self, i):
-        return self.base.log_mass(i)
-
-    def read(self, i, at):
-        return self.base.read(i, at)
-
-    def mass(self, score, at):
-        return self.base.mass(score, at)
-
-    def reduced(self, reduction):
-        return self.base.reduced(reduction)
-
-    def reweighed(self, weight):
-        return self.base.reweighed(weight)
 
     def along(self, edges):
         """Σ_e w_e s_e along the edges of one set; None for two."""

@@ -11,7 +11,7 @@ import jax
 from icon._base import checks as check
 from icon._base.config import is_deterministic
 from icon._base.pytrees import pytree, static
-from icon._neighborhoods import Neighborhood, answers, as_neighborhood
+from icon._neighborhoods import Neighborhood, answers, as_neighborhood, of_base
 
 
 class Placement(NamedTuple):
@@ -25,25 +25,13 @@ class Placement(NamedTuple):
 
 
 @pytree
+@of_base("shape support score log_mass")
 class Placed(Neighborhood):
     """A neighbourhood, and where it is summed."""
 
     base: Any
     placement: Placement = static()
     is_placed = True
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    def support(self, i):
-        return self.base.support(i)
-
-    def score(self, i, at):
-        return self.base.score(i, at)
-
-    def log_mass(self, i):
-        return self.base.log_mass(i)
 
     @property
     def T(self):

@@ -36,5 +36,6 @@ from icon._neighborhoods.protocol import (
     Neighborhood,
     answers,
     as_neighborhood,
+    of_base,
 )
 from icon._neighborhoods.rows import finite, weighted_sum

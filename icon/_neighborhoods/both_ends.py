@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from icon._base.pytrees import pytree
-from icon._neighborhoods.protocol import Neighborhood
+from icon._neighborhoods.protocol import Neighborhood, of_base
 
 
 WIDTH, STRIP = 16, 1024  # neighbours in a chunk, chunks that stay in the cache
@@ -26,6 +26,9 @@ class Edges(NamedTuple):
 
 
 @pytree
+@of_base(
+    "shape excludes_self T support score log_mass is_self listed read visit reweighed"
+)
 class BothEnds(Neighborhood):
     """A listed p that does not learn, with its edges and its own report worked out."""
 
@@ -36,42 +39,6 @@ class BothEnds(Neighborhood):
     p_mass: Any  # [n], log Σ_j exp s^p_ij
 
     is_sparse = True
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def excludes_self(self):
-        return self.base.excludes_self
-
-    @property
-    def T(self):
-        return self.base.T
-
-    def support(self, i):
-        return self.base.support(i)
-
-    def score(self, i, at):
-        return self.base.score(i, at)
-
-    def log_mass(self, i):
-        return self.base.log_mass(i)
-
-    def is_self(self, i, at):
-        return self.base.is_self(i, at)
-
-    def listed(self, i):
-        return self.base.listed(i)
-
-    def read(self, i, at):
-        return self.base.read(i, at)
-
-    def visit(self, i):
-        return self.base.visit(i)
-
-    def reweighed(self, weight):
-        return self.base.reweighed(weight)
 
     def restrict(self, ids, candidates=None):
         """The graph among a batch, by rows: the edges worked out are of all items."""

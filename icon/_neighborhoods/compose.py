@@ -19,6 +19,7 @@ from icon._neighborhoods.protocol import (
     Neighborhood,
     as_neighborhood,
     as_part,
+    of_base,
 )
 from icon._neighborhoods.rows import finite
 
@@ -40,28 +41,11 @@ def _drawn(key, i, count: int, q):
     return jnp.where(ids >= i, ids + 1, ids) if q.excludes_self else ids
 
 
+@of_base("shape sets excludes_self is_self listed")
 class Around(Neighborhood):
     """A neighbourhood around a base, over the same anchors and candidates."""
 
     base: Any
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def sets(self):
-        return self.base.sets
-
-    @property
-    def excludes_self(self):
-        return self.base.excludes_self
-
-    def is_self(self, i, at):
-        return self.base.is_self(i, at)
-
-    def listed(self, i):
-        return self.base.listed(i)
 
 
 # ------------------------------------------------------- a mixture with the uniform

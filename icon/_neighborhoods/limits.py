@@ -15,6 +15,7 @@ from icon._neighborhoods.protocol import (
     Neighborhood,
     as_part,
     candidate_ids,
+    of_base,
 )
 
 
@@ -117,26 +118,12 @@ def sharp(q):
 
 
 @pytree
+@of_base("shape sets excludes_self is_self")
 class Hard(Neighborhood):
     """The k best candidates of each anchor, alike."""
 
     base: Any
     k: int = static()
-
-    @property
-    def shape(self):
-        return self.base.shape
-
-    @property
-    def sets(self):
-        return self.base.sets
-
-    @property
-    def excludes_self(self):
-        return self.base.excludes_self
-
-    def is_self(self, i, at):
-        return self.base.is_self(i, at)
 
     def support(self, i):
         best, at = jax.lax.top_k(self.base.score(i, EVERYBODY), self.k)
@@ -145,7 +132,7 @@ class Hard(Neighborhood):
 
     def score(self, i, at):
         best, weight = self.support(i)
-        chosen = candidate_ids(self.shape[1], at)[:, None] == best[None]
+        chosen = candidate_ids(self.base.shape[1], at)[:, None] == best[None]
         return safe_log(jnp.sum(jnp.where(chosen, weight, 0), 1))
 
     def log_mass(self, i):

@@ -156,6 +156,35 @@ class Neighborhood:
         raise _unanswered(self, "T")
 
 
+def of_base(names: str) -> Callable[[type], type]:
+    """A class of neighbourhoods around a `base`, which answers these questions.
+
+    Example:
+        >>> from icon._neighborhoods.protocol import Neighborhood, of_base
+        >>> @of_base("shape score")
+        ... class Same(Neighborhood):
+        ...     def __init__(self, base):
+        ...         self.base = base
+        >>> import icon, jax.numpy as jnp
+        >>> Same(icon.dot(jnp.eye(3))).shape
+        (3, 3)
+    """
+
+    def answering(cls: type) -> type:
+        for name in names.split():
+            setattr(cls, name, _of_base(name, callable(vars(Neighborhood)[name])))
+        return cls
+
+    return answering
+
+
+def _of_base(name: str, asked: bool):
+    """A property that is the base's, or a method that asks the base."""
+    if asked:
+        return lambda self, *args: getattr(self.base, name)(*args)
+    return property(lambda self: getattr(self.base, name))
+
+
 def _unanswered(q, name: str) -> check.InvalidInput:
     expected = "a neighbourhood that has it"
     return check.InvalidInput("q", f"{_kind(q)}, without `{name}`", expected)
