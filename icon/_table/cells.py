@@ -213,7 +213,7 @@ ROWS = (
          "views", G, POSITIVE, KNOWN, "Oord et al. 2018 (InfoNCE); Chen et al. 2020"),
     Cell("MoCo v3", same, ft.partial(cosine, temperature=0.2), kl,
          "momentum keys", G, POSITIVE, KNOWN, "Chen, Xie & He 2021",
-         differs="one of its two directions a step, whose mean is the same"),
+         differs="one of its two directions a step, at a momentum that stays at .99"),
     Cell("CLIP", same, cosine, both_ways(kl), "pairs", G, MODAL, KNOWN,
          "Radford et al. 2021", {"temperature": positive(0.07)}),
     Cell("CMC", same, ft.partial(cosine, temperature=0.07),
@@ -313,7 +313,8 @@ ROWS = (
          lambda z, labels, classes: grouped(squared(z), labels, len(classes)), kl,
          "labels of all", SUMS, CLASS, KNOWN, "Goldberger et al. 2004"),
     Cell("RSLVQ", same, mixtures, kl,
-         "labels and mixtures", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003"),
+         "labels and mixtures", SUMS, LABEL, KNOWN, "Seo & Obermayer 2003",
+         differs="prototypes where a network is, of changed rows, not where rows are"),
     Cell("UMAP", fuzzy_union,
          lambda z: bernoulli(points(umap, z, a=1.577, b=0.895)), kl,
          "features", YES, KNN, KNOWN, "McInnes et al. 2018; every pair, no sampling"),
@@ -327,7 +328,8 @@ ROWS = (
          "words and strangers", YES, TOKENS, KNOWN, "Mikolov et al. 2013"),
     Cell("skip-gram", same, dot, kl, "words", G, TOKENS, KNOWN, "Mikolov et al. 2013"),
     Cell("masked LM", same, dot, kl, "masked words", G, TOKENS, KNOWN,
-         "Devlin et al. 2019"),
+         "Devlin et al. 2019",
+         differs="a mixer for a transformer; a hidden word is always the mask"),
     dataclasses.replace(
         0.9 * Cell("soft labels", at_temperature, at_temperature, hinton)
         + 0.1 * Cell("hard labels", same, scores),

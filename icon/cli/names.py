@@ -1,5 +1,6 @@
 """Which cell, model or function does an argument name? FILE.py:NAME, or a row."""
 
+import hashlib
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,11 @@ def find_all(names: Sequence[str]) -> list[Cell]:
 def find(name: str, argument: str = "cells") -> Cell:
     """A cell by its name in the table, or by FILE.py:NAME."""
     if ".py:" not in name:
-        return TABLE[known(argument, name, (*TABLE, "FILE.py", "FILE.py:NAME"))]
+        got = known(argument, name, (*TABLE, "FILE.py:NAME"))
+        check.require(
+            got in TABLE, argument, repr(name), "the name of a cell in a file"
+        )
+        return TABLE[got]
     cell = imported(argument, name)
     got = f"{name}, which is no Cell"
     check.require(isinstance(cell, Cell), argument, got, "FILE.py:NAME of a Cell")
@@ -35,6 +40,23 @@ def _all_of(file: str) -> list[Cell]:
     found = list({id(x): x for x in values if isinstance(x, Cell)}.values())
     check.require(found, "cells", f"{file}, which has no Cell", "a file that has some")
     return found
+
+
+def digests(*names: str | None) -> dict[str, str]:
+    """SHA-256 of the files among some arguments, FILE or FILE.py:NAME, by their names.
+
+    So that a run of other contents is no continuation of the run before.
+    """
+    files = [
+        Path(f"{name.partition('.py:')[0]}.py") if ".py:" in name else Path(name)
+        for name in names
+        if name
+    ]
+    return {
+        str(file): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
 
 
 def imported(argument: str, name: str | None) -> Any:

@@ -13,7 +13,7 @@ from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace_all
 from icon._table import TASKS, formula, known
-from icon.cli.names import find_all, imported
+from icon.cli.names import digests, find_all, imported
 from icon.cli.shared import as_json, folder_for, versions, writing
 
 
@@ -82,9 +82,10 @@ class On:
     quick: bool = False
     """Fewer points and steps, to see every row in little time."""
 
-    def settings(self) -> dict[str, Any]:
-        """All of it as a file keeps it."""
-        return {**dataclasses.asdict(self), "also": list(self.also)}
+    def settings(self, *cells: str) -> dict[str, Any]:
+        """All of it as a file keeps it, with a digest of every file that it is of."""
+        files = digests(*cells, self.data, self.model, self.views, self.metric)
+        return {**dataclasses.asdict(self), "also": list(self.also), "files": files}
 
     def bench(self):
         """What rows are trained on, made ready."""
@@ -153,7 +154,7 @@ def table(
     check.size("seeds", seeds)
     _compile_little()
     rows, folder, bench = find_all(cells), folder_for(out, FILES), on.bench()
-    settings = on.settings() | dict(seeds=seeds)
+    settings = on.settings(*cells) | dict(seeds=seeds)
     kept = _earlier(folder, settings) if resume else {}
     keeper = _Keeper(folder, settings, [cell.name for cell in rows])
     results = _attempts(rows, bench, range(on.seed, on.seed + seeds), kept, keeper)
@@ -278,15 +279,21 @@ def _is_below(result: dict[str, Any]) -> bool:
     return floor is not None and not floor["held"]
 
 
+def _missed(floor: dict[str, Any]) -> str:
+    return (
+        f"{floor['score']} {'above' if floor['least'] else 'below'} {floor['value']:g}"
+    )
+
+
 def _require_floors(results: list[dict[str, Any]]) -> None:
     """Fail if a row failed, or is below what it has to reach."""
     failed = [row["name"] for row in results if row.get("failed")]
     below = [
-        f"{row['name']} ({row['floor']['score']} below {row['floor']['value']:g})"
-        for row in results
-        if _is_below(row)
+        f"{row['name']} ({_missed(row['floor'])})" for row in results if _is_below(row)
     ]
     count = sum(row.get("floor") is not None for row in results)
+    expected = "the table's rows on their own data, trained in full"
+    check.require(count or failed, "check", "no row that has a floor", expected)
     print(f"{count - len(below)} of {count} floors are held", file=sys.stderr)
     if failed or below:
         got = "; ".join([*below, *(f"{name} (failed)" for name in failed)])

@@ -42,7 +42,7 @@ def train(
     required("matplotlib", "plot")
     required("orbax.checkpoint", "train")
     row, folder, bench = find(cell, "cell"), folder_for(out, FILES), on.bench()
-    settings = on.settings() | dict(cell=cell)
+    settings = on.settings(cell) | dict(cell=cell)
     _require_same(folder, settings)
     m = bench.material(row, on.seed)
     trained = recipes.train(

@@ -7,7 +7,7 @@ its meaning, `text` which text every machine has.
 
 from icon.data.batches import _cut, batches, split, spread
 from icon.data.files import load
-from icon.data.record import Dataset, word_counts
+from icon.data.record import Dataset, dataset, word_counts
 from icon.data.sets import (
     banking77,
     digits,
@@ -42,6 +42,7 @@ __all__ = [
     "augment",
     "banking77",
     "batches",
+    "dataset",
     "digits",
     "glove",
     "halves",

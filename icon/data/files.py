@@ -218,7 +218,8 @@ def _read_npz(path: Path, features, labels, also) -> Read:
         if {"format", "shape", "data"} <= shapes.keys():
             return _read_sparse(bundle, features, labels, also)
         labels = _label(list(shapes), labels)
-        also = {name: name for name in STANDARD if name in shapes} | also
+        standard = (x for x in STANDARD if x in shapes and x not in (features, labels))
+        also = {name: name for name in standard} | also
         for name in also:
             check.one_of(named(name), _alone(named(name), also[name]), shapes)
         used = {labels, *also.values()}

@@ -25,7 +25,8 @@ class Dataset(NamedTuple):
     another modality [n, ...]; "time" [n]; "tokens", int [n, t], words in order;
     "counts" [n, items]; "logits" [n, C]; "graph", a symmetric `scipy.sparse.csr_array`
     [n, n] of weights; "tags" [n, L] of 0 and 1; "hierarchy", int [n, levels], a label
-    of each level.
+    of each level; "side" [n] or [n, k], what is known beside of a row, as of its
+    caption; "train" [n], whether a row may be learned from: the split.
 
     Args:
         name: what to call it.
@@ -63,7 +64,27 @@ def dataset(
     also: Mapping[str, Any] | None = None,
     where: Where = position,
 ) -> Dataset:
-    """A record of arrays as they were found, checked; `where` words an index."""
+    """A data set of arrays as they are found, checked and brought to its dtypes.
+
+    Args:
+        name: what to call it.
+        values: rows [n, d], or images [n, h, w] or [n, h, w, 3], of bytes from 0 to 255
+            or of floats; None: made of a graph, counts or tokens.
+        labels: [n], integers or names; -1 or "" where a row has none.
+        also: what else is known of the rows, as `Dataset` names it; "edges" [m, 2] or
+            [m, 3] become a graph, labels of levels are counted.
+        where: an index in the words of a message.
+
+    Raises:
+        InvalidInput: an array of another shape or kind than its name asks for.
+
+    Example:
+        >>> import numpy as np
+        >>> from icon import data
+        >>> set_of_three = data.dataset("three", np.eye(3), np.array(["a", "b", "a"]))
+        >>> set_of_three.labels.tolist(), set_of_three.classes
+        ([0, 1, 0], ('a', 'b'))
+    """
     if values is not None and not (is_rows(values.shape) and values.size):
         expected = "rows [n, d] or images [n, h, w] or [n, h, w, 3], at least one"
         raise InvalidInput("features", f"shape {values.shape}", expected)
@@ -154,6 +175,8 @@ KINDS = {
     "counts": Kind(np.float32, (2,), 0, axes="[n, items]"),
     "logits": Kind(np.float32, (2,), axes="[n, classes]"),
     "tags": Kind(np.int32, (2,), 0, 1, "[n, tags]"),
+    "side": Kind(np.float32, (1, 2), axes="[n] or [n, k]"),
+    "train": Kind(np.bool, (1,), 0, 1, "[n]"),
 }
 STANDARD = (*KINDS, "graph", "hierarchy", "edges")
 DERIVE = ("graph", "counts", "tokens")

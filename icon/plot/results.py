@@ -59,6 +59,7 @@ class Floor:
     value: float
     held: bool
     why: str
+    least: bool = False  # whether a lower score is better
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +155,8 @@ class Picture:
             return ""
         name, held = self.floor.score, "held" if self.floor.held else "not held"
         why = f": {self.floor.why}" if self.floor.why else ""
-        return f"{name} at least {self.floor.value:g}, {held}{why}"
+        bound = "at most" if self.floor.least else "at least"
+        return f"{name} {bound} {self.floor.value:g}, {held}{why}"
 
     @property
     def terms(self) -> list[tuple[str, str]]:
@@ -327,7 +329,8 @@ def _floor(argument: str, floor: Any) -> Floor | None:
     finite = math.isfinite(value)
     check.require(finite, f"{argument}['value']", value, "a finite number")
     held = check.boolean(f"{argument}['held']", floor["held"])
-    return Floor(printable(floor["score"]), value, held, _text(floor.get("why")))
+    why, least = _text(floor.get("why")), bool(floor.get("least", False))
+    return Floor(printable(floor["score"]), value, held, why, least)
 
 
 def _real(argument: str, value: Any) -> float:

@@ -15,6 +15,7 @@ from icon._base import checks as check
 from icon._table import TABLE, Cell, known
 from icon.recipes.floors import floor_of
 from icon.recipes.material import FULL, Budget, Material, material
+from icon.recipes.networks import require_starts
 from icon.recipes.scoring import Ground, refused, result
 from icon.recipes.task import Source
 from icon.recipes.tasks import BY_COLUMN, SOURCES
@@ -43,6 +44,11 @@ class Bench:
     views: Callable | None = None
     metric: Callable | None = None
 
+    def __post_init__(self):
+        for name, given in (("views", self.views), ("metric", self.metric)):
+            fits = given is None or callable(given)
+            check.require(fits, name, repr(given), "a function")
+
     def material(self, cell: Cell, seed: int) -> Material:
         """The data of a cell, split by the seed."""
         return self._ground(cell, seed).m
@@ -60,6 +66,7 @@ class Bench:
 
     def attempt(self, cell: Cell, seeds: range) -> dict[str, Any]:
         """The same of several seeds; or why there is none: any row may fail alone."""
+        require_starts(self.model, len(seeds), "seeds")
         try:
             found = averaged([self.result(cell, seed) for seed in seeds])
         except Exception as error:
@@ -87,13 +94,15 @@ class _Key:
     """A data set by its identity, as what is made ready once is looked up by it."""
 
     def __init__(self, data: datasets.Dataset):
-        self.data = data
+        self.data = data  # which keeps the arrays that the ids are of
+        known = (*data[1:4], data.views, data.words, *data.also.values())
+        self._ids = (*data.also, *map(id, known))
 
     def __hash__(self):
-        return id(self.data.features)
+        return hash(self._ids)
 
     def __eq__(self, other):
-        return self.data.features is other.data.features
+        return self._ids == other._ids
 
 
 def _key(data) -> _Key:
@@ -110,7 +119,7 @@ def _loaded(data) -> datasets.Dataset:
         if not Path(data).exists():
             known("data", str(data), (*datasets.SETS, "a file"))
         return datasets.load(data)
-    return datasets.Dataset("data", np.asarray(check.reals("data", data, np.float32)))
+    return datasets.dataset("data", np.asarray(check.reals("data", data, None)))
 
 
 @ft.cache
@@ -199,10 +208,9 @@ def run(
     """
     cell = TABLE[known("cell", cell, TABLE)] if isinstance(cell, str) else cell
     check.instance("cell", cell, Cell, "a Cell, or the name of one")
-    for name, given in (("views", views), ("metric", metric)):
-        check.require(given is None or callable(given), name, repr(given), "a function")
     bench = Bench(data, spent(budget, points, steps), model, views, metric)
     first, count = check.seed("seed", seed), check.size("seeds", seeds)
+    require_starts(model, count, "seeds")
     found = averaged([bench.result(cell, k) for k in range(first, first + count)])
     return found | dict(floor=bench.floor(cell, found))
 

@@ -31,7 +31,9 @@ class Floor(NamedTuple):
         value = self.value + (numbers[self.than] if self.than else 0.0)
         own = numbers[self.score]
         held = own <= value if self.least else own >= value
-        return dict(score=self.score, value=value, held=held, why=self.why)
+        return dict(
+            score=self.score, value=value, held=held, why=self.why, least=self.least
+        )
 
 
 def floor_of(cell: Cell, found: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -29,11 +29,13 @@ class Network(NamedTuple):
         apply: (params, state, rows, key) -> (z [b, k], state); key None: to look at
             rows, not to learn from them, as dropout and batch norm tell apart.
         summary: what it is, in a few words.
+        made: whether it is a module with its numbers: it starts alike every time.
     """
 
     init: Callable
     apply: Callable
     summary: str
+    made: bool = False  # a module with its numbers, which starts alike every time
 
 
 # ------------------------------------------------------- by the shape of the rows
@@ -166,7 +168,8 @@ def _of_nnx(module) -> Network:
         z = made(x)
         return z, nnx.split(made, nnx.Param, ...)[2] if key is not None else state
 
-    return Network(lambda key, x: (params, state), apply, type(module).__name__)
+    name = type(module).__name__
+    return Network(lambda key, x: (params, state), apply, name, True)
 
 
 def _of_equinox(module) -> Network:
@@ -182,13 +185,17 @@ def _of_equinox(module) -> Network:
         each = lambda row, key: made(row, key=key)
         return jax.vmap(each)(x, jax.random.split(key, len(x))), state
 
-    return Network(lambda key, x: (params, ()), apply, type(module).__name__)
+    name = type(module).__name__
+    return Network(lambda key, x: (params, ()), apply, name, True)
 
 
 def _of_builder(build: Callable) -> Network:
     """A function of a key, or of nnx's rngs, that makes a module; anew for each key."""
 
     def made(key):
+        linen = sys.modules.get("flax.linen")
+        if linen and isinstance(build, type) and issubclass(build, linen.Module):
+            return _adapted(build())
         taken = _arguments(build)
         if "rngs" in taken:
             from flax import nnx
@@ -231,3 +238,11 @@ def networks(model) -> Callable[[str], Network]:
         return by_name[view]
 
     return of
+
+
+def require_starts(model, count: int, of: str) -> None:
+    """Refuse a module that is made already where several starts are to differ."""
+    if model is None or isinstance(model, Mapping) or count < 2:
+        return
+    got = f"a module that is made already, for {count} {of}"
+    check.require(not network(model).made, "model", got, "a function that makes one")

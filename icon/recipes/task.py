@@ -168,7 +168,14 @@ def together(tasks: list[Task]) -> Task:
         ]
         return tuple(p for p, _ in made), tuple(q for _, q in made)
 
+    def share(params):
+        return {**params, "extra": params["extra"][0]}
+
+    scored, scores = first.scored, first.scores
     return first._replace(
+        head=max((task.head for task in tasks), key=len),
+        width=max((task.width for task in tasks if task.width), default=None),
+        summary="; beside ".join(task.summary for task in tasks),
         arrays={f"{x} {k}": t.arrays[x] for k, t in enumerate(tasks) for x in t.arrays},
         arguments=arguments,
         views={name: see for task in tasks for name, see in task.views.items()},
@@ -177,5 +184,10 @@ def together(tasks: list[Task]) -> Task:
             task.extra(jr.fold_in(key, k), width) for k, task in enumerate(tasks)
         ),
         size=min(sizes) if sizes else None,
-        scored=None,
+        scored=None if scored is None else lambda params: scored(share(params)),
+        scores=None
+        if scores is None
+        else lambda trained, m: scores(
+            trained._replace(params=share(trained.params)), m
+        ),
     )

@@ -20,7 +20,7 @@ from icon._table import TABLE, Cell, evidence, known, takes
 from icon._training import DivergenceError, fit, minimize
 from icon.recipes.material import Material
 from icon.recipes.models import LINEAR, Learner, Model, learner_of, retracted
-from icon.recipes.networks import networks
+from icon.recipes.networks import networks, require_starts
 from icon.recipes.task import Source, Task, together
 from icon.recipes.tasks import BY_COLUMN, SOURCES
 
@@ -100,7 +100,9 @@ class Setup(NamedTuple):
         feed = datasets.batches(arrays, size or length, steps)
 
         def epoch_of(key, epoch: int) -> Iterator[dict[str, Any]]:
-            for place, batch in enumerate(feed(key, epoch)):
+            # all rows are in their order, which p may know
+            cut = [arrays] if size is None else feed(key, epoch)
+            for place, batch in enumerate(cut):
                 step = epoch * each + place
                 if step >= steps:
                     return
@@ -115,12 +117,14 @@ PROGRESS, OWN = "progress of the training", 10**6
 def setup_of(cell: Cell, m: Material, model=None) -> Setup:
     """What learns, by which task, on which data: by the cell's row and column."""
     source = source_of(cell, m)
-    if cell.row or cell.parts:
-        return _setup(cell, cell.row or evidence.G, source, m, model)
+    if cell.row:
+        return _setup(cell, cell.row, source, m, model)
     setup = _setup(cell, evidence.G, source, m, model)
     try:
         _first_loss(cell, setup)
     except checks.InvalidInput as error:
+        if error.argument != "memberships":
+            raise
         memberships = _setup(cell, evidence.C, source, m, model)
         try:
             _first_loss(cell, memberships)
@@ -131,10 +135,9 @@ def setup_of(cell: Cell, m: Material, model=None) -> Setup:
 
 
 def _first_loss(cell: Cell, setup: Setup):
-    """The loss before the first step, of some rows of a batch."""
-    key, arrays = jr.key(0), setup.task.arrays
-    if setup.task.size is not None:
-        arrays = {name: x[:16] for name, x in arrays.items()}
+    """The loss before the first step, of as many rows as a batch has."""
+    key, size = jr.key(0), setup.task.size
+    arrays = {name: x[:size] for name, x in setup.task.arrays.items()}
     start = setup.start(key, key)
     return cell(*setup.arguments(start, key, arrays, setup.states(key)))
 
@@ -148,7 +151,11 @@ def _setup(cell: Cell, row: str, source: Source, m: Material, model) -> Setup:
     checks.instance("learns_from", task, Task, "a function that makes a recipes.Task")
     if model is not None:
         got = f"a model for a cell that learns {source.learned.value}"
-        checks.require(make().maps and task.views, "model", got, "None")
+        checks.require(make().maps, "model", got, "None")
+        got = "a model for a task that has a network of its own"
+        checks.require(task.views, "model", got, "None")
+    apart = [name for name in task.views if name not in task.follows]
+    require_starts(model, len(apart), "views")
     by_view = networks(model)
     layers = dict(hidden=task.head, width=task.width)
     own = {name: make(network=by_view(name), **layers) for name in task.views}
@@ -167,7 +174,7 @@ def source_of(cell: Cell, m: Material) -> Source:
     if given:
         return SOURCES[known("learns_from", given, SOURCES)]
     try:
-        cell.p(jnp.asarray(m.flat[:50]))
+        cell.supervised((jnp.asarray(m.flat[:50]),))
     except (checks.InvalidInput, TypeError):
         return SOURCES["labels"]
     return SOURCES["features"]
@@ -319,6 +326,7 @@ def _answers(loss: Callable, *args) -> bool:
 def _descend_batches(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
     """Batch after batch, p built from each; narrow networks after wide ones."""
     steps = setup.m.budget.batches if setup.learner.maps else setup.m.budget.steps
+    steps = steps // 2 if setup.task.size is None else steps
     if setup.learner.first is None:
         return _stage(cell, setup, steps, checkpoint=checkpoint)
     wide = {name: learner.first for name, learner in setup.own.items()}
@@ -421,7 +429,8 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
     checks.instance("m", m, Material, "what recipes.material returns")
     began, note = time.monotonic(), ""
     setup = setup_of(cell, m, model)
-    descend = _descend_at_once if setup.task.size is None else _descend_batches
+    by_steps = setup.task.size is not None or setup.learner.training is not None
+    descend = _descend_batches if by_steps else _descend_at_once
     try:
         end = descend(cell, setup, checkpoint)
     except ZeroGradient:

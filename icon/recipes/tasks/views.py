@@ -10,12 +10,11 @@ import numpy as np
 from icon import data as datasets
 from icon._search import knn
 from icon.recipes.material import Material
-from icon.recipes.task import BATCH, WIDTH, Task, rows
+from icon.recipes.task import BATCH, WIDTH, Task, prototypes, rows
 
 
 SECOND_VIEWS = 3  # of how many nearest neighbours
 HEAD = (256,)  # hidden, between what is scored and what q gets
-SEMIHARD = 0.2  # the margin of the negatives that are drawn
 
 
 def _ids(x):
@@ -83,8 +82,7 @@ def views_of_neighbors(m: Material) -> Task:
 def triplets(m: Material) -> Task:
     """A view, another view of the same row, and a semi-hard view of another row.
 
-    Of the others that are further than the positive by less than the margin, the
-    nearest; where there is none, the nearest of those further; else the furthest.
+    Of the others that are further than the positive, the nearest; else the furthest.
     """
 
     def arguments(model, key, x):
@@ -183,7 +181,8 @@ def _side(m: Material):
         known = m.also["side" if "side" in m.also else "tags"]
         return np.asarray(known, np.float32).reshape(len(known), -1)
     of = "also['side'], also['tags'] or labels"
-    m._replace(train=m.train).of("side", of) if not m.labelled else None
+    if not m.labelled:
+        m.of("side", of)
     return np.eye(m.classes, dtype=np.float32)[m.labels] * (m.labels >= 0)[:, None]
 
 
@@ -237,7 +236,6 @@ def counts(m: Material) -> Task:
     """Rows that count items: users by a network, an embedding for every item."""
     table = m.of("counts", "counts from 0 [n, items]")
     table = np.asarray(table, np.float32)
-    from icon.recipes.task import prototypes
 
     def arguments(model, key, x, counts):
         return (counts,), (model(x), model.finish(model.extra))
