@@ -6,7 +6,7 @@ NAME is one of unification, temperature, divergences, debiasing, calibration, ba
 propagation. Networks are small and trained briefly (the file says for how many steps):
 a claim is tried at this size, no other. Seeds decide splits, starts and batches. A
 claim is a difference between two rows, seed by seed, over its standard error; it holds
-where that is beyond the 95% quantile of Student's t for so many seeds, which one in
+where that is beyond the 97.5% quantile of Student's t for so many seeds, which one in
 forty does by chance.
 Prints a table and a line a claim, keeps them with the hardware and the versions in
 benchmarks/results/claims.json, draws benchmarks/results/claims_NAME.png. --quick: two

@@ -39,7 +39,10 @@ TASKS = {
     "momentum keys": ("ids [b], ids [b]", "queries [b, k], slow keys [b, k]"),
     "views of neighbors": ("ids [5b]: two views, three neighbours", "z [5b, k]"),
     "triplets": ("index [2b, 2]: another view, a view of another", "z [2b, k], index"),
-    "pairs": ("ids [b], ids [b]", "u [b, k], v [b, k]: either modality"),
+    "pairs": (
+        "ids [b], ids [b]",
+        "u [b, k], v [b, k]: either modality; without one, flat halves",
+    ),
     "labels": ("labels [2b], two views of each row", "z [2b, k]"),
     "labels and classes": ("labels [b], classes [C]", "z [b, k], prototypes [C, k]"),
     "labels and mixtures": ("labels [b], classes [C]", "z [b, k], w [C, 3, k]"),
@@ -54,8 +57,14 @@ TASKS = {
     "nodes": ("the Graph of also['graph'] among the b rows", "z [b, k]"),
     "counts": ("counts [b, items]", "users [b, k], items [items, k]"),
     "logits": ("logits [b, C] that are given", "logits [b, C] of the model"),
-    "side information": ("side [2b, s]: also['side'], or tags", "z [2b, k]"),
-    "captions": ("captions [2b, s]: of rows and their nearest by it", "z [2b, k]"),
+    "side information": (
+        "side [2b, s]: also['side'], or tags, or classes",
+        "z [2b, k]",
+    ),
+    "captions": (
+        "captions [2b, s]: also['side'], or the brightness of patches",
+        "z [2b, k]",
+    ),
     "words": ("contexts [b], all words [V]", "centres [b, k], words [V, k]"),
     "words and strangers": (
         "contexts [b], all words [V], index [b, 6]",

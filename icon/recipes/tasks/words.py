@@ -62,8 +62,7 @@ def _windows(sentences: np.ndarray, count: int, rng) -> np.ndarray:
 def words(m: Material) -> Task:
     """A word and one near it, each with a learned vector for either part."""
     sentences, count = _sentences(m)
-    rng = np.random.default_rng(m.seed)
-    windows = _windows(sentences[m.train], count, rng)
+    windows = _windows(sentences[m.train], count, np.random.default_rng(m.seed))
 
     def arguments(model, key, center, context):
         inner, outer = model.extra
@@ -72,7 +71,6 @@ def words(m: Material) -> Task:
     def extra(key, width):
         return jr.normal(key, (2, count, WIDE)) / math.sqrt(WIDE)
 
-    held_out = _windows(sentences[m.test], count, rng)
     return Task(
         dict(center=windows[:, 0], context=windows[:, 1]),
         arguments,
@@ -80,7 +78,7 @@ def words(m: Material) -> Task:
         extra=extra,
         size=PAIRS,
         scored=lambda params: _means(params["extra"][0], sentences),
-        scores=_by_perplexity(held_out, _share(sentences[m.train], count)),
+        scores=_by_perplexity(m, sentences, count),
         protocol="held-out text",
         summary=f"words within {WINDOW} of each other, frequent ones thinned out",
     )
@@ -99,11 +97,15 @@ def _means(vectors, sentences: np.ndarray) -> np.ndarray:
     return counts @ vectors / counts.sum(1, keepdims=True)
 
 
-def _by_perplexity(pairs: np.ndarray, share: np.ndarray, noise=None):
-    """exp of the mean of -log p(context | centre), beside that of the words' shares.
+def _by_perplexity(m: Material, sentences: np.ndarray, count: int, noise=None):
+    """exp of the mean of -log p(context | centre) of held-out windows, beside that of
+    the words' shares.
 
     Logits that negatives were drawn for by `noise` lack the log of it.
     """
+    rng = np.random.default_rng([m.seed, 1])
+    pairs = _windows(sentences[m.test], count, rng)
+    share = _share(sentences[m.train], count)
 
     def scores(trained, m: Material) -> dict[str, float]:
         inner, outer = map(np.asarray, trained.params["extra"])
@@ -136,10 +138,7 @@ def words_and_strangers(m: Material) -> Task:
         index = jnp.concatenate([context[:, None], others], 1)
         return (context, every, index), (*embedding, index)
 
-    rng = np.random.default_rng(m.seed)
-    _windows(sentences[m.train], count, rng)
-    held_out = _windows(sentences[m.test], count, rng)
-    scores = _by_perplexity(held_out, _share(sentences[m.train], count), noise)
+    scores = _by_perplexity(m, sentences, count, noise)
     summary = f"{task.summary}, {NEGATIVES} negatives by count^3/4"
     return task._replace(arguments=arguments, scores=scores, summary=summary)
 
