@@ -143,19 +143,43 @@ def together(tasks: list[Task]) -> Task:
         InvalidInput: tasks of unlike numbers of rows, of all rows and of batches, or
             with models of the same name for unlike parts of the rows.
     """
-    first = tasks[0]
+    _require_alike(tasks)
+    first, sizes = tasks[0], [task.size for task in tasks if task.size is not None]
+    return first._replace(
+        head=max((task.head for task in tasks), key=len),
+        width=max((task.width for task in tasks if task.width), default=None),
+        summary="; beside ".join(task.summary for task in tasks),
+        arrays={f"{x} {k}": t.arrays[x] for k, t in enumerate(tasks) for x in t.arrays},
+        arguments=_arguments_of(tasks),
+        views={name: see for task in tasks for name, see in task.views.items()},
+        follows={name: of for task in tasks for name, of in task.follows.items()},
+        extra=lambda key, width: tuple(
+            task.extra(jr.fold_in(key, k), width) for k, task in enumerate(tasks)
+        ),
+        size=min(sizes, default=None),
+        scored=first.scored and _scored_by_first(first.scored),
+        scores=first.scores and _scores_of_first(first.scores),
+    )
+
+
+def _require_alike(tasks: list[Task]) -> None:
+    """Refuse tasks that no batch, or no model, can be of together."""
     lengths = {len(x) for task in tasks for x in task.arrays.values()}
     got = f"tasks of {' and '.join(map(str, sorted(lengths)))} rows"
     check.require(len(lengths) == 1, "cell", got, "a sum of cells of the same rows")
-    sizes = [task.size for task in tasks if task.size is not None]
-    mixed = 0 < len(sizes) < len(tasks)
+    mixed = len({task.size is None for task in tasks}) == 2
     got = "batches beside all rows at once"
     check.require(not mixed, "cell", got, "a sum of cells that are trained alike")
+    first = tasks[0]
     for task in tasks:
         for name in task.views.keys() & first.views.keys():
             alike = task.views[name] == first.views[name]
             got = f"two models named {name!r}"
             check.require(alike, "cell", got, "a sum of cells of the same models")
+
+
+def _arguments_of(tasks: list[Task]) -> Callable:
+    """A tuple of the arguments of each task, of its own arrays and its own key."""
 
     def arguments(model, key, **batch):
         made = [
@@ -168,26 +192,19 @@ def together(tasks: list[Task]) -> Task:
         ]
         return tuple(p for p, _ in made), tuple(q for _, q in made)
 
-    def share(params):
-        return {**params, "extra": params["extra"][0]}
+    return arguments
 
-    scored, scores = first.scored, first.scores
-    return first._replace(
-        head=max((task.head for task in tasks), key=len),
-        width=max((task.width for task in tasks if task.width), default=None),
-        summary="; beside ".join(task.summary for task in tasks),
-        arrays={f"{x} {k}": t.arrays[x] for k, t in enumerate(tasks) for x in t.arrays},
-        arguments=arguments,
-        views={name: see for task in tasks for name, see in task.views.items()},
-        follows={name: of for task in tasks for name, of in task.follows.items()},
-        extra=lambda key, width: tuple(
-            task.extra(jr.fold_in(key, k), width) for k, task in enumerate(tasks)
-        ),
-        size=min(sizes) if sizes else None,
-        scored=None if scored is None else lambda params: scored(share(params)),
-        scores=None
-        if scores is None
-        else lambda trained, m: scores(
-            trained._replace(params=share(trained.params)), m
-        ),
+
+def _of_first(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as the first task has them."""
+    return {**params, "extra": params["extra"][0]}
+
+
+def _scored_by_first(scored: Callable) -> Callable:
+    return lambda params: scored(_of_first(params))
+
+
+def _scores_of_first(scores: Callable) -> Callable:
+    return lambda trained, m: scores(
+        trained._replace(params=_of_first(trained.params)), m
     )
