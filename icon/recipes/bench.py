@@ -55,14 +55,19 @@ class Bench:
 
     def _ground(self, cell: Cell, seed: int) -> Ground:
         data = data_of(cell) if self.data is None else self.data
-        return _ready(_key(data), seed, self.budget, self.views)
+        views = None if self.views is None else _counted(self.views)
+        return _ready(_key(data), seed, self.budget, views)
 
     def result(self, cell: Cell, seed: int = 0, checkpoint=None) -> dict[str, Any]:
         """What the table shows of a cell trained once."""
         data = data_of(cell) if self.data is None else self.data
-        raw = self._ground(cell, seed)
+        raw, views = self._ground(cell, seed), _counted(self.views)
+        before = views.calls
         trained = train(cell, raw.m, model=self.model, checkpoint=checkpoint)
-        return result(trained, raw.m, raw, self.metric) | dict(data=_named(data))
+        found = result(trained, raw.m, raw, self.metric) | dict(data=_named(data))
+        if self.views is not None and views.calls == before:
+            found["note"] = "; ".join(filter(None, [found["note"], UNUSED]))
+        return found
 
     def attempt(self, cell: Cell, seeds: range) -> dict[str, Any]:
         """The same of several seeds; or why there is none: any row may fail alone."""
@@ -88,6 +93,26 @@ def data_of(cell: Cell) -> str:
     if isinstance(given, tuple):  # of a sum
         return data_of(cell.parts[0][1])
     return SOURCES[given].data if isinstance(given, str) and given else USUAL
+
+
+UNUSED = "the given views are of no use to it"
+
+
+class _Counted:
+    """Views of the user's, and how often they were asked for."""
+
+    def __init__(self, views):
+        self.views, self.calls = views, 0
+
+    def __call__(self, key, x):
+        self.calls += 1
+        return self.views(key, x)
+
+
+@ft.lru_cache(maxsize=8)
+def _counted(views) -> _Counted:
+    """One of each views, as what is made ready is looked up by them."""
+    return _Counted(views)
 
 
 class _Key:

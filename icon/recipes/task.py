@@ -29,7 +29,8 @@ class Learned(enum.Enum):
 class Task(NamedTuple):
     """The arguments of p and q, and what of them is learned.
 
-    `arguments` gets a batch by the names of its arrays, and a model: `model(x)` embeds
+    `arguments` gets a key of the step (None where points are placed at once), a batch
+    by the names of its arrays, and a model: `model(x)` embeds
     rows, `model(x, name)` does so by another of the `views`, `model.extra` are further
     parameters that are learned, `model.finish` brings them to where embeddings are,
     and `model.progress` goes from 0 at the first step to 1 at the last.

@@ -146,6 +146,13 @@ def test_a_task_with_a_network_of_its_own_takes_no_other():
         recipes.run("VAE", DATA, model=Normed(), **SHORT)
 
 
+def test_views_that_a_row_has_no_use_for_are_no_secret():
+    still = lambda key, x: x
+    for cell, note in (("PCA", "the given views are of no use to it"), ("SimCLR", "")):
+        for _ in range(2):
+            assert recipes.run(cell, DATA, views=still, **SHORT)["note"] == note
+
+
 # ------------------------------------------------------- from a terminal
 
 
