@@ -52,11 +52,13 @@ def test_the_second_command_reads_what_the_first_has_compiled(run, tmp_path):
     assert again > 2
 
 
+@pytest.mark.slow
 def test_without_it_nothing_is_written(run, tmp_path):
     assert run("--no-cache") == [0, None, -1]
     assert not (tmp_path / "cache" / "icon").exists()
 
 
+@pytest.mark.slow
 def test_a_cache_that_jax_has_already_is_the_one(run, tmp_path):
     own = str(tmp_path / "own")
     assert run(JAX_COMPILATION_CACHE_DIR=own)[1:] == [own, -1]

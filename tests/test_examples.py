@@ -182,6 +182,7 @@ def test_its_losses_of_large_batches_are_those_of_the_whole():
     np.testing.assert_allclose(spread, loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_its_embedding_and_its_cell_run():
     names = run(BLOCKS[0], given())
     run(BLOCKS[3], names)

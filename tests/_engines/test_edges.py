@@ -125,6 +125,7 @@ def test_a_graph_that_learns_is_not_prepared():
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_a_hub_costs_its_edges_and_not_its_length_for_every_anchor():
     n = 3000
     ends = np.arange(1, n), np.zeros(n - 1, int)

@@ -224,6 +224,7 @@ def dtypes(p_dtype, q_dtype, x64):
         return {tuple(x.dtype.name for x in (v, *g)) for v, g in shapes}
 
 
+@pytest.mark.slow
 def test_each_gradient_has_the_dtype_of_its_points():
     f16, bf16, f32, f64 = jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64
     assert dtypes(bf16, f16, False) == {("float32", "bfloat16", "float16")}

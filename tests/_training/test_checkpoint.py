@@ -290,7 +290,7 @@ def test_nothing_is_lost_wherever_it_is_killed(tmp_path, whole, where, nth):
 
 CHILD = f"""
 import sys, time, warnings
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path[:0] = {[str(folder) for folder in Path(__file__).parents[:2]]!r}
 warnings.simplefilter("ignore", UserWarning)
 import test_checkpoint as here
 

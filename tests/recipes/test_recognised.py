@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from flax import nnx
 
 import icon
@@ -80,6 +81,7 @@ def test_only_refused_memberships_make_a_clustering():
     assert error.value.argument != "memberships"
 
 
+@pytest.mark.slow
 def test_a_sum_of_clusterings_is_one():
     one = icon.Cell("one", lambda x: icon.gaussian(x, scale=2.0), memberships)
     two = icon.Cell("two", lambda x: icon.gaussian(x, scale=1.0), memberships)
@@ -99,7 +101,7 @@ def test_a_p_that_learns_is_handed_what_it_accepts():
 # ------------------------------------------------------- sums
 
 
-@pytest.mark.parametrize("name", ["VAE", "SOM"])
+@pytest.mark.parametrize("name", [slow("VAE"), "SOM"])
 def test_a_multiple_of_a_row_is_scored_as_the_row_is(name):
     rows = 2 * icon.TABLE[name], icon.TABLE[name]
     twice, once = (recipes.run(row, DATA, **SHORT) for row in rows)
@@ -107,6 +109,7 @@ def test_a_multiple_of_a_row_is_scored_as_the_row_is(name):
     assert twice["z"].shape == once["z"].shape
 
 
+@pytest.mark.slow
 def test_a_sum_has_the_longest_head_in_either_order():
     rows = icon.TABLE["cross-entropy"], icon.TABLE["SimCLR"]
     m = recipes.material(DATA, budget=recipes.spent(recipes.QUICK, 80, 4))
@@ -119,11 +122,13 @@ def test_a_sum_has_the_longest_head_in_either_order():
 # ------------------------------------------------------- models
 
 
+@pytest.mark.slow
 def test_a_network_with_a_state_learns_from_all_rows_at_once():
     found = recipes.run("cluster balance", DATA, model=Normed(), **SHORT)
     assert "Normed" in found["trained"] and np.isfinite(found["loss_value"])
 
 
+@pytest.mark.slow
 def test_a_class_of_linen_is_made():
     class Small(nn.Module):
         @nn.compact
@@ -169,6 +174,7 @@ def stopped(capsys, *args) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_another_training(tmp_path, capsys):
     np.savez(tmp_path / "rows.npz", x=X, label=CLASS)
     cell, out = f"{tmp_path}/mine.py:mine", tmp_path / "out"

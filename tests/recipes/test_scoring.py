@@ -84,6 +84,7 @@ def test_a_clustering_is_scored_by_its_most_likely_clusters(digits, raw):
     assert np.array_equal(shown["z"], raw.picture) and shown["protocol"] == "all rows"
 
 
+@pytest.mark.slow
 def test_unlabelled_data_are_trained_and_drawn_too():
     x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
     bench = recipes.Bench(icon.data.Dataset("noise", x, None, None), TINY)

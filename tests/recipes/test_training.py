@@ -127,6 +127,7 @@ def test_a_moving_average_follows_slowly():
     np.testing.assert_allclose(after["slow"], [0.0, 0.99 * 4 + 0.01 * 3], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_momentum_keys_follow_slowly(digits):
     cell = icon.TABLE["MoCo v3"]
     start = setup_of(cell, digits).start(*jr.split(jr.key(digits.seed)))

@@ -73,6 +73,7 @@ def test_a_fault_of_any_part_of_a_sum_is_found_and_the_part_named(place):
         icon.check(both, ((LABELS,), (LABELS,)), ((X,), (X,)))
 
 
+@pytest.mark.slow
 def test_a_sum_is_tried_on_what_its_recipe_has():
     both = 0.5 * icon.Cell("v", icon.same, icon.cosine, learns_from="views") + SUPCON
     evidence, embedding = recipes.example(both)
