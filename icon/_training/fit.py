@@ -209,3 +209,12 @@ def _on_host(structure, held: Held):
         return structure.joined(*jax.tree.map(host, (held.params, held.buffers)))
     except RuntimeError:  # this process never held all of it, or it went down too
         return None
+
+
+def forget_steps() -> None:
+    """Let go of the compiled steps of every loss, where losses do not come again.
+
+    A compiled program takes hundreds of the memory maps that a process may have, of
+    which Linux allows 65,530.
+    """
+    step.clear_cache()

@@ -143,3 +143,8 @@ def _steps(loss, optimizer, schedules, args, z, state, first, *, steps, all_loss
 def _scalar(value):
     """A loss, refused unless it is one number."""
     return jnp.asarray(check.gives("loss", value, ()))
+
+
+def forget_loops() -> None:
+    """Let go of the compiled loops of every loss, where losses do not come again."""
+    _steps.clear_cache()

@@ -17,7 +17,13 @@ from icon._base.positive import value_of
 from icon._engines import interpolated
 from icon._neighborhoods import tabulated
 from icon._table import TABLE, Cell, evidence, known, takes
-from icon._training import DivergenceError, fit, minimize
+from icon._training import (
+    DivergenceError,
+    fit,
+    forget_loops,
+    forget_steps,
+    minimize,
+)
 from icon.recipes.material import Material
 from icon.recipes.models import LINEAR, Learner, Model, learner_of, retracted
 from icon.recipes.networks import networks, require_starts
@@ -267,6 +273,7 @@ def _descend_at_once(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
         except DivergenceError:
             if k == tries - 1 and not ended:
                 raise
+    forget_loops()  # of losses that are made for this training
     return min(ended, key=lambda end: end.losses[-1])
 
 
@@ -363,6 +370,7 @@ def _stage(
         loss, start, feed, optimizer, key,
         carried=states, callbacks=[moved], checkpoint=checkpoint,
     )  # fmt: skip
+    forget_steps()  # of a loss that is made for this training
     return Descent(begun, params, _losses(history), history.carried, setup)
 
 
