@@ -217,4 +217,5 @@ def forget_steps() -> None:
     A compiled program takes hundreds of the memory maps that a process may have, of
     which Linux allows 65,530.
     """
-    step.clear_cache()
+    compiled: Any = step
+    compiled.clear_cache()

@@ -2,6 +2,7 @@
 
 import functools as ft
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -147,4 +148,5 @@ def _scalar(value):
 
 def forget_loops() -> None:
     """Let go of the compiled loops of every loss, where losses do not come again."""
-    _steps.clear_cache()
+    compiled: Any = _steps
+    compiled.clear_cache()
