@@ -23,11 +23,10 @@ def find_all(names: Sequence[str]) -> list[Cell]:
 def find(name: str, argument: str = "cells") -> Cell:
     """A cell by its name in the table, or by FILE.py:NAME."""
     if ".py:" not in name:
-        got = known(argument, name, (*TABLE, "FILE.py:NAME"))
-        check.require(
-            got in TABLE, argument, repr(name), "the name of a cell in a file"
-        )
-        return TABLE[got]
+        known(argument, name, (*TABLE, "FILE.py:NAME"))
+        expected = "the name of a cell in a file"
+        check.require(name in TABLE, argument, repr(name), expected)
+        return TABLE[name]
     cell = imported(argument, name)
     got = f"{name}, which is no Cell"
     check.require(isinstance(cell, Cell), argument, got, "FILE.py:NAME of a Cell")
@@ -52,11 +51,12 @@ def digests(*names: str | None) -> dict[str, str]:
         for name in names
         if name
     ]
-    return {
-        str(file): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-        if file.is_file()
-    }
+    return {str(file): _digest(file) for file in files if file.is_file()}
+
+
+def _digest(file: Path) -> str:
+    with open(file, "rb") as stream:  # piece by piece: features may be large
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def imported(argument: str, name: str | None) -> Any:

@@ -254,7 +254,7 @@ def _compile_little() -> None:
         os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 
-# ------------------------------------------------------- what is said of it
+# ------------------------------------------------------- what is printed of it
 
 
 def _summary(results: list[dict[str, Any]]) -> None:
@@ -280,9 +280,8 @@ def _is_below(result: dict[str, Any]) -> bool:
 
 
 def _missed(floor: dict[str, Any]) -> str:
-    return (
-        f"{floor['score']} {'above' if floor['least'] else 'below'} {floor['value']:g}"
-    )
+    side = "above" if floor["least"] else "below"
+    return f"{floor['score']} {side} {floor['value']:g}"
 
 
 def _require_floors(results: list[dict[str, Any]]) -> None:

@@ -50,7 +50,7 @@ class Ground:
     def clusters(self) -> np.ndarray:
         """[n], scikit-learn's k-means."""
         m = self.m
-        return _k_means(m.x, m, min(m.classes, len(m.x))).labels_
+        return _k_means(m.x, m).labels_
 
     @ft.cached_property
     def near(self) -> dict[str, float]:
@@ -230,7 +230,7 @@ def _objectives(trained: Trained, m: Material) -> dict[str, float]:
     setup, whole = trained.setup, not trained.learner.maps
     own = {
         name: trained.learner._replace(
-            apply=_assigned(_k_means(see(setup.m.x), m, m.classes), whole)
+            apply=_assigned(_k_means(see(setup.m.x), m), whole)
         )
         for name, see in trained.task.views.items()
     }
@@ -241,10 +241,11 @@ def _objectives(trained: Trained, m: Material) -> dict[str, float]:
     return {"loss": loss, "loss of k-means": min(map(value, soft))}
 
 
-def _k_means(x, m: Material, count: int):
+def _k_means(x, m: Material):
     from sklearn.cluster import KMeans
 
     flat = np.asarray(x).reshape(len(x), -1)
+    count = min(m.classes, len(x))
     kmeans: Any = KMeans(count, n_init=10, random_state=m.seed)  # pyright: ignore
     return kmeans.fit(flat)
 

@@ -273,7 +273,6 @@ def _descend_at_once(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
         except DivergenceError:
             if k == tries - 1 and not ended:
                 raise
-    forget_loops()  # of losses that are made for this training
     return min(ended, key=lambda end: end.losses[-1])
 
 
@@ -370,7 +369,6 @@ def _stage(
         loss, start, feed, optimizer, key,
         carried=states, callbacks=[moved], checkpoint=checkpoint,
     )  # fmt: skip
-    forget_steps()  # of a loss that is made for this training
     return Descent(begun, params, _losses(history), history.carried, setup)
 
 
@@ -435,16 +433,9 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
     """
     checks.instance("cell", cell, Cell, "a Cell")
     checks.instance("m", m, Material, "what recipes.material returns")
-    began, note = time.monotonic(), ""
+    began = time.monotonic()
     setup = setup_of(cell, m, model)
-    by_steps = setup.task.size is not None or setup.learner.training is not None
-    descend = _descend_batches if by_steps else _descend_at_once
-    try:
-        end = descend(cell, setup, checkpoint)
-    except ZeroGradient:
-        other = _differentiable(cell)
-        end = descend(other, setup, checkpoint)
-        note = f"its gradient is zero: descends {other.name}"
+    end, note = _descended(cell, setup, checkpoint)
     _, untrained = _all_rows(setup, end.start, setup.states(jr.key(m.seed)))
     embedding, scored = _all_rows(setup, end.params, end.states)
     value = (
@@ -466,6 +457,24 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
         _numbers(end.params["learned"]),
         end.states,
     )
+
+
+def _descended(cell: Cell, setup: Setup, checkpoint) -> tuple[Descent, str]:
+    """What was reached, and a note where it is by the loss of another row."""
+    by_steps = setup.task.size is not None or setup.learner.training is not None
+    descend = _descend_batches if by_steps else _descend_at_once
+    try:
+        return descend(cell, setup, checkpoint), ""
+    except ZeroGradient:
+        other = _differentiable(cell)
+        end = descend(other, setup, checkpoint)
+        # its own numbers stay where they were: no gradient moves them
+        params = {**end.params, "learned": _numbers_of(cell)}
+        return end._replace(
+            params=params
+        ), f"its gradient is zero: descends {other.name}"
+    finally:  # the losses were made for this training, and do not come again
+        forget_steps() if by_steps else forget_loops()
 
 
 def _numbers_of(cell: Cell) -> dict[str, Any]:

@@ -98,6 +98,23 @@ def test_a_p_that_learns_is_handed_what_it_accepts():
     assert found["n"] == 80 and found["learned"]["scale"] > 0
 
 
+@pytest.mark.slow
+def test_a_number_without_a_gradient_stays():
+    cell = icon.Cell(
+        "ranks",
+        icon.same,
+        lambda z, w, temperature: icon.hard(icon.cosine(z, w, temperature=temperature)),
+        icon.tv,
+        "labels and classes",
+        column="Data-label pairs",
+        row="σ → 0",
+        learned={"temperature": icon.positive(0.3)},
+    )
+    found = recipes.run(cell, DATA, **SHORT)
+    assert "descends cross-entropy" in found["note"]
+    assert found["learned"]["temperature"] == pytest.approx(0.3)
+
+
 # ------------------------------------------------------- sums
 
 
