@@ -375,10 +375,11 @@ def test_a_row_above_its_floor_passes(short, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.slow
-def test_of_an_error_the_floor_is_above(short, tmp_path, monkeypatch):
+def test_of_an_error_the_floor_is_above(short, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR._replace(least=True, value=0.0))
     with pytest.raises(SystemExit):
         check(tmp_path, "--cells", "PCA")
+    assert "got PCA (10-NN above 0)" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -257,7 +257,9 @@ def test_many_points_are_summed_on_a_grid_by_any_smooth_kernel():
         assert "fft" in str(jax.make_jaxpr(jax.grad(total))(z))
 
 
-@pytest.mark.parametrize("n, d, engine", [(990, 2, ByPairs), (4500, 4, ByPairs)])
+@pytest.mark.parametrize(
+    "n, d, engine", [(990, 2, ByPairs), (3900, 3, ByPairs), (4500, 4, ByPairs)]
+)
 def test_few_points_and_many_dimensions_are_not(n, d, engine):
     assert type(icon.interpolated(icon.student_t(layout(n, d))).engine) is engine
     assert isinstance(icon.interpolated(icon.student_t(layout(4500, 3))).engine, OnGrid)

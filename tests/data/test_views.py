@@ -120,6 +120,9 @@ def test_a_turn_keeps_lengths(monkeypatch):
     step = lambda grid, axis: jnp.linalg.norm(jnp.diff(grid, axis=axis), axis=0)
     for axis in 1, 2:
         np.testing.assert_allclose(step(where, axis), step(start, axis), rtol=1e-5)
+    down, right = (jnp.diff(where, axis=axis) for axis in (1, 2))
+    angles = jnp.einsum("chw,chw->hw", down[:, :, 1:], right[:, 1:])
+    np.testing.assert_allclose(angles, 0, atol=1e-5)  # and right angles
     assert not np.allclose(where, start)
 
 

@@ -4,6 +4,7 @@ import json
 import time
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from flax import nnx
 
 import icon
 from icon import cli, recipes
+from icon.recipes import training
 
 
 CLASS = np.arange(80) % 4
@@ -74,7 +76,7 @@ def test_only_refused_memberships_make_a_clustering():
     near = icon.Cell("near", lambda x: icon.gaussian(x, scale=2.0), memberships)
     found = recipes.run(near, DATA, points=80, steps=4)
     assert "Hungarian" in found["scores"]
-    classes = jnp.arange(9)
+    classes = jnp.arange(4)
     wrong = icon.Cell("wrong", lambda y: icon.same(y, classes), icon.scores)
     with pytest.raises(icon.InvalidInput) as error:
         recipes.run(wrong, DATA, **SHORT)
@@ -134,6 +136,23 @@ def test_a_sum_has_the_longest_head_in_either_order():
         trained = recipes.train(one + two, m)
         assert "a head 256-128" in trained.summary
         assert "; beside " in trained.summary
+
+
+# ------------------------------------------------------- all rows at once
+
+
+def test_a_network_sees_all_rows_in_their_order():
+    def ordered(m):
+        arguments = lambda model, key, x: ((jnp.arange(80) // 2,), (model(x),))
+        return recipes.Task(dict(x=m.x), arguments, size=None)
+
+    cell = icon.Cell("ordered", icon.same, icon.cosine, learns_from=ordered)
+    m = recipes.material(DATA, budget=recipes.spent(recipes.QUICK, 80, 3))
+    feed = training.setup_of(cell, m).batches(3)
+    for epoch in range(3):
+        (batch,) = feed(jax.random.key(epoch), epoch)
+        np.testing.assert_array_equal(batch["x"], m.x)
+    assert [*feed(jax.random.key(3), 3)] == []
 
 
 # ------------------------------------------------------- models
