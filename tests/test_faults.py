@@ -378,7 +378,7 @@ RNG = np.random.default_rng(0)
 
 def steps_of(steps):
     plan, p = layout.Plan(steps=steps), icon.graph(np.ones((12, 12)))
-    layout.lay_out(layout.Layout(), X[:, :2], p, plan)
+    layout.lay_out(layout.Tail(), X[:, :2], p, plan)
 
 
 CALLS = {  # argument: calls, values

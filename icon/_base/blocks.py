@@ -1,7 +1,35 @@
-"""How are rows taken in blocks of one length?"""
+"""How are rows taken in blocks of one length, and filled up to few lengths?"""
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def few(n: int, *, coarse: bool) -> int:
+    """The next of few lengths: what is filled up to it shares its program.
+
+    A power of two; if not coarse, an eighth of one more, so that little is filled up
+    where steps cost more than a compilation.
+
+    Example:
+        >>> from icon._base.blocks import few
+        >>> few(600, coarse=True), few(601, coarse=True), few(70_000, coarse=False)
+        (1024, 1024, 73728)
+    """
+    power = 1 << (n - 1).bit_length()
+    part = power if coarse else max(1, power // 16)
+    return -(-n // part) * part
+
+
+def on_device(x, dtype=None) -> jax.Array:
+    """An array of the host as one of JAX; nothing is compiled for its shape."""
+    return jax.device_put(np.asarray(x, dtype))
+
+
+def filled(x: np.ndarray, length: int, value=0):
+    """x with rows of this value up to a length; on the host."""
+    more = [(0, length - len(x)), *[(0, 0)] * (x.ndim - 1)]
+    return np.pad(x, more, constant_values=value)
 
 
 def blocks_of(tree, count: int, size: int):

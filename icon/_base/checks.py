@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from icon._base.blocks import on_device
+
 
 class InvalidInput(ValueError):
     """An argument that cannot be used: which one, what came, what was expected.
@@ -136,7 +138,8 @@ def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
         _all(
             argument, x, lambda x: (x >= 0) & (x < below), f"ids from 0 to {below - 1}"
         )
-    return jnp.asarray(x, jnp.int32)
+    held = on_device if concrete(x) else jnp.asarray
+    return held(x, np.int32)
 
 
 def distinct(argument: str, x, below: int) -> jax.Array:
@@ -208,7 +211,7 @@ def array(x, dtype=None) -> jax.Array:
     if isinstance(x, np.ndarray) and dtype is not None:
         x = x.astype(dtype)  # JAX cuts an integer to 32 bits first
     with jax.ensure_compile_time_eval() if concrete(x) else contextlib.nullcontext():
-        x = jnp.asarray(x)
+        x = jnp.asarray(x) if isinstance(x, jax.Array) else on_device(x)
         return x if dtype is None else x.astype(dtype)
 
 
@@ -302,6 +305,11 @@ def at_least(argument: str, x, low) -> jax.Array:
 
 
 # ------------------------------------------------------- functions
+
+
+def is_function(x) -> bool:
+    """Whether this can be called and has no numbers of its own, as a pytree has."""
+    return callable(x) and jax.tree_util.all_leaves([x])
 
 
 def function(argument: str, f, *takes: str, **named) -> Any:

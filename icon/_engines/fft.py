@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from icon._base import checks as check
+from icon._base.blocks import on_device
 from icon._base.numerics import custom_gradient, instantiated, widen
 from icon._base.pytrees import pytree, static
 from icon._engines import grid, pairs
@@ -19,8 +20,9 @@ from icon._engines.edges import attraction
 from icon._neighborhoods import Neighborhood, Points, finite, of_base
 
 
-FEW = {1: 1000, 2: 1000, 3: 4000}  # points up to which pairs are as fast as a grid
+FEW = {1: 1024, 2: 1024, 3: 4096}  # points up to which pairs are as fast as a grid
 SPACING, ORDER = 0.45, 5
+FAR = 1e34  # the square of a distance; a larger one has a square that is no float
 
 
 # ------------------------------------------------------- a kernel, as its profile
@@ -98,9 +100,10 @@ def width(profile: Callable, params, dtype):
 
 
 class Spectra(NamedTuple):
-    """The transforms of a kernel, and the parameters that they hold for."""
+    """The transforms of a kernel, its width, and the parameters that they hold for."""
 
     of_size: dict[int, Any]
+    width: Any
     params: dict[str, Any]
 
 
@@ -109,13 +112,16 @@ class ByPairs:
     """Every pair by itself: exact."""
 
     profile: Callable
+    heavy: bool = False  # a kernel that no distance takes below the least float
 
     def spectra(self, q) -> Spectra | None:
         """What can be worked out before the points are."""
         return None
 
-    def field(self, params, spectra, x, y, charge):
-        return pairs.field(self.kernel(params), x, y, charge)
+    def field(self, cloud: "Cloud", charge):
+        """Σ_j c_j k(x_i - y_j) and its gradient in x_i, of a kernel whose top is 1."""
+        kernel = self.kernel(cloud.params)
+        return pairs.field(kernel, cloud.x, cloud.y, charge, cloud.count)
 
     def kernel(self, params):
         """The kernel itself, divided by its top."""
@@ -126,9 +132,10 @@ class ByPairs:
         """What is subtracted from every score."""
         return jnp.zeros((), dtype)
 
-    def fits(self, params, *points) -> bool:
-        """Whether there is room for all points."""
-        return True
+    @property
+    def reach(self) -> float:
+        """How many widths of the kernel all points may span."""
+        return np.inf
 
     def floor(self, mass):
         """Sums below it have lost their digits."""
@@ -139,7 +146,7 @@ class ByPairs:
 class OnGrid(ByPairs):
     """On a grid whose spacing is in units of the kernel's width."""
 
-    sizes: tuple[int, ...]  # nodes along one axis, of the grids to choose from
+    sizes: tuple[int, ...] = ()  # nodes along one axis, of the grids to choose from
     spacing: float = SPACING
     order: int = ORDER
 
@@ -149,29 +156,28 @@ class OnGrid(ByPairs):
             return None
         params = tuple((k, np.asarray(v).item()) for k, v in q.params.items())
         d, dtype = q.anchors.shape[1], np.dtype(q.anchors.dtype).name
-        return Spectra(_spectra(self, params, d, dtype), q.params)
+        return Spectra(*_spectra(self, params, d, dtype), q.params)
 
     def top(self, params, dtype):
         return self.profile(jnp.zeros((), dtype), **params)
 
-    def fits(self, params, *points) -> bool:
-        """Whether the largest grid has room for all points."""
-        x = np.concatenate([np.asarray(x) for x in points if x is not None])
-        spacing = self.spacing * float(width(self.profile, params, x.dtype))
-        nodes = np.ptp(x, 0).max() / spacing + self.order + 2
-        return bool(nodes <= max(self.sizes))
+    @property
+    def reach(self) -> float:
+        return (max(self.sizes) - self.order - 2) * self.spacing
 
     def mesh(self, params, spectra: Spectra | None, dtype) -> grid.Mesh:
-        w = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
-        mesh = grid.Mesh(self.kernel(params), self.spacing * w, self.order)
         if spectra is None:
-            return mesh
+            w = lax.stop_gradient(width(self.profile, params, np.dtype(dtype)))
+            return grid.Mesh(self.kernel(params), self.spacing * w, self.order)
+        spacing = self.spacing * spectra.width
+        mesh = grid.Mesh(self.kernel(params), spacing, self.order)
         # changed since: no sum of the grid is used, and every pair is summed exactly
         same = [jnp.all(params[name] == x) for name, x in spectra.params.items()]
         valid = ft.reduce(jnp.logical_and, same, jnp.ones((), bool))
         return mesh._replace(spectra=spectra.of_size, valid=valid)
 
-    def field(self, params, spectra, x, y, charge):
+    def field(self, cloud: "Cloud", charge):
+        x, y, params, spectra, _ = cloud
         mesh = self.mesh(params, spectra, x.dtype)
         center = grid.midpoint(*((x,) if y is None else (x, y)))
         targets = grid.position(x, center, mesh)
@@ -187,10 +193,19 @@ class OnGrid(ByPairs):
 
 @ft.lru_cache(16)
 def _spectra(engine: OnGrid, params, d: int, dtype: str):
+    """The spectra of every size, and the width of the kernel."""
     with jax.ensure_compile_time_eval():
-        params = {name: jnp.asarray(value, dtype) for name, value in params}
-        mesh = engine.mesh(params, None, dtype)
-        return grid.spectra(mesh, engine.sizes, d, dtype)
+        params = {name: np.asarray(value, dtype) for name, value in params}
+        w = np.asarray(width(engine.profile, params, np.dtype(dtype)))
+        kernel = ft.partial(_sampled, engine, params)
+        mesh = grid.Mesh(kernel, engine.spacing * w, engine.order)
+        return grid.spectra(mesh, engine.sizes, d, dtype), on_device(w)
+
+
+@ft.partial(jax.jit, static_argnums=0)
+def _sampled(engine: OnGrid, params, d2):
+    """The kernel at squared distances, as one program."""
+    return engine.kernel(params)(d2)
 
 
 # ------------------------------------------------------- log-masses, and their gradient
@@ -203,15 +218,30 @@ class Cloud(NamedTuple):
     y: Any  # [m, d], the candidates; None: x, without j = i
     params: Any
     spectra: Spectra | None
+    count: Any = None  # of x, one set: the others fill it up. None: all count
 
     @property
-    def sources(self):
-        return self.x if self.y is None else self.y
+    def present(self):
+        """Which points count; None: all."""
+        ids = jnp.arange(len(self.x), dtype=jnp.int32)
+        return None if self.count is None else ids < self.count
+
+    @property
+    def charge(self):
+        """1 for every candidate that counts."""
+        sources = self.x if self.y is None else self.y
+        present = self.present
+        one = jnp.ones(len(sources), sources.dtype)
+        return one if present is None else present.astype(one.dtype)
 
 
+@ft.partial(jax.jit, static_argnums=0)
 def _field(engine: ByPairs, cloud: Cloud, charge):
-    """Σ_j c_j k(x_i - y_j) and its gradient in x_i, of a kernel whose top is 1."""
-    return engine.field(cloud.params, cloud.spectra, cloud.x, cloud.y, charge)
+    """Σ_j c_j k(x_i - y_j) and its gradient in x_i, of a kernel whose top is 1.
+
+    Its own function of JAX, so that it is traced once for a value and for a gradient.
+    """
+    return engine.field(cloud, charge)
 
 
 def _values(tree):
@@ -238,12 +268,17 @@ def _by_params(answer: Callable, engine, cloud: Cloud | None, g):
 
 def _masses(engine, cloud: Cloud):
     """M_i of every anchor; the sums and their gradients, and which are too faint."""
-    x, y, params, _ = cloud
-    mass, gradient = _field(engine, cloud, jnp.ones(len(cloud.sources), x.dtype))
+    x, y, params, *_ = cloud
+    mass, gradient = _field(engine, cloud, cloud.charge)
     faint = ~((mass > engine.floor(mass)) & (mass < jnp.inf))
     M = jnp.log(jnp.where(faint, 1, mass)) + engine.top(params, x.dtype)
     profile = ft.partial(engine.profile, **params)
-    return pairs.log_masses(profile, x, y, faint, M), mass, gradient, faint
+    return (
+        pairs.log_masses(profile, x, y, faint, M, cloud.present),
+        mass,
+        gradient,
+        faint,
+    )
 
 
 # With Z_i = Σ_j k(x_i - y_j), a kernel that is even, and a cotangent g:
@@ -269,7 +304,7 @@ def _log_masses_bwd(engine, saved, g):
     g = instantiated(g)
     charge = jnp.where(faint, 0, g / jnp.where(faint, 1, mass))
     profile = ft.partial(engine.profile, **cloud.params)
-    by_x, by_y = pairs.gradients(profile, cloud.x, cloud.y, faint, g)
+    by_x, by_y = pairs.gradients(profile, *cloud[:2], faint, g, cloud.present)
     back = cloud if cloud.y is None else cloud._replace(x=cloud.y, y=cloud.x)
     by_x = by_x + charge[:, None] * gradient
     by_y = by_y + _field(engine, back, charge)[1]
@@ -284,8 +319,10 @@ log_masses.defvjp(_log_masses_fwd, _log_masses_bwd, symbolic_zeros=True)
 
 def _joint(engine, cloud: Cloud):
     """The logarithm of the sum over all pairs, and its gradient in x and in y."""
-    x, y, params, _ = cloud
-    mass, gradient = _field(engine, cloud, jnp.ones(len(cloud.sources), x.dtype))
+    x, y, params, *_ = cloud
+    mass, gradient = _field(engine, cloud, cloud.charge)
+    if cloud.count is not None:
+        mass, gradient = mass * cloud.charge, gradient * cloud.charge[:, None]
     total = jnp.sum(mass)
 
     def of_the_field():
@@ -295,13 +332,20 @@ def _joint(engine, cloud: Cloud):
         back = _field(engine, cloud._replace(x=y, y=x), jnp.ones(len(x), x.dtype))[1]
         return M, gradient / total, back / total
 
+    def by_pairs():
+        return _joint(ByPairs(engine.profile, engine.heavy), cloud)
+
     def in_logarithms():
         profile = ft.partial(engine.profile, **params)
-        M, by_x, by_y = pairs.joint(profile, x, y)
+        M, by_x, by_y = pairs.joint(profile, x, y, cloud.present)
         return (M, by_x + by_y, None) if y is None else (M, by_x, by_y)
 
     resolved = (total > len(x) * engine.floor(mass)) & (total < jnp.inf)
-    return lax.cond(resolved, of_the_field, in_logarithms)
+    if not engine.heavy:
+        return lax.cond(resolved, of_the_field, in_logarithms)
+    if isinstance(engine, OnGrid):
+        return lax.cond(resolved, of_the_field, by_pairs)
+    return of_the_field()  # what is compiled counts: no sum of pairs can vanish
 
 
 # With Z = Σ_ij k(x_i - y_j):
@@ -344,8 +388,14 @@ class Interpolated(Neighborhood):
     base: Points
     spectra: Spectra | None
     engine: ByPairs = static()
+    count: Any = None  # of the points of one set; the others fill them up. None: all
 
     wants_edges = True
+
+    def moved(self, anchors, count=None) -> "Interpolated":
+        """The same kernel around other points of one set, as many of them."""
+        base = dataclasses.replace(self.base, anchors=widen(anchors))
+        return dataclasses.replace(self, base=base, count=count)
 
     @property
     def T(self):
@@ -368,12 +418,19 @@ class Interpolated(Neighborhood):
     @property
     def _cloud(self) -> Cloud:
         q = self.base
-        return Cloud(q.anchors, q.candidates, q.params, self.spectra)
+        if self.count is None:
+            return Cloud(q.anchors, q.candidates, q.params, self.spectra)
+        cloud = Cloud(q.anchors, None, q.params, self.spectra, self.count)
+        return cloud._replace(x=jnp.where(cloud.present[:, None], cloud.x, cloud.x[:1]))
 
-    def fits(self) -> bool:
-        """Whether the grid has room; where it has not, every pair is summed, slowly."""
+    def width(self) -> float:
+        """The width of the kernel, in the units of the points."""
         q = self.base
-        return self.engine.fits(q.params, q.anchors, q.candidates)
+        return float(width(self.engine.profile, q.params, np.dtype(q.anchors.dtype)))
+
+    def room(self) -> float:
+        """How far all points may span; beyond, every pair is summed, slowly."""
+        return self.engine.reach * self.width()
 
 
 def interpolated(
@@ -392,7 +449,7 @@ def interpolated(
     Any smooth kernel of the distance, yours too, in one to three dimensions: charges
     are spread to a grid with B-splines, transformed, multiplied by the kernel's
     spectrum, and gathered back; forces are the derivative of the same splines. Up to
-    1,000 points (in space 4,000), and above three dimensions, every pair is summed
+    1,024 points (in space 4,096), and above three dimensions, every pair is summed
     exactly instead; so it is for a kernel with a cusp, with a warning, where the points
     span more than the grid, and after a parameter of the result was replaced.
 
@@ -439,7 +496,7 @@ def interpolated(
     q = dataclasses.replace(q, **sets)
     profile, d = profile_of(q), q.anchors.shape[1]
     if spacing is None and (d > 3 or q.shape[0] * q.shape[1] <= FEW[d] ** 2):
-        return Interpolated(q, None, ByPairs(profile))
+        return Interpolated(q, None, ByPairs(profile, _is_heavy(q, profile)))
     check.require(d <= 3, "spacing", spacing, f"None: {d} dimensions have no grid")
     if not _is_smooth(q, profile):
         smooth = "a kernel that is smooth at 0 and falls from there"
@@ -451,19 +508,17 @@ def interpolated(
     spacing = check.scalar("spacing", spacing, 0, above=True)
     check.require(spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
     order = check.count("order", order, 3, 8)
-    engine = OnGrid(profile, _rungs(d, spacing, order, reach), spacing, order)
+    sizes, heavy = _rungs(d, spacing, order, reach), _is_heavy(q, profile)
+    engine = OnGrid(profile, heavy, sizes, spacing, order)
     return Interpolated(q, engine.spectra(q), engine)
 
 
 def _rungs(d: int, spacing: float, order: int, reach) -> tuple[int, ...]:
     """The sizes of grids up to the first with room for what is expected."""
-    rungs = grid.RUNGS[d]
     if reach is None:
-        return rungs
-    needed = check.scalar("reach", reach, 0, above=True) / spacing + order + 2
-    return tuple(
-        x for x, below in zip(rungs, (0, *rungs), strict=False) if below < needed
-    )
+        return grid.rungs(d, np.inf)
+    reach = check.scalar("reach", reach, 0, above=True)
+    return grid.rungs(d, reach / spacing + order + 2)
 
 
 def _refuse_all_but_plain(q) -> None:
@@ -478,6 +533,22 @@ def _refuse_all_but_plain(q) -> None:
     check.require(bare, "q", got, "one kernel for all pairs, summed")
 
 
+def _is_heavy(q, profile) -> bool:
+    """Whether e^s is a float at every distance; not said of a kernel that is traced."""
+    if not check.concrete(q.params):
+        return False
+    dtype = np.dtype(q.anchors.dtype)
+    with jax.ensure_compile_time_eval():
+        score = np.asarray(_score(profile, q.params, np.asarray(FAR, dtype)))
+    return bool(score > np.log(1e3 * np.finfo(dtype).tiny))
+
+
+@ft.partial(jax.jit, static_argnums=0)
+def _score(profile: Callable, params, d2):
+    return profile(d2, **params)
+
+
 def _is_smooth(q, profile) -> bool:
     with jax.ensure_compile_time_eval():
-        return bool(width(profile, _concrete(q.params), np.dtype(q.anchors.dtype)) > 0)
+        w = width(profile, _concrete(q.params), np.dtype(q.anchors.dtype))
+        return bool(np.asarray(w) > 0)

@@ -16,14 +16,26 @@ from jax import lax
 from jaxtyping import Array, Float
 from numpy.polynomial import Polynomial
 
+from icon._base.blocks import on_device
+
 
 IN_BOUNDS: Any = dict(mode="promise_in_bounds")
 FAR = 2**30  # nodes that an integer can count
-RUNGS = {  # nodes along one axis: six programs at most, the last for 1,000 widths
+LADDERS = {  # nodes along one axis, twice each a product of 2, 3 and 5
     1: (256, 1024, 4096, 16384, 65536),
-    2: (64, 192, 320, 480, 640, 1024),
+    2: (64, 128, 192, 256, 320, 400, 480, 576, 720, 864, 1024),
     3: (32, 48, 64, 96, 128),
 }
+RUNGS = 4  # sizes to choose from while a program runs: each is compiled
+
+
+def rungs(d: int, needed: float) -> tuple[int, ...]:
+    """Four sizes at most, evenly up to the first with as many nodes as needed."""
+    ladder = LADDERS[d]
+    below = sum(size < needed for size in ladder)
+    last = min(below, len(ladder) - 1)
+    chosen = np.linspace(0, last, min(last + 1, RUNGS)).round().astype(int)
+    return tuple(ladder[k] for k in chosen)
 
 
 class Mesh(NamedTuple):
@@ -132,7 +144,7 @@ def spectra(mesh: Mesh, sizes, d: int, dtype):
 
     axis = (np.arange(max(sizes) + 1, dtype=np.float64) * np.float64(mesh.spacing)) ** 2
     d2 = sum(np.meshgrid(*[axis] * d, indexing="ij", sparse=True))
-    kernel = np.asarray(jax.jit(mesh.kernel)(jnp.asarray(d2, dtype)))
+    kernel = np.asarray(mesh.kernel(d2.astype(dtype)))
 
     def of_size(size):
         quarter: Any = fft.dctn(kernel[(slice(size + 1),) * d].astype(np.float64), 1)
@@ -140,7 +152,7 @@ def spectra(mesh: Mesh, sizes, d: int, dtype):
         waves = quarter[np.ix_(*[hops] * (d - 1), np.arange(size + 1))]
         waves = waves * _deconvolution(size, mesh.order, d)
         near = _near_origin(waves, mesh.order)
-        return jnp.asarray(waves, dtype), jnp.asarray(near, dtype)
+        return on_device(waves, dtype), on_device(near, dtype)
 
     return {size: of_size(size) for size in sizes}
 
@@ -208,6 +220,14 @@ def _spread(values, first, size: int):
     return lax.scatter_add(grid, at, rows, numbers, **IN_BOUNDS).reshape((size,) * d)
 
 
+def _convolved(grid, waves):
+    """A grid times the kernel: transformed with as many zeros again, and back."""
+    box = [2 * size for size in grid.shape]
+    sent = jnp.fft.rfftn(grid, box)
+    sent = lax.complex(sent.real * waves, sent.imag * waves)
+    return jnp.fft.irfftn(sent, box)[tuple(map(slice, grid.shape))]
+
+
 def _windows(grid, first, order: int):
     """The nodes around each point, [order, ..., n]."""
     cut = lambda at: lax.dynamic_slice(grid, tuple(at), (order,) * grid.ndim)
@@ -248,11 +268,8 @@ def field(
     def on(size):
         ready = mesh.spectra and mesh.spectra[size]
         waves, near = ready or spectrum(mesh, size, d, charge.dtype)
-        box = (2 * size,) * d
         grid = _spread(values, _first_node(sources, size, order), size)
-        sent = jnp.fft.rfftn(grid, box)
-        sent = lax.complex(sent.real * waves, sent.imag * waves)
-        grid = jnp.fft.irfftn(sent, box)[(slice(size),) * d]
+        grid = _convolved(grid, waves)
         return _windows(grid, _first_node(at, size, order), order), near
 
     chosen = rung(sizes, order, sources, at)

@@ -12,11 +12,9 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from icon._base.numerics import lse
-from icon._base.pytrees import take
 from icon._neighborhoods import finite
 
 
-SOURCES = 4  # in one step of the scan
 BLOCK = 64  # anchors summed in logarithms at once
 
 
@@ -25,51 +23,49 @@ def derivative(profile: Callable, d2):
     return jax.jvp(profile, (d2,), (jnp.ones_like(d2),))[1]
 
 
-def field(kernel: Callable, x: Float[Array, "n d"], y, charge: Float[Array, " m"]):
-    """Σ_j c_j k(x_i - y_j) and its gradient in x_i; y = None leaves out j = i."""
+def field(
+    kernel: Callable, x: Float[Array, "n d"], y, charge: Float[Array, " m"], count=None
+):
+    """Σ_j c_j k(x_i - y_j) and its gradient in x_i; y = None leaves out j = i.
+
+    Sources after the first `count` have no charge, and are not visited.
+    """
     n, d = x.shape
-    columns = [x[:, k] for k in range(d)]
+    charge = jnp.asarray(charge)
+    columns, others = (
+        [jnp.asarray(v[:, k]) for k in range(d)] for v in (x, x if y is None else y)
+    )
     ids = jnp.arange(n, dtype=jnp.int32)
 
-    def add(sums, source):
-        point, c, j = source
-        difference = [a - b for a, b in zip(columns, point, strict=True)]
+    def add(j, sums):
+        difference = [a - b[j] for a, b in zip(columns, others, strict=True)]
         d2 = sum(a * a for a in difference)
         k, dk = jax.jvp(kernel, (d2,), (jnp.ones(n, x.dtype),))
-        c = jnp.where(ids == j, 0, c) if y is None else c
+        c = jnp.where(ids == j, 0, charge[j]) if y is None else charge[j]
         terms = [k, *[2 * dk * a for a in difference]]
         return [total + c * term for total, term in zip(sums, terms, strict=True)]
 
-    def step(sums, sources):
-        for at in range(SOURCES):
-            sums = add(sums, take(sources, at))
-        return sums, None
-
     zeros = [jnp.zeros(n, x.dtype)] * (d + 1)
-    sums, _ = lax.scan(step, zeros, _in_steps(x if y is None else y, charge))
+    sums = lax.fori_loop(0, len(charge) if count is None else count, add, zeros)
     return sums[0], jnp.stack(sums[1:], -1)
-
-
-def _in_steps(y, charge):
-    """Points by column, charges and ids, [steps, SOURCES]; padded with no charge."""
-    m, d = y.shape
-    steps = lambda v: jnp.pad(v, (0, -m % SOURCES)).reshape(-1, SOURCES)
-    ids = jnp.arange(m + -m % SOURCES, dtype=jnp.int32)
-    ids = jnp.where(ids < m, ids, -1).reshape(-1, SOURCES)
-    return [steps(y[:, k]) for k in range(d)], steps(charge), ids
 
 
 # ------------------------------------------------------- in logarithms
 
 
-def _scored(profile: Callable, x, y, ids):
-    """Differences, squared distances, scores and log-masses of some anchors."""
+def _scored(profile: Callable, x, y, ids, present):
+    """Differences, squared distances, scores and log-masses of some anchors.
+
+    Candidates that are not present have a score of -inf.
+    """
     difference = x[ids][:, None] - (x if y is None else y)[None]
     d2 = jnp.sum(difference**2, -1)
     score = profile(d2)
     if y is None:
         is_self = ids[:, None] == jnp.arange(len(x), dtype=jnp.int32)[None]
         score = jnp.where(is_self, -jnp.inf, score)
+    if present is not None:
+        score = jnp.where(present[None], score, -jnp.inf)
     return difference, d2, score, jax.vmap(lse)(score)
 
 
@@ -94,11 +90,11 @@ def _over_blocks(mask, visit: Callable, total):
     return lax.cond(jnp.any(mask), blocks, lambda total: total, total)
 
 
-def log_masses(profile: Callable, x, y, mask, log_mass):
+def log_masses(profile: Callable, x, y, mask, log_mass, present=None):
     """These log-masses, those of a mask replaced by sums in logarithms."""
 
     def visit(log_mass, ids, valid):
-        exact = _scored(profile, x, y, ids)[-1]
+        exact = _scored(profile, x, y, ids, present)[-1]
         return log_mass.at[jnp.where(valid, ids, len(x))].set(exact, mode="drop")
 
     return _over_blocks(mask, visit, log_mass)
@@ -109,11 +105,11 @@ def log_masses(profile: Callable, x, y, mask, log_mass):
 #     ∂/∂y_j Σ_l g_l M_l = - Σ_i g_i q_ij 2 s'(d²_ij) (x_i - y_j)
 
 
-def gradients(profile: Callable, x, y, mask, g):
+def gradients(profile: Callable, x, y, mask, g, present=None):
     """The gradient of Σ_i g_i M_i over the anchors of a mask, in x and in y."""
 
     def visit(gradient, ids, valid):
-        difference, d2, score, mass = _scored(profile, x, y, ids)
+        difference, d2, score, mass = _scored(profile, x, y, ids, present)
         q = jnp.exp(score - finite(mass)[:, None])
         force = jnp.where(valid, g[ids], 0)[:, None] * q * 2 * derivative(profile, d2)
         force = jnp.where(q == 0, 0, force)[..., None] * difference
@@ -124,14 +120,18 @@ def gradients(profile: Callable, x, y, mask, g):
     return _over_blocks(mask, visit, start)
 
 
-def joint(profile: Callable, x, y):
+def joint(profile: Callable, x, y, present=None):
     """log Σ_ij exp s_ij and its gradient in x and in y, block after block."""
     n = len(x)
+    counts = jnp.ones(n, bool) if present is None else present
 
     def step(carry, ids):
         M, by_x, by_y = carry
-        valid, ids = ids < n, jnp.minimum(ids, n - 1)
-        difference, d2, score, mass = _scored(profile, x, y, ids)
+        ids, valid = (
+            jnp.minimum(ids, n - 1),
+            (ids < n) & counts[jnp.minimum(ids, n - 1)],
+        )
+        difference, d2, score, mass = _scored(profile, x, y, ids, present)
         total = lse(jnp.append(jnp.where(valid, mass, -jnp.inf), M))
         level = finite(total)
         q = jnp.where(valid[:, None], jnp.exp(score - level), 0)

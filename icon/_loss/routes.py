@@ -257,17 +257,28 @@ def _bulk(loss: Loss, p, q, weight, placement: Placement) -> dict[str, Any]:
     if not loss.coefficients or placement.reproducible:
         return {}
     p_score, p_mass = p.self_report() or (None, None)
-    q_mass = q.joint_log_mass() if loss.joint else q.log_masses()
-    q_points = q.as_points()
-    if placement.tiles and q_points is not None and p.as_points() is None:
-        q_mass = tiled_log_masses(q_points, *placement.tiles)
-    q_score, factors = p.expected(q, weight, loss.joint), q.as_factors()
+    q_score, q_mass = _of_q(loss, p, q, weight, placement)
+    numbers = Report(p_score, q_score, p_mass, q_mass)
+    return {name: x for name, x in numbers._asdict().items() if x is not None}
+
+
+def _of_q(loss: Loss, p, q, weight, placement: Placement):
+    """E_p s^q over all anchors and the log-masses of q, where q answers and it counts.
+
+    A number that a loss has no coefficient for is not asked for: half of a program.
+    """
+    factors, c = q.as_factors(), loss.coefficients
     if factors is not None:
         shared = Factored(factors)
         q_score = p.expected(shared, weight, loss.joint)
-        q_mass = None if q_score is None else shared.log_masses()
-    numbers = Report(p_score, q_score, p_mass, q_mass)
-    return {name: x for name, x in numbers._asdict().items() if x is not None}
+        return q_score, None if q_score is None else shared.log_masses()
+    q_score = p.expected(q, weight, loss.joint) if c.q_score else None
+    q_points = q.as_points()
+    if placement.tiles and q_points is not None and p.as_points() is None:
+        return q_score, tiled_log_masses(q_points, *placement.tiles)
+    if not c.q_mass:
+        return q_score, None
+    return q_score, q.joint_log_mass() if loss.joint else q.log_masses()
 
 
 def _case(p, q, weight, loss: Loss, placement: Placement) -> Case:

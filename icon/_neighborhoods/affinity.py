@@ -4,6 +4,7 @@ import functools as ft
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,15 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from icon._base import checks as check
+from icon._base.blocks import few, on_device
 from icon._base.numerics import lse, widen
+from icon._neighborhoods.both_ends import MANY, SMALL
 from icon._neighborhoods.graph import Graph
 from icon._neighborhoods.points import gaussian
 from icon._neighborhoods.protocol import EVERYBODY
 
 
+COLUMNS = 96  # listed neighbours are filled up to a multiple of it
 Listed = Int[ArrayLike, "n k"] | Sequence[Sequence[int]]
 Distances = Float[ArrayLike, "n k"]
 
@@ -54,11 +58,17 @@ def _checked_distances(distance, index):
 
 
 def _from_rows(index, logit, count, excludes_self) -> Graph:
-    """Rows of one length, sorted by id so that a score can be looked up."""
+    """Rows of one length, sorted by id so that a score can be looked up.
+
+    On the host where they can be looked at: nothing is compiled for their size.
+    """
     n, k = index.shape
-    order = jnp.argsort(index, 1)
-    sort = lambda x: jnp.take_along_axis(x, order, 1).reshape(-1)
-    start = jnp.arange(n + 1, dtype=jnp.int32) * k
+    xp, held = (np, on_device) if check.concrete(index, logit) else (jnp, jnp.asarray)
+    rows: Any = xp
+    index, logit = map(rows.asarray, (index, logit))
+    order = rows.argsort(index, 1)
+    sort = lambda x: held(rows.take_along_axis(x, order, 1).reshape(-1))
+    start = on_device(np.arange(n + 1) * k, np.int32)
     return Graph(sort(index), sort(logit), start, k, count, excludes_self)
 
 
@@ -151,16 +161,18 @@ def entropic(
     listed, count, excludes_self = _checked_list(index, candidates)
     distance = _checked_distances(distance, listed)
     levels, k = _levels(perplexity, distance), listed.shape[1]
-    concrete = check.concrete(distance, levels)
-    for level in levels.tolist() if concrete else ():
+    if not check.concrete(distance, levels):
+        log_p, _ = _calibrate(distance, k, jnp.log(levels), kernel)
+        mean = jax.nn.logsumexp(log_p, 0) - math.log(len(levels))
+        return _from_rows(listed, mean, count, excludes_self)
+    for level in levels.tolist():
         good = f"1 to {k}, the neighbours listed"
         check.require(1 <= level <= k, "perplexity", level, good)
-    log_p, entropy = _calibrate(distance, jnp.log(levels), kernel)
-    if concrete:
-        settle = ft.partial(_settled, np.asarray(distance))
-        log_p = jnp.stack([*map(settle, levels.tolist(), log_p, entropy)])
-    h = len(log_p)
-    mean = log_p[0] if h == 1 else jax.nn.logsumexp(log_p, 0) - math.log(h)
+    distance, levels = np.asarray(distance), np.asarray(levels)
+    log_p, entropy = _calibrated(distance, levels, kernel)
+    settle = ft.partial(_settled, distance)
+    log_p = np.stack([*map(settle, levels.tolist(), log_p, entropy)])
+    mean = np.logaddexp.reduce(log_p, 0) - log_p.dtype.type(math.log(len(log_p)))
     return _from_rows(listed, mean, count, excludes_self)
 
 
@@ -169,37 +181,55 @@ def _levels(perplexity, like):
     several = isinstance(perplexity, list | tuple)
     h = len(perplexity) if several else (*np.shape(perplexity), 1)[0]
     shapes = (), (max(1, h),)
-    return jnp.atleast_1d(check.positive("perplexity", perplexity, like, shapes))
+    levels = check.positive("perplexity", perplexity, like, shapes)
+    return np.atleast_1d(levels) if check.concrete(levels) else jnp.atleast_1d(levels)
+
+
+def _calibrated(distance: np.ndarray, levels: np.ndarray, kernel):
+    """log p [h, n, k] and the entropies [h, n] reached, by a program of few sizes."""
+    n, k = distance.shape
+    rows = max(SMALL, few(n, coarse=n <= MANY))
+    more = (0, rows - n), (0, -k % COLUMNS)
+    full = np.pad(distance, more, constant_values=1)
+    found = _calibrate(full, np.int32(k), np.log(levels), kernel)
+    log_p, entropy = map(np.asarray, found)
+    return log_p[:, :n, :k], entropy[:, :n]
 
 
 @ft.partial(jax.jit, static_argnames=("kernel",))
-def _calibrate(distance, target, kernel):
-    """log p [h, n, k] of every row at h entropies, and the entropies reached."""
-    mean = jnp.mean(distance, 1, keepdims=True)
+def _calibrate(distance, count, target, kernel):
+    """log p [h, n, k] of every row at h entropies, and the entropies reached.
+
+    Of its first `count` columns; others fill it up.
+    """
+    listed = jnp.arange(distance.shape[1], dtype=jnp.int32) < count
+    total = jnp.sum(jnp.where(listed[None], distance, 0), 1, keepdims=True)
+    mean = total / jnp.asarray(count, total.dtype)
     distance = distance / jnp.where(mean > 0, mean, 1)
-    rows = jax.vmap(ft.partial(_at_entropy, kernel), (0, None))
-    return jax.vmap(rows, (None, 0))(distance, target)
+    rows = jax.vmap(ft.partial(_at_entropy, kernel), (0, None, None))
+    return jax.vmap(rows, (None, None, 0))(distance, listed, target)
 
 
-def _at_entropy(kernel, distance, target):
+def _at_entropy(kernel, distance, listed, target):
     """log p of one row at the scale that gives it this entropy, and the entropy.
 
     Scales are in units of the row's mean distance. e^60 is above all that are needed,
     and so is e^-20 of the nearest below, where the squares of the others are still
     floats: a tail is not cut off.
     """
-    entropy = lambda log_scale: _log_p(kernel, distance, log_scale)[1]
-    nearest = jnp.min(jnp.where(distance > 0, distance, 1))
+    entropy = lambda log_scale: _log_p(kernel, distance, listed, log_scale)[1]
+    nearest = jnp.min(jnp.where(listed & (distance > 0), distance, 1))
     bounds = jnp.log(nearest) - 20, jnp.full((), 60, distance.dtype)
     steps = jnp.finfo(distance.dtype).nmant + 8  # 2^-8 of the bounds is below 1
-    return _log_p(kernel, distance, _bisect(entropy, target, *bounds, steps))
+    return _log_p(kernel, distance, listed, _bisect(entropy, target, *bounds, steps))
 
 
-def _log_p(kernel, distance, log_scale):
+def _log_p(kernel, distance, listed, log_scale):
     """log p of one row at a scale, and its entropy, which rises with the scale."""
     candidates = (distance / jnp.exp(log_scale))[:, None]
     origin = jnp.zeros((1, 1), candidates.dtype)
     score = kernel(origin, candidates).score(0, EVERYBODY)
+    score = jnp.where(listed, score, -jnp.inf)
     log_p = score - lse(score)
     p = jnp.exp(log_p)
     return log_p, -jnp.sum(jnp.where(p > 0, p * jnp.where(p > 0, log_p, 0), 0))
@@ -221,7 +251,7 @@ def _settled(distance, perplexity, log_p, entropy):
         warnings.warn(text, stacklevel=3)  # to the caller of entropic
         alike = np.where(nearest, -np.log(nearest.sum(1, keepdims=True)), -np.inf)
         log_p = np.where(tied[:, None], alike, log_p).astype(log_p.dtype)
-    return jnp.asarray(log_p)
+    return log_p
 
 
 # ------------------------------------------------------- local scales

@@ -5,16 +5,20 @@ chunks of 16, weighted (π_i p_ij + π_j p_ji) / 2: right for one distribution p
 and for one over all pairs alike, because a symmetric score only sees the sum.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from icon._base.blocks import few, on_device
+from icon._base.numerics import safe_log
 from icon._base.pytrees import pytree
-from icon._neighborhoods.protocol import Neighborhood, of_base
+from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, of_base
 
 
 WIDTH, STRIP = 16, 1024  # neighbours in a chunk, chunks that stay in the cache
+SMALL, MANY = 1024, 4096  # anchors: the least length, and the last that is coarse
 
 
 class Edges(NamedTuple):
@@ -56,6 +60,45 @@ class BothEnds(Neighborhood):
         return q.along(self.conditional_edges) if weight is None else None
 
 
+@pytree
+class Pairwise(Neighborhood):
+    """A distribution over the pairs of one set, known by its edges alone."""
+
+    edges: Edges  # their weights sum to one
+    p_score: Any  # [n], E_{j~p_i} s^p_ij
+    p_mass: Any  # [n], log Σ_j exp s^p_ij
+
+    sets = 1
+    excludes_self = True
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.p_mass), len(self.p_mass)
+
+    def support(self, i):
+        weight = self._weights(i)
+        total = jnp.sum(weight)
+        return EVERYBODY, weight / jnp.where(total > 0, total, 1)
+
+    def score(self, i, at):
+        return safe_log(self._weights(i)[at])
+
+    def log_mass(self, i):
+        return safe_log(jnp.sum(self._weights(i)))
+
+    def _weights(self, i):
+        """Of every candidate of i, [n]: all edges are read."""
+        edges = self.edges
+        own = jnp.where((edges.anchor == i)[:, None], edges.weight, 0)
+        return jnp.zeros(self.shape[1], own.dtype).at[edges.index].add(own)
+
+    def self_report(self):
+        return self.p_score, self.p_mass
+
+    def expected(self, q, weight, joint):
+        return q.along(self.edges) if joint else None
+
+
 # ------------------------------------------------------- worked out on the host
 
 
@@ -75,9 +118,27 @@ def both_ends(graph, matrix) -> BothEnds:
     weight = weight + weight.T.tocsr()
     edges = _in_chunks(weight)
     del weight
-    joint = edges._replace(weight=jnp.asarray(edges.weight.real, dtype))
-    conditional = edges._replace(weight=jnp.asarray(edges.weight.imag, dtype))
+    joint = edges._replace(weight=on_device(edges.weight.real, dtype))
+    conditional = edges._replace(weight=on_device(edges.weight.imag, dtype))
     return BothEnds(graph, joint, conditional, *report)
+
+
+def pairwise(matrix, dtype) -> Pairwise:
+    """The pairs of a matrix of weights [n, n], filled up to few lengths.
+
+    Anchors that fill it up have no neighbour. Many data sets then share a program.
+    """
+    n = matrix.shape[0]
+    coarse = n <= MANY
+    rows = max(SMALL, few(n, coarse=coarse))
+    least = rows * WIDTH // STRIP if coarse else 1  # 256 neighbours of every anchor
+    weight = matrix + matrix.T.tocsr()
+    weight.data /= max(weight.data.sum(), np.finfo(dtype).tiny)
+    weight.resize(rows, rows)
+    report = _report(weight, np.asarray(weight.sum(1)).ravel(), dtype)
+    edges = _in_chunks(weight, lambda n: max(least, few(n, coarse=coarse)))
+    weight = on_device(edges.weight.astype(dtype))
+    return Pairwise(edges._replace(weight=weight), *report)
 
 
 def _report(matrix, mass, dtype):
@@ -88,15 +149,18 @@ def _report(matrix, mass, dtype):
     with np.errstate(divide="ignore"):
         log_mass = np.log(mass)
     score = sums / np.where(mass > 0, mass, 1)
-    return jnp.asarray(score, dtype), jnp.asarray(log_mass, dtype)
+    return on_device(score, dtype), on_device(log_mass, dtype)
 
 
-def _in_chunks(matrix) -> Edges:
-    """A sparse symmetric matrix [n, n], its rows cut into chunks; weights as NumPy."""
+def _in_chunks(matrix, rounded: Callable = int) -> Edges:
+    """A sparse symmetric matrix [n, n], its rows cut into chunks; weights as NumPy.
+
+    As many strips of chunks as `rounded` makes of those that are needed.
+    """
     n, degree = matrix.shape[0], np.diff(matrix.indptr)
     chunks = -(-degree // WIDTH)
     first = np.cumsum(chunks) - chunks
-    total = max(1, -(-int(chunks.sum()) // STRIP)) * STRIP
+    total = rounded(max(1, -(-int(chunks.sum()) // STRIP))) * STRIP
     integer = np.int32 if total * WIDTH < 2**31 else np.int64
     # the slot of an entry: the first of its row, and its place in the row
     slot = np.repeat((first * WIDTH - matrix.indptr[:-1]).astype(integer), degree)
@@ -107,4 +171,4 @@ def _in_chunks(matrix) -> Edges:
     weight = np.zeros(total * WIDTH, matrix.dtype)
     index[slot], weight[slot] = matrix.indices, matrix.data
     index, weight = (x.reshape(total, WIDTH) for x in (index, weight))
-    return Edges(jnp.asarray(anchor), jnp.asarray(index), weight)
+    return Edges(on_device(anchor), on_device(index), weight)

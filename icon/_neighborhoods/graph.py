@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from icon._base import checks as check
+from icon._base.blocks import on_device
 from icon._base.numerics import lse, safe_log, widen
 from icon._base.pytrees import pytree, static
 from icon._neighborhoods.both_ends import both_ends
@@ -192,8 +193,8 @@ def from_sparse(matrix, dtype, excludes_self: bool) -> Graph:
     matrix = matrix.tocsr()
     matrix.sum_duplicates()
     with np.errstate(divide="ignore"):
-        logit = jnp.asarray(np.log(matrix.data), dtype)
-    index, start = (jnp.asarray(x, jnp.int32) for x in (matrix.indices, matrix.indptr))
+        logit = on_device(np.log(matrix.data), dtype)
+    index, start = (on_device(x, np.int32) for x in (matrix.indices, matrix.indptr))
     width = max(1, int(np.diff(matrix.indptr).max(initial=0)))
     if not len(index):  # a row is read even where none has an edge
         index, logit = jnp.zeros(1, jnp.int32), jnp.full(1, -jnp.inf, dtype)

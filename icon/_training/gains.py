@@ -9,6 +9,33 @@ import numpy as np
 import optax
 
 from icon._base import checks as check
+from icon._base.blocks import on_device
+from icon._base.pytrees import pytree
+
+
+@pytree
+class Stages:
+    """A number by the step: one until each end, and one after the last.
+
+    Its numbers are leaves: others are no other program.
+
+    Args:
+        ends: the steps [s] before which each of the first s numbers holds.
+        values: the numbers [s + 1].
+
+    Example:
+        >>> from icon._training import Stages
+        >>> early_and_late = Stages((250,), (12.0, 1.0))
+        >>> float(early_and_late(249)), float(early_and_late(250))
+        (12.0, 1.0)
+    """
+
+    ends: Any
+    values: Any
+
+    def __call__(self, step):
+        stage = jnp.searchsorted(jnp.asarray(self.ends, jnp.int32), step, side="right")
+        return jnp.asarray(self.values, jnp.float32)[stage]
 
 
 class Momentum(NamedTuple):
@@ -17,9 +44,10 @@ class Momentum(NamedTuple):
     count: Any
     velocity: Any
     gain: Any
+    pace: Any  # the learning rate and the momentum, where they are numbers
 
 
-def gains(learning_rate, momentum: float = 0.8, longest: float = 5.0):
+def gains(learning_rate, momentum=0.8, longest: float = 5.0):
     """t-SNE's descent: momentum, and a gain for every coordinate.
 
     $$v \\leftarrow \\mu v - \\eta\\,\\gamma \\odot g, \\qquad
@@ -31,8 +59,12 @@ def gains(learning_rate, momentum: float = 0.8, longest: float = 5.0):
     Args:
         learning_rate: η, a number or an optax schedule of the step. Kobak & Berens:
             the number of points, divided by the exaggeration.
-        momentum: μ, from 0 to below 1.
+        momentum: μ, from 0 to below 1; a number or a schedule.
         longest: the longest step of a point, in the units of the embedding.
+
+    Numbers, and schedules that are pytrees of numbers, are part of the state: another
+    one is no new compilation where the transformation stays and `init` of another is
+    its state.
 
     Raises:
         InvalidInput: a learning rate or a longest step that is not above 0, a momentum
@@ -52,25 +84,32 @@ def gains(learning_rate, momentum: float = 0.8, longest: float = 5.0):
     one = np.ones((), np.float32)
     if not callable(learning_rate):
         check.positive("learning_rate", learning_rate, one)
-    rate = learning_rate if callable(learning_rate) else lambda count: learning_rate
     check.positive("longest", longest, one)
-    momentum = check.scalar("momentum", momentum, 0)
-    check.require(momentum < 1, "momentum", momentum, "a number from 0 to below 1")
+    if not callable(momentum):
+        momentum = check.scalar("momentum", momentum, 0)
+        check.require(momentum < 1, "momentum", momentum, "a number from 0 to below 1")
+    given = learning_rate, momentum
+    pace = tuple(None if check.is_function(x) else x for x in given)
 
     def start(params):
-        zero = jax.tree.map(jnp.zeros_like, params)
-        one = jax.tree.map(jnp.ones_like, params)
-        return Momentum(jnp.zeros((), jnp.int32), zero, one)
+        filled = lambda value: jax.tree.map(
+            lambda x: on_device(np.full(jnp.shape(x), value, x.dtype)), params
+        )
+        return Momentum(on_device(np.int32(0)), filled(0), filled(1), pace)
 
     def update(updates, state: Any, params: Any = None):
         gradient: Any = updates
+        now = [
+            own if x is None else x for own, x in zip(given, state.pace, strict=True)
+        ]
         with jax.numpy_dtype_promotion("standard"):
-            eta = rate(state.count)
-        step = ft.partial(_step, eta, momentum, longest)
+            now = [x(state.count) if callable(x) else x for x in now]
+        step = ft.partial(_step, *now, longest)
         both = jax.tree.map(step, gradient, state.velocity, state.gain)
         pair, outer = jax.tree.structure((0, 0)), jax.tree.structure(gradient)
         velocity, gain = jax.tree.transpose(outer, pair, both)
-        return velocity, Momentum(optax.safe_increment(state.count), velocity, gain)
+        count = optax.safe_increment(state.count)
+        return velocity, Momentum(count, velocity, gain, state.pace)
 
     return optax.GradientTransformation(start, update)
 
@@ -79,7 +118,7 @@ def _step(eta, momentum, longest, gradient, velocity, gain):
     """The new velocity and gain of a matrix of coordinates."""
     downhill = jnp.sign(velocity) != jnp.sign(gradient)
     gain = jnp.where(downhill, gain + 0.2, gain * 0.8 + 0.01)
-    eta = jnp.asarray(eta).astype(gradient.dtype)
+    eta, momentum = (jnp.asarray(x).astype(gradient.dtype) for x in (eta, momentum))
     velocity = momentum * velocity - eta * gain * gradient
     return velocity * _shortening(
         jnp.atleast_1d(velocity), longest, velocity.ndim

@@ -33,6 +33,7 @@ def minimize(
     *,
     args: tuple = (),
     state=None,
+    first: int = 0,
     callbacks: Sequence[Callable] = (),
     every: int = 1,
 ):
@@ -48,10 +49,10 @@ def minimize(
         optimizer: any optax transformation.
         steps: how many, from 0.
         args: what else the loss takes: p, a graph, features. A function among them is
-            a schedule: the loss gets its value at the step, counted from 0 here. Of a
-            listed p, pass `p.prepared()`, whose edges are then listed from both ends
-            once.
+            a schedule: the loss gets its value at the step. Of a listed p, pass
+            `p.prepared()`, whose edges are then listed from both ends once.
         state: the optimizer's, from an earlier history; None: a fresh one.
+        first: the number of the first step, where a descent goes on.
         callbacks: (step, loss, z) -> True to stop; called after every chunk.
         every: 1 gives the loss of each step. A larger number makes chunks of so many
             steps and gives the loss of the last; the others take the gradient alone,
@@ -75,18 +76,20 @@ def minimize(
         (True, 50)
     """
     steps, every = check.size("steps", steps, 0), check.size("every", every)
+    done = check.size("first", first, 0)
+    end = done + steps
     check.instance("args", args, tuple, "a tuple")
     check.function("loss", loss, "z", *map(str, range(len(args))))
     refuse_unusable(optimizer, callbacks)
     z = jax.tree.map(lambda x: check.floats("z", x, None), z)
-    schedules = tuple(arg if callable(arg) else None for arg in args)
-    passed = tuple(() if callable(arg) else arg for arg in args)
+    schedules = tuple(arg if check.is_function(arg) else None for arg in args)
+    passed = tuple(() if check.is_function(arg) else arg for arg in args)
     chunk = ft.partial(_chunk, loss, optimizer, schedules, passed, every)
     state = optimizer.init(z) if state is None else state
-    history, done, interrupted = [], 0, False
+    history, interrupted = [], False
     try:
-        while done < steps:
-            length = min(CHUNK if every == 1 else every, steps - done)
+        while done < end:
+            length = min(CHUNK if every == 1 else every, end - done)
             z, state, losses = chunk(z, state, done, length)
             history.append(losses)
             done += length
@@ -99,45 +102,44 @@ def minimize(
 
 def _chunk(loss, optimizer, schedules, args, every, z, state, done, steps):
     """z and state after some steps, and the losses that are given of them."""
-    run = ft.partial(
-        _steps,
-        *(loss, optimizer, schedules, args, z, state, np.int32(done)),
-        steps=steps,
-    )
-    after, state, losses, finite = run(all_losses=every == 1)
+    which = loss, optimizer, schedules
+    run = ft.partial(_steps, *which, args, z, state, np.int32(done), np.int32(steps))
+    after, state, losses, finite = run(room=CHUNK if every == 1 else 1)
     if every > 1 and not (finite and np.isfinite(losses[0])):  # at which step?
-        after, state, losses, finite = run(all_losses=True)
-    losses = np.asarray(losses)
+        after, state, losses, finite = run(room=every)
+    losses = np.asarray(losses)[:steps]
     refuse_divergence(losses, finite, done, z)
     return after, state, losses if every == 1 else losses[-1:]
 
 
-@ft.partial(
-    jax.jit, static_argnames=("loss", "optimizer", "schedules", "steps", "all_losses")
-)
-def _steps(loss, optimizer, schedules, args, z, state, first, *, steps, all_losses):
-    """Some steps in one loop, and the losses of all of them, or of the last.
+@ft.partial(jax.jit, static_argnames=("loss", "optimizer", "schedules", "room"))
+def _steps(loss, optimizer, schedules, args, z, state, first, steps, *, room):
+    """Some steps in one loop, and their losses [room], or where that is 1 the last one.
 
     Where only the last loss is wanted, the others are dead code, and are not computed
-    unless the gradient depends on them.
+    unless the gradient depends on them. How many steps there are is a number: one
+    program serves all.
     """
 
     def loss_at(z, step):
-        pairs = zip(args, schedules, strict=True)
+        pairs = [schedule or arg for arg, schedule in zip(args, schedules, strict=True)]
         with jax.numpy_dtype_promotion("standard"):  # steps are integers
-            current = [schedule(step) if schedule else arg for arg, schedule in pairs]
+            current = [arg(step) if callable(arg) else arg for arg in pairs]
         return _scalar(loss(z, *current))
 
-    def body(carry, step):
-        z, _, state = carry
-        value, gradient = jax.value_and_grad(loss_at)(z, step)
+    def body(k, carry):
+        z, _, state, losses = carry
+        value, gradient = jax.value_and_grad(loss_at)(z, first + k)
         after, state = updated(optimizer, gradient, state, z)
-        return (after, z, state), value if all_losses else None
+        return after, z, state, losses if losses is None else losses.at[k].set(value)
 
-    counts = first + jnp.arange(steps, dtype=jnp.int32)
-    (z, before, state), losses = lax.scan(body, (z, z, state), counts)
-    if not all_losses:
-        losses = loss_at(before, counts[-1])[None]
+    losses = None
+    if room > 1:
+        losses = jnp.full(room, jnp.nan, jax.eval_shape(loss_at, z, first).dtype)
+    start = z, z, state, losses
+    z, before, state, losses = lax.fori_loop(0, steps, body, start)
+    if losses is None:
+        losses = loss_at(before, first + steps - 1)[None]
     return z, state, losses, all_finite(z)
 
 

@@ -1,7 +1,9 @@
 """Which rows are the nearest of each: searched, or given?"""
 
+from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from icon._base import checks as check
@@ -10,15 +12,48 @@ from icon.estimators.frames import in_own_unit
 
 
 EXACT = 100_000  # rows up to which every pair is compared
+HOST = 40_000  # rows up to which scikit-learn is as fast on a CPU, and compiles nothing
+NEARBY = 1e-4  # of the largest row: distances that products of rows blur
 
 Listed = tuple[Any, Any]  # index [n, k], distance [n, k]
 
 
 def nearest(x, k: int, metric, seed: int) -> Listed:
     """The k nearest rows of each: exact up to 100,000 rows, then approximate."""
+    named = isinstance(metric, str) and metric in AS_ROWS
+    if named and x.shape[0] <= HOST and jax.default_backend() == "cpu":
+        return _on_the_host(x, k, metric)
     if x.shape[0] <= EXACT or metric == "precomputed" or callable(metric):
         return knn(x, k, metric=metric)
     return near(x, k, metric=metric, seed=seed)
+
+
+def _units(x):
+    """Rows of norm 1; a row of zeros stays one."""
+    norm = np.linalg.norm(x, axis=1, keepdims=True)
+    return x / np.where(norm > 0, norm, 1)
+
+
+AS_ROWS: dict[str, Callable] = {  # the rows that Euclid compares
+    "euclidean": lambda x: x,
+    "cosine": _units,
+    "correlation": lambda x: _units(x - x.mean(1, keepdims=True)),
+}
+
+
+def _on_the_host(x, k: int, metric: str) -> Listed:
+    """As `icon.knn`, by scikit-learn; near duplicates are measured by differences."""
+    from sklearn.neighbors import NearestNeighbors
+
+    rows = AS_ROWS[metric](np.asarray(x))
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(rows)
+    distance, index = search.kneighbors()
+    at = np.nonzero(distance <= NEARBY * np.abs(rows).max())
+    distance[at] = np.linalg.norm(rows[at[0]] - rows[index[at]], axis=1)
+    order = np.argsort(distance, 1, kind="stable")
+    index, distance = (np.take_along_axis(v, order, 1) for v in (index, distance))
+    distance = distance if metric == "euclidean" else distance**2 / 2
+    return index.astype(np.int32), distance.astype(np.float32)
 
 
 def given_neighbors(neighbors, n: int) -> Listed:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
 from jax.typing import ArrayLike
@@ -286,14 +285,15 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return layout.Tail(float(self.dof))
 
     def _descend(self, start: layout.Start, plan: layout.Plan) -> None:
-        loss, p = layout.Layout(self._tail()), self.affinities_
+        q, p = self._tail(), self.affinities_
         with progress(self.verbose, plan.steps) as bar:
             own = [_in_numpy(callback) for callback in self.callbacks]
             ends = layout.settled(plan, float(self.tol))
-            callbacks = [*bar, *own, layout.wide(loss), ends]
-            z, history = layout.lay_out(loss, start, p, plan, callbacks)
+            callbacks = [*bar, *own, ends]
+            z, history = layout.lay_out(q, start, p, plan, callbacks)
         self.embedding_ = np.array(z)
-        self.loss_, self.learning_rate_ = history.loss, plan.rates(len(z)).values[-1]
+        self.loss_ = history.loss
+        self.learning_rate_ = float(plan.rates(len(z)).values[-1])
         self.n_iter_ = min(layout.EVERY * len(history.loss), plan.steps)
         self.interrupted_ = history.interrupted
         if self.interrupted_:
@@ -302,7 +302,7 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if plan.exaggeration == 1 and self.n_iter_ > plan.early:
             divergence = history.loss[-1] - _entropy(p)  # the loss: a cross-entropy
         else:
-            divergence = kl(p, interpolated(loss.q(jnp.asarray(z))), joint=True)
+            divergence = kl(p, interpolated(q(z)), joint=True)
         self.kl_divergence_ = float(divergence)
 
     # --------------------------------------------------- new rows

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 from jaxtyping import Float
 
 from icon._neighborhoods import Graph
+from icon._training import Stages
 from icon.recipes import layout
 from icon.recipes.cut import Cut, Labels, indicator
 
@@ -27,7 +28,6 @@ SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
 SPARE, DEGREES = 8, (8, 16, 16)  # vectors beyond those wanted; of the polynomials
 SEEDS = 2**32  # that scikit-learn takes
 LAID_OUT = 300  # rows from which layouts are made: fewer have too few to lay out
-REACH = 150.0  # widths that a layout spans, so far exaggerated, of 25,000 rows
 LARGE, BATCH = 5_000, 2_048  # rows from which k-means sees them in batches of so many
 
 Partition = Labels
@@ -147,11 +147,14 @@ class Falling:
     def steps(self) -> int:
         return self.ends[-1]
 
-    def exaggerations(self) -> layout.Stages:
-        return layout.Stages(self.ends[:-1], self.exaggeration)
+    def exaggerations(self) -> Stages:
+        return Stages(self.ends[:-1], self.exaggeration)
 
-    def rates(self, n: int) -> layout.Stages:
-        return layout.Stages(self.ends[:-1], tuple(n / x for x in self.exaggeration))
+    def rates(self, n: int) -> Stages:
+        return Stages(self.ends[:-1], tuple(n / x for x in self.exaggeration))
+
+    def momenta(self) -> Stages:
+        return Stages((), (0.8,))
 
 
 FALLING = Falling()
@@ -165,7 +168,7 @@ def layouts(p: Graph, start: layout.Start) -> list[Float[np.ndarray, "n 2"]]:
         if step in FALLING.ends:
             kept.append(np.array(z))
 
-    layout.lay_out(layout.Layout(reach=REACH), start, p, FALLING, [keep])
+    layout.lay_out(layout.Tail(), start, p, FALLING, [keep])
     return kept
 
 

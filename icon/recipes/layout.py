@@ -1,7 +1,6 @@
 """How is a layout in few dimensions found? Its start, its descent, its end."""
 
 import dataclasses
-import functools as ft
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -12,15 +11,25 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from icon._base import checks as check
+from icon._base.blocks import filled, on_device
 from icon._engines import interpolated
 from icon._loss import cross_entropy, terms
-from icon._neighborhoods import Graph, student_t, to_sparse
-from icon._training import gains, minimize
+from icon._neighborhoods import Graph, Points, pairwise, student_t, to_sparse
+from icon._training import (
+    DivergenceError,
+    Stages,
+    any_stops,
+    gains,
+    minimize,
+    refuse_unusable,
+)
 
 
 SMALL = 1e-4  # the standard deviation of a start, so that attraction decides the order
 EVERY = 50  # steps between two calls of the callbacks
 OVER = 100  # steps over which a loss has to improve
+REACH = 20  # a layout of n points is expected to span 20 n^(1/4) widths of its kernel
+NEARLY, GROWTH = 0.95, 1.5  # of a grid: when there will be another, so much larger
 
 Start = Float[np.ndarray, "n c"]
 
@@ -171,7 +180,7 @@ def given(init, shape: tuple[int, int], rng) -> Start:
 
 @dataclasses.dataclass(frozen=True)
 class Tail:
-    """Points under Student's t. Equal ones share one compiled program."""
+    """Points under Student's t, with so many degrees of freedom."""
 
     dof: float = 1.0
 
@@ -179,33 +188,13 @@ class Tail:
         return student_t(anchors, candidates, dof=self.dof)
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Exaggerated attraction plus repulsion: at exaggeration 1, the cross-entropy."""
+def exaggerated(z, p, exaggeration, q, count):
+    """Exaggerated attraction plus repulsion: at exaggeration 1, the cross-entropy.
 
-    q: Callable = Tail()
-    joint: bool = True
-    reach: float | None = None  # widths of the kernel that it is expected to span
-
-    def __call__(self, z, p, exaggeration):
-        q = interpolated(self.q(z), reach=self.reach)
-        attraction, repulsion = terms(p, q, joint=self.joint)
-        return exaggeration * attraction + repulsion
-
-
-@dataclasses.dataclass(frozen=True)
-class Stages:
-    """A schedule of the step: a value until each end, and one after the last.
-
-    Equal ones share one compiled program.
+    Of the first `count` points; q is the kernel, around other points.
     """
-
-    ends: tuple[int, ...]
-    values: tuple[float, ...]
-
-    def __call__(self, step):
-        stage = jnp.searchsorted(jnp.asarray(self.ends, jnp.int32), step, side="right")
-        return jnp.asarray(self.values, jnp.float32)[stage]
+    attraction, repulsion = terms(p, q.moved(z, count), joint=True)
+    return exaggeration * attraction + repulsion
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,6 +210,7 @@ class Plan:
     early_exaggeration: float = 12.0
     exaggeration: float = 1.0
     rate: float | None = None  # None: n / exaggeration
+    momentum: tuple[float, float] = (0.8, 0.8)  # early, and late
 
     def exaggerations(self) -> Stages:
         return Stages((self.early,), (self.early_exaggeration, self.exaggeration))
@@ -230,29 +220,31 @@ class Plan:
         early, late = rate(self.early_exaggeration), rate(self.exaggeration)
         return Stages((self.early,), (early, late))
 
+    def momenta(self) -> Stages:
+        return Stages((self.early,), self.momentum)
+
 
 PLAN = Plan()
 
 
 class Schedules(Protocol):
-    """What a descent asks of its plan: equal ones share one compiled program."""
+    """What a descent asks of its plan."""
 
     @property
     def steps(self) -> int: ...
 
-    def exaggerations(self) -> Callable: ...
+    def exaggerations(self) -> Stages: ...
 
-    def rates(self, n: int) -> Callable: ...
+    def rates(self, n: int) -> Stages: ...
+
+    def momenta(self) -> Stages: ...
 
 
-@ft.lru_cache(64)
-def _optimizer(rates: Callable):
-    """One optimizer for equal rates: programs are found by its identity."""
-    return gains(rates)
+DESCENT = gains(1.0)  # the rates and momenta that count are in its state
 
 
 def lay_out(
-    loss: Callable,
+    q: Callable,
     z: Float[ArrayLike, "n c"],
     p: Graph,
     plan: Schedules = PLAN,
@@ -260,8 +252,11 @@ def lay_out(
 ):
     """Descend from a start to a layout.
 
+    One program serves all numbers of points and of neighbours of about one size, every
+    plan and every parameter of a kernel.
+
     Args:
-        loss: (z, p, exaggeration) -> a number; compiled once for all that are equal.
+        q: layout [n, c] -> points under a kernel.
         z: the start [n, c].
         p: the neighbours that supervise.
         plan: how many steps, and how far each goes.
@@ -274,43 +269,90 @@ def lay_out(
     Raises:
         DivergenceError: a loss that stops being finite; it holds the last good z.
 
+    Warns: once, where a layout outgrows the largest grid: all pairs are summed then.
+
     Example:
         >>> import icon, jax, numpy as np
         >>> from icon.recipes import layout
         >>> x = jax.random.normal(jax.random.key(0), (20, 3))
         >>> p = icon.entropic(*icon.knn(x, 9), perplexity=3)
         >>> start = layout.scattered(20, 2, np.random.default_rng(0))
-        >>> z, history = layout.lay_out(layout.Layout(), start, p)
+        >>> z, history = layout.lay_out(layout.Tail(), start, p)
         >>> bool(history.loss[-1] < history.loss[6])
         True
 
     Source: van der Maaten & Hinton, Visualizing data using t-SNE, 2008; the learning
     rate: Belkina et al., Automated optimized parameters for t-SNE, 2019.
     """
-    z = jnp.asarray(z)
-    return minimize(
-        loss,
-        z,
-        _optimizer(plan.rates(len(z))),
-        plan.steps,
-        args=(p.prepared(), plan.exaggerations()),
-        callbacks=callbacks,
-        every=EVERY,
-    )
+    refuse_unusable(DESCENT, callbacks)
+    z = np.asarray(check.floats("z", z))
+    pairs, n = pairwise(to_sparse(p), np.dtype(p.logit.dtype)), len(z)
+    z = on_device(filled(z, len(pairs.p_mass)))
+    state, reach = gains(plan.rates(n), plan.momenta()).init(z), REACH * n**0.25
+    losses, watch, crowded = np.zeros(0, np.float32), None, False
+    while watch is None or watch.outgrown:
+        kernel = _roomy(q(z), reach, _span(z, n))
+        crowded = crowded or _is_crowded(_span(z, n), kernel.room())
+        watch = Watch(callbacks, n, kernel.room())
+        done = min(plan.steps, EVERY * len(losses))
+        z, history = _followed(z, state, pairs, plan, kernel, watch, done)
+        state, losses = history.state, np.append(losses, history.loss)
+    return on_device(np.asarray(z)[:n]), history._replace(loss=losses)
 
 
-def wide(loss: Layout) -> Callable:
-    """A callback that warns once when a layout has outgrown the largest grid."""
-    warned = []
+def _followed(z, state, p, plan: Schedules, kernel, watch: "Watch", done: int):
+    """The descent from a step on, on the grids of one kernel."""
+    try:
+        return minimize(
+            exaggerated,
+            z,
+            DESCENT,
+            plan.steps - done,
+            args=(p, plan.exaggerations(), kernel, np.int32(watch.n)),
+            state=state,
+            first=done,
+            callbacks=[watch],
+            every=EVERY,
+        )
+    except DivergenceError as error:
+        partial = on_device(np.asarray(error.partial)[: watch.n])
+        raise DivergenceError(error.step, partial) from None
 
-    def watch(step, _, z):
-        if not warned and not interpolated(loss.q(jnp.asarray(z))).fits():
-            warned.append(step)
-            span = f"at step {step} the layout spans more than the largest grid"
-            slow = "every pair is summed from here on, exactly and slowly"
-            warnings.warn(f"{span}: {slow}", stacklevel=2)
 
-    return watch
+def _span(z, n: int) -> float:
+    """How far the first n points span, along the longer axis."""
+    return float(np.ptp(np.asarray(z)[:n], 0).max())
+
+
+def _is_crowded(span: float, room: float) -> bool:
+    """Whether the largest grid has no room for a layout; with a warning."""
+    if span > room:
+        wide = f"the layout spans {span:.4g}, more than the largest grid ({room:.4g})"
+        slow = "every pair is summed from here on, exactly and slowly"
+        warnings.warn(f"{wide}: {slow}", stacklevel=4)
+    return span > room
+
+
+def _roomy(q: Points, reach: float, span: float):
+    """The kernel on grids with room for a layout; the largest of all where none has."""
+    kernel = interpolated(q, reach=reach)
+    if span <= NEARLY * kernel.room():
+        return kernel
+    return interpolated(q, reach=GROWTH * span / kernel.width())
+
+
+class Watch:
+    """Calls the callbacks with the first n points, and sees a grid outgrown."""
+
+    def __init__(self, callbacks: Sequence[Callable], n: int, room: float):
+        self.callbacks, self.n, self.room = callbacks, n, room
+        self.outgrown = False
+
+    def __call__(self, step, loss, z) -> bool:
+        z = np.asarray(z)[: self.n]
+        ended = any_stops(self.callbacks, step, loss, z)
+        self.outgrown = not ended and _span(z, self.n) > NEARLY * self.room
+        return ended or self.outgrown
 
 
 # ------------------------------------------------------- the end
@@ -364,7 +406,7 @@ class Placing:
 
 FEW, MANY = 256, 4096  # new points that are placed at once
 PLACED = 250  # steps; after 100, one in a hundred points has not converged
-RATE = 0.3  # on a point's own loss, whose curvature is at most 2
+PLACING = gains(0.3)  # on a point's own loss, whose curvature is at most 2
 
 
 def blocks(n: int) -> list[np.ndarray]:
@@ -413,7 +455,7 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     z, _ = minimize(
         Placing(q),
         jnp.asarray(mean, jnp.float32),
-        _optimizer(Stages((), (RATE,))),
+        PLACING,
         PLACED,
         args=(p.prepared(), old),
         every=PLACED,

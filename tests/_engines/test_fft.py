@@ -210,11 +210,12 @@ def test_points_in_one_place(spacing):
 
 def test_it_is_known_whether_the_grid_has_room():
     z = layout(200)
-    fits = lambda z, **options: icon.interpolated(icon.student_t(z), **options).fits()
-    span = np.ptp(z, 0).max()
-    assert fits(z, spacing=0.45) and fits(z * 450 / span, spacing=0.45)
-    assert not fits(z * 470 / span, spacing=0.45)
-    assert fits(z * 1000)
+    room = lambda q, **options: icon.interpolated(q, **options).room()
+    assert 450 < room(icon.student_t(z), spacing=0.45) < 1024 * 0.45
+    twice = room(icon.student_t(z, scale=2.0), spacing=0.45)
+    np.testing.assert_allclose(twice, 2 * room(icon.student_t(z), spacing=0.45))
+    assert room(icon.student_t(z), spacing=0.45, reach=40.0) < 100
+    assert room(icon.student_t(z)) == np.inf  # pair by pair
 
 
 def high(a, b):
@@ -269,8 +270,8 @@ def test_a_spectrum_is_worked_out_once():
     z = layout(4500)
     one, two = (icon.interpolated(icon.student_t(z + k)) for k in range(2))
     assert one.spectra.of_size is two.spectra.of_size
-    assert tuple(one.spectra.of_size) == grid.RUNGS[2]
-    assert all(len(sizes) <= 6 for sizes in grid.RUNGS.values())
+    assert tuple(one.spectra.of_size) == grid.rungs(2, np.inf)
+    assert all(len(grid.rungs(d, np.inf)) <= grid.RUNGS for d in (1, 2, 3))
 
 
 @pytest.mark.slow
@@ -429,7 +430,7 @@ def of_two_reaches():
 
 def test_a_shorter_reach_has_fewer_grids():
     _, near, far = of_two_reaches()
-    assert near.engine.sizes == far.engine.sizes[:2] and far.engine.sizes[-1] == 1024
+    assert near.engine.sizes == (64, 128) and far.engine.sizes[-1] == 1024
 
 
 @pytest.mark.slow

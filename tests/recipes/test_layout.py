@@ -9,7 +9,9 @@ import pytest
 from sklearn.decomposition import PCA
 
 import icon
-from icon._neighborhoods import Graph, to_sparse
+from icon._base.blocks import filled
+from icon._engines import fft
+from icon._neighborhoods import pairwise, to_sparse
 from icon.recipes import layout
 from icon.recipes.layout import _directions, _sparse_directions
 
@@ -17,6 +19,7 @@ from icon.recipes.layout import _directions, _sparse_directions
 N = 60
 X = np.float32(np.random.default_rng(0).normal(size=(N, 5)) * [9, 4, 2, 1, 1])
 QUICK = layout.Plan(steps=100, early=50)
+SPREADING = layout.Plan(steps=150, early=100, early_exaggeration=0.7)
 
 
 def rng():
@@ -106,23 +109,33 @@ def test_a_graph_and_its_matrix_are_one():
 # ------------------------------------------------------- the descent
 
 
+def followed(z, p, exaggeration, dof=1.0):
+    """What a descent follows, of points that are filled up."""
+    pairs, n = pairwise(to_sparse(p), np.float32), len(z)
+    z = jnp.asarray(filled(np.float32(z), pairs.shape[0]))
+    kernel = icon.interpolated(icon.student_t(jnp.ones_like(z), dof=dof))
+    follow = jax.value_and_grad(layout.exaggerated)
+    value, gradient = follow(z, pairs, jnp.float32(exaggeration), kernel, n)
+    assert not gradient[n:].any()
+    return value, gradient[:n]
+
+
 def test_the_gradient_is_that_of_the_paper():
     z, p = rng().normal(size=(N, 2)), graph()
-    found = jax.grad(layout.Layout())(jnp.asarray(z, jnp.float32), p, 1.0)
     difference = z[:, None] - z[None]
     kernel = 1 / (1 + (difference**2).sum(-1))
     np.fill_diagonal(kernel, 0)
     joint = to_sparse(p).toarray()
     force = (joint / joint.sum() - kernel / kernel.sum()) * kernel
     exact = 4 * (force[..., None] * difference).sum(1)  # openTSNE leaves out the 4
-    np.testing.assert_allclose(found, exact, atol=1e-6)
+    np.testing.assert_allclose(followed(z, p, 1.0)[1], exact, atol=1e-6)
 
 
 def test_exaggeration_multiplies_the_attraction():
     z, p = jnp.asarray(rng().normal(size=(N, 2)), jnp.float32), graph()
     attraction, repulsion = icon.terms(p, icon.student_t(z, dof=2.0), joint=True)
-    loss = layout.Layout(layout.Tail(2.0))
-    np.testing.assert_allclose(loss(z, p, 12.0), 12 * attraction + repulsion, rtol=1e-6)
+    value = followed(z, p, 12.0, dof=2.0)[0]
+    np.testing.assert_allclose(value, 12 * attraction + repulsion, rtol=1e-6)
 
 
 def test_the_rate_is_n_over_the_exaggeration():
@@ -135,38 +148,38 @@ def test_the_rate_is_n_over_the_exaggeration():
     assert dataclasses.replace(plan, rate=7.0).rates(600)(steps).tolist() == [7] * 4
 
 
-TRACES = []
-
-
-@dataclasses.dataclass(frozen=True)
-class Counted(layout.Layout):
-    """A layout's loss that counts how often it is traced."""
-
-    def __call__(self, z, p, exaggeration):
-        TRACES.append(p)
-        return super().__call__(z, p, exaggeration)
-
-
 @pytest.mark.slow
-def test_one_program_for_one_size_and_one_tail():
-    """Equal settings are one program, whichever objects hold them."""
+def test_other_numbers_are_no_other_program(monkeypatch):
+    """Of points, of neighbours, of the tail and the plan: one program for all."""
+    traces = []
+    follow = layout.exaggerated
 
-    def traced(n, dof):
-        before = len(TRACES)
-        start = layout.scattered(n, 2, rng())
-        loss = Counted(layout.Tail(dof))
-        layout.lay_out(loss, start, graph(X[:n]), layout.Plan(100, 50))
-        return len(TRACES) > before
+    def counted(*args):
+        traces.append(args)
+        return follow(*args)
 
-    settings = (40, 0.7), (40, 0.7), (40, 0.8), (41, 0.7), (40, 0.7)
-    assert [traced(*each) for each in settings] == [True, False, True, True, False]
-    assert not any(isinstance(p, Graph) for p in TRACES)  # but edges from both ends
+    monkeypatch.setattr(layout, "exaggerated", counted)
+
+    def traced(n, k, dof, plan):
+        before = len(traces)
+        p = icon.symmetrize(icon.entropic(*icon.knn(X[:n], k), perplexity=k / 3))
+        layout.lay_out(layout.Tail(dof), layout.scattered(n, 2, rng()), p, plan)
+        return len(traces) - before
+
+    first = traced(40, 15, 0.7, layout.Plan(100, 50))
+    assert first > 0
+    others = (41, 15, 0.7), (30, 15, 0.8), (N, 9, 1.0)
+    assert [traced(*each, layout.Plan(130, 25, 4.0, rate=3.0)) for each in others] == [
+        0,
+        0,
+        0,
+    ]
 
 
 def test_the_loss_falls_and_the_same_start_has_the_same_end():
     start, p = layout.principal(X, 2, rng()), graph()
-    z, history = layout.lay_out(layout.Layout(), start, p, QUICK)
-    again, _ = layout.lay_out(layout.Layout(), start, p, QUICK)
+    z, history = layout.lay_out(layout.Tail(), start, p, QUICK)
+    again, _ = layout.lay_out(layout.Tail(), start, p, QUICK)
     assert len(history.loss) == 2 and np.array_equal(z, again)
     first = icon.kl(p, icon.student_t(jnp.asarray(start)), joint=True)
     assert icon.kl(p, icon.student_t(z), joint=True) < 0.5 * first
@@ -239,10 +252,30 @@ def test_blocks_hold_every_row_once_and_their_sizes_are_few():
 
 
 @pytest.mark.slow
-def test_a_layout_that_outgrows_the_grid_warns_once():
-    watch = layout.wide(layout.Layout())
-    small = np.random.default_rng(0).normal(size=(4100, 2)).astype(np.float32)
-    watch(50, 1.0, small)
-    with pytest.warns(UserWarning, match="at step 100 .* every pair is summed"):
-        watch(100, 1.0, small * 1000)
-    watch(150, 1.0, small * 1000)
+def test_a_layout_that_outgrows_a_grid_gets_a_larger_one(monkeypatch):
+    """And ends as on one that was large from the first step on."""
+    monkeypatch.setattr(fft, "FEW", {2: 1})
+    reaches, make = [], layout.interpolated
+
+    def noted(q, *, reach):
+        reaches.append(reach)
+        return make(q, reach=reach)
+
+    monkeypatch.setattr(layout, "interpolated", noted)
+    ends = []
+    for reach in (0.5, 60):
+        monkeypatch.setattr(layout, "REACH", reach)
+        start = 5 * layout.principal(X, 2, rng()) / layout.SMALL
+        z, history = layout.lay_out(layout.Tail(), start, graph(), SPREADING)
+        ends.append(history.loss[-1])
+    assert len({*reaches}) > 3  # the two given ones, and what it grew to
+    np.testing.assert_allclose(*ends, rtol=1e-2)
+
+
+@pytest.mark.slow
+def test_a_layout_that_outgrows_the_largest_grid_warns_once(monkeypatch):
+    monkeypatch.setattr(fft, "FEW", {2: 1})
+    start = 1000 * layout.principal(X, 2, rng()) / layout.SMALL
+    with pytest.warns(UserWarning, match="every pair is summed") as warned:
+        layout.lay_out(layout.Tail(), start, graph(), layout.Plan(150, 0))
+    assert len(warned) == 1
