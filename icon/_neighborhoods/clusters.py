@@ -27,6 +27,7 @@ class Clusters(Neighborhood):
     anchors: Any  # [n, C], rows on the simplex
     candidates: Any  # [m, C]; None: the anchors
     weight: Any  # [m], what each candidate counts in its cluster; None: one
+    size: Any = None  # [C], of the clusters; None: the sum over the candidates
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -38,8 +39,8 @@ class Clusters(Neighborhood):
 
     @property
     def T(self) -> "Clusters":
-        lost = self.weight is not None
-        check.require(not lost, "q.T", "numbers per candidate", "none to lose")
+        lost = self.weight is not None or self.size is not None
+        check.require(not lost, "q.T", "weights or sizes", "none to lose")
         return Clusters(self._candidates, self.anchors, None)
 
     @property
@@ -56,7 +57,8 @@ class Clusters(Neighborhood):
         return Factors(root, jnp.ones((), phi.dtype), jnp.zeros((), phi.dtype))
 
     def gathered(self, gather, first) -> "Clusters":
-        return Clusters(self.anchors, gather(self._candidates), gather(self.weight))
+        candidates, weight = gather(self._candidates), gather(self.weight)
+        return Clusters(self.anchors, candidates, weight, self.size)
 
     def _weight(self, at, like):
         m = self.shape[1]
@@ -69,8 +71,11 @@ class Clusters(Neighborhood):
         return jnp.where(empty, 0, phi / jnp.where(empty, 1, size))
 
     def _sizes(self, psi):
-        """Σ_k ψ_kc w_k of each cluster c, and which of them are empty."""
-        size = self._weight(EVERYBODY, psi) @ psi
+        """Σ_k ψ_kc w_k of each cluster c, or as given, and which of them are empty."""
+        if self.size is None:
+            size = self._weight(EVERYBODY, psi) @ psi
+        else:
+            size = self.size.astype(psi.dtype)
         # 0 / 0 has a nan gradient also in an unselected branch, and so has 1 / size²
         return size, size < float(jnp.finfo(size.dtype).tiny) ** 0.5
 
@@ -94,6 +99,7 @@ def clusters(
     candidates: Float[ArrayLike, "m C"] | None = None,
     *,
     candidate_weight: Float[ArrayLike, " m"] | None = None,
+    size: Float[ArrayLike, " C"] | None = None,
 ) -> Clusters:
     """Neighbours that share a cluster: pick a cluster of i, then a member of it.
 
@@ -101,16 +107,19 @@ def clusters(
       \\textstyle\\sum_k \\psi_{kc} w_k$$
 
     Rows sum to one as long as every cluster of an anchor has a candidate in it. One
-    set includes j = i.
+    set includes j = i. In a batch of few rows of each cluster the sums below are noise:
+    with a size for each they are taken as known, and rows sum to one only on average.
 
     Args:
         memberships: φ, floats [n, C] from 0, rows that sum to 1.
         candidates: ψ [m, C], for example of another modality; None: the memberships.
         candidate_weight: w [m], for example the degrees of a graph; None: all alike.
+        size: [C], what stands for the sum over k: a cluster's members per batch, as a
+            running mean knows them; a cluster of 0 is empty. None: the sum.
 
     Raises:
-        InvalidInput: shapes that disagree, negative memberships, rows that do not sum
-            to 1.
+        InvalidInput: shapes that disagree, negative memberships, weights or sizes, rows
+            that do not sum to 1.
 
     Example:
         >>> import icon, jax.numpy as jnp
@@ -129,4 +138,6 @@ def clusters(
     weight = candidate_weight
     if weight is not None:
         weight = check.weights("candidate_weight", weight, phi, len(sets[-1]))
-    return Clusters(phi, psi, weight)
+    if size is not None:
+        size = check.weights("size", size, phi, phi.shape[1])
+    return Clusters(phi, psi, weight, size)

@@ -34,3 +34,67 @@ def test_lloyds_step_is_the_argmin_of_the_gradient(x64):
     cell, hard = icon.TABLE["k-means"], jax.nn.one_hot(labels, 2, dtype=x.dtype)
     gradient = jax.grad(lambda phi: cell.loss(cell.p(x), cell.q(phi)))(hard)
     assert jnp.argmin(gradient, 1).tolist() == [0] * 6 + [1] * 6
+
+
+# ------------------------------------------------------- sizes that are known
+
+
+PHI = RNG.dirichlet(np.ones(3), 6)
+SIZES = np.array([1.5, 4.0, 0.25])
+NEAR = np.array([[1, 2], [0, 2], [1, 3], [4, 5], [3, 5], [4, 0]])
+
+
+def of_sizes(phi, size):
+    """The loss, and its gradients in the memberships and the sizes, by NumPy."""
+    n = len(phi)
+    p = np.zeros((n, n))
+    np.put_along_axis(p, NEAR, 0.5, 1)
+    q = 0.4 * (phi / size) @ phi.T + 0.6 / n
+    ratio = 0.4 * p / q / n
+    loss = (p[p > 0] * np.log(p[p > 0] / q[p > 0])).sum() / n
+    slope = -(ratio + ratio.T) @ phi / size
+    return loss, slope, np.einsum("ij,ic,jc->c", ratio, phi, phi) / size**2
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_a_known_size_stands_for_the_sum_in_value_and_gradient(prepared, x64):
+    p = icon.uniform(NEAR)
+    p = p.prepared() if prepared else p
+    loss = lambda phi, size: icon.kl(p, icon.smooth(icon.clusters(phi, size=size), 0.6))
+    given = jnp.asarray(PHI), jnp.asarray(SIZES)
+    value, slopes = jax.value_and_grad(loss, (0, 1))(*given)
+    expected = of_sizes(PHI, SIZES)
+    for got, wanted in zip((value, *slopes), expected, strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-9)
+
+
+def test_the_sum_is_the_size_that_is_not_given(x64):
+    phi, other = jnp.asarray(PHI), jnp.asarray(RNG.dirichlet(np.ones(3), 4))
+    dense = lambda **given: icon.dense(icon.clusters(phi, other, **given))
+    np.testing.assert_allclose(dense(size=jnp.sum(other, 0)), dense(), rtol=1e-12)
+    weight = jnp.arange(1.0, 5)
+    found = dense(candidate_weight=weight, size=weight @ other)
+    np.testing.assert_allclose(found, dense(candidate_weight=weight), rtol=1e-12)
+
+
+def test_a_size_of_zero_is_an_empty_cluster(x64):
+    loss = lambda phi, size: icon.kl(
+        icon.uniform(NEAR), icon.smooth(icon.clusters(phi, size=size), 0.6)
+    )
+    phi, size = jnp.asarray(PHI), jnp.asarray([0.0, 2.0, 4.0])
+    value, slopes = jax.value_and_grad(loss, (0, 1))(phi, size)
+    expected = of_sizes(PHI[:, 1:], np.array([2.0, 4.0]))[0]
+    np.testing.assert_allclose(value, expected, rtol=1e-9)
+    assert all(jnp.isfinite(slope).all() for slope in slopes)
+    assert (slopes[0][:, 0] == 0).all() and slopes[1][0] == 0
+
+
+@pytest.mark.parametrize(
+    "size",
+    [np.ones(2), np.ones((3, 1)), np.array([1, -1.0, 1]), np.zeros(3), "3", True],
+)
+def test_sizes_that_are_none_are_refused(size):
+    with pytest.raises(icon.InvalidInput, match="^size: "):
+        icon.clusters(PHI, size=size)
+    with pytest.raises(icon.InvalidInput, match="^q.T: "):
+        _ = icon.clusters(PHI, size=SIZES).T
