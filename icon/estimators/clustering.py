@@ -57,6 +57,10 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
             step, without bias.
         rounds: how often p is weighed by how far the partitions agree about a pair, and
             the average made anew.
+        size_decay: of `partial_fit`: what cluster sizes that earlier batches had count
+            beside those of a batch, from 0, which is nothing, and below 1. None: by how
+            many rows both have seen, 1 - B / m in a batch of B, m the rows so far or
+            100 K, whichever is less.
         random_state: a seed; a generator; None: another one every time.
 
     Attributes:
@@ -65,11 +69,16 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         choice_: loss and stability of every K; None where one was given.
         memberships_: how often each row is with each cluster, float32 [n, K]; with a
             head, φ.
+        shares_: of every cluster, the share of rows, float64 [K]; of batches a running
+            mean.
+        n_samples_seen_: rows so far, of all batches.
         loss_: KL's cross-entropy at these labels.
         member_losses_: those of the partitions that were averaged.
         head_losses_: of every head, the divergence it reached; None without.
         affinities_: p, an `icon.graph`.
-        embedding_: a layout of it [n, 2]; None below 300 rows and above 25,000.
+        embedding_: a layout of it [n, 2], above 25,000 rows of the sample [25000, 2];
+            None below 300 rows.
+        embedding_rows_: which rows the layout has, rising; None without one.
         typical_: of every cluster the ten rows nearest to its mean, int [K, 10]; -1
             where it has fewer.
         n_neighbors_: how many were used.
@@ -104,6 +113,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     divergence: str = "kl"
     alpha_p: float = 0.0
     rounds: int = 0
+    size_decay: float | None = None
     random_state: int | np.random.RandomState | np.random.Generator | None = None
 
     def fit(self, X, y=None, *, known=None, views: Sequence = ()):
@@ -135,13 +145,17 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         return self
 
     def partial_fit(self, X, y=None):
-        """Cluster a batch, of rows that do not fit all at once.
+        r"""Cluster a batch, of rows that do not fit all at once.
 
         The first batch is clustered as in `fit`, and should have many rows of every
         cluster. With every further one the classifier follows the gradient of the loss
-        for ten steps: p of the neighbours inside of the batch, n_c of the batch.
-        `labels_` and `memberships_` are then those of the batch; what else there is
-        stays that of the first.
+        for ten steps, p of the neighbours inside of the batch, and
+
+        $$n_c = \delta\, |B|\, s_c + (1 - \delta) \textstyle\sum_{i \in B} \varphi_{ic},
+          \quad s_c \leftarrow n_c / |B|$$
+
+        s the `shares_`, δ the `size_decay`. `labels_` and `memberships_` are then those
+        of the batch; what else there is stays that of the first.
 
         Args:
             X: numbers [n, d], two rows or more.
@@ -154,9 +168,14 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         check.require(len(x) > 1, "X", "n_samples = 1", "two or more")
         rows = clustering.Rows(x)
         p = clustering.supervision(rows, settings, self.n_clusters_, seed)
-        self._classifier = heads.continued(self._classifier, p, x, settings.alpha)
+        self.n_samples_seen_ += len(x)
+        sizes = heads.Sizes(self.shares_, self._decay(len(x)))
+        self._classifier = heads.continued(
+            self._classifier, p, x, settings.alpha, sizes
+        )
         self.memberships_ = self._classifier.probabilities(x)
         self.labels_ = self.memberships_.argmax(1)
+        self.shares_ = sizes.after(self.memberships_)
         return self
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
@@ -171,11 +190,19 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
     # --------------------------------------------------- what is clustered
 
+    def _decay(self, rows: int) -> float:
+        if self.size_decay is not None:
+            return self.size_decay
+        return clustering.decay(rows, self.n_samples_seen_, self.n_clusters_)
+
     def _settings(self) -> clustering.Settings:
         check.one_of("metric", self.metric, METRICS)
         wanted = self.n_neighbors
         verb = check.one_of("divergence", self.divergence, heads.DIVERGENCES)
         alpha_p = check.fraction("alpha_p", self.alpha_p, np.zeros(()))
+        if self.size_decay is not None:
+            decay = check.scalar("size_decay", self.size_decay, 0)
+            check.require(decay < 1, "size_decay", decay, "a number from 0, below 1")
         acts = self.head is not None or (alpha_p == 0 and self.divergence == "kl")
         only = "a head, which alone sees alpha_p and the divergence"
         check.require(acts, "head", self.head, only)
@@ -219,9 +246,12 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         self.labels_: Int[np.ndarray, " n"] = found.labels
         self.memberships_: Float[np.ndarray, "n K"] = found.memberships
         self.n_clusters_, self.choice_ = k, found.choice
+        self.shares_ = found.memberships.mean(0, dtype=np.float64)
+        self.n_samples_seen_ = n
         self.loss_, self.member_losses_ = found.loss, found.member_losses
         self.head_losses_ = found.head_losses
-        self.affinities_, self.embedding_ = found.p, found.layout
+        self.affinities_ = found.p
+        self.embedding_, self.embedding_rows_ = found.layout, found.laid_out
         self.typical_ = clustering.typical(x, found.labels, k)
         self.samples_ = clustering.draws(settings, n, k)
         self._classifier = found.classifier

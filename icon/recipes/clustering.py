@@ -21,6 +21,7 @@ KNOWN = 0.9  # what a known label counts, and 1 - it the neighbours of its row
 PAIRS, DRAWN = 2**34, 64  # n² K up to which all pairs count; draws per anchor beyond
 HEADS = 4  # side by side: from the average and from the best partitions
 STEPS = 30
+ENOUGH = 100  # rows of a cluster that tell its size to a tenth, 1 / sqrt(100)
 TYPICAL = 10  # rows nearest to the centre of a cluster
 
 
@@ -61,7 +62,8 @@ class Found(NamedTuple):
     member_losses: Float[np.ndarray, " m"]
     head_losses: Float[np.ndarray, " h"] | None
     classifier: heads.Classifier
-    layout: Float[np.ndarray, "n 2"] | None = None
+    layout: Float[np.ndarray, "s 2"] | None = None
+    laid_out: Int[np.ndarray, " s"] | None = None  # which rows the layout has
     choice: Choice | None = None
 
 
@@ -91,6 +93,15 @@ def draws(settings: Settings, n: int, count: int) -> int | None:
     """How many rows stand for all in a debiased p; None: all of them do."""
     few = settings.alpha_p == 0 or n**2 * count <= PAIRS
     return None if few else DRAWN
+
+
+def decay(rows: int, seen: int, count: int) -> float:
+    """What cluster sizes of earlier batches count beside those of a batch of B rows.
+
+    1 - B / min(m, 100 K), m rows so far: the mean reaches back as far as it takes to
+    know a size to a tenth, and a batch that is as large is enough.
+    """
+    return max(0.0, 1 - rows / min(seen, ENOUGH * count))
 
 
 def by_heads(
@@ -152,26 +163,29 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
         members = again.all_moved(members, seed)
         labels = ensemble.best_of(by, members, settings.swaps, seed)
     found = _finished(rows.x, p, by, [labels, *members], settings, seed)
-    return found._replace(choice=choice, layout=layouts[-1] if layouts else None)
+    if layouts:
+        found = found._replace(layout=layouts[-1], laid_out=np.arange(len(rows.x)))
+    return found._replace(choice=choice)
 
 
-def by_sample(
-    rows: Rows, counts: Sequence[int], settings: Settings, seed: int, most: int = MANY
-):
+def by_sample(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
     """The clusters of many rows: of a sample, carried to the others by its classifier.
 
     Then rows move between clusters on the graph of all of them, and heads see them all.
     """
-    drawn = np.random.default_rng(seed).permutation(len(rows.x))[:most]
+    drawn = np.sort(np.random.default_rng(seed).permutation(len(rows.x))[:MANY])
     few = settings._replace(head=None)
-    sample = clustered(rows.only(np.sort(drawn)), counts, few, seed)
+    sample = clustered(rows.only(drawn), counts, few, seed)
     count = sample.memberships.shape[1]
     p = supervision(rows, settings, count, seed)
     by = cut(p, count, settings.alpha)
     labels = sample.classifier.probabilities(rows.x).argmax(1)
     labels = by.moved(labels, np.random.default_rng(seed))
     return _finished(rows.x, p, by, [labels], settings, seed)._replace(
-        choice=sample.choice, member_losses=sample.member_losses
+        choice=sample.choice,
+        member_losses=sample.member_losses,
+        layout=sample.layout,
+        laid_out=None if sample.laid_out is None else drawn[sample.laid_out],
     )
 
 

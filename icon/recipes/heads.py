@@ -107,6 +107,30 @@ class Debiasing(NamedTuple):
 DEBIASING = Debiasing()
 
 
+class Sizes(NamedTuple):
+    r"""What is known of the clusters' sizes beside a batch B of rows.
+
+    $$n_c = \delta\, |B|\, s_c + (1 - \delta) \textstyle\sum_{i \in B} \varphi_{ic}$$
+
+    s is a running mean over earlier batches. The gradient of n_c is that of the sum
+    alone: what all rows are expected to have, whatever δ is.
+    """
+
+    share: Any  # s, [C]
+    decay: Any  # δ, from 0 to 1
+
+    def at(self, phi):
+        """n_c [C], of memberships [B, C]."""
+        batch = jnp.sum(phi, 0)
+        earlier = phi.shape[0] * self.share.astype(phi.dtype)
+        return batch + self.decay.astype(phi.dtype) * lax.stop_gradient(earlier - batch)
+
+    def after(self, phi: Float[np.ndarray, "B C"]) -> Float[np.ndarray, " C"]:
+        """s after a batch."""
+        batch = phi.mean(0, dtype=np.float64)
+        return self.decay * self.share + (1 - self.decay) * batch
+
+
 @dataclasses.dataclass(frozen=True)
 class Objective:
     """The clustering cell of some heads' memberships; equal ones share one program."""
@@ -116,14 +140,16 @@ class Objective:
     samples: int | None = None  # of all rows per anchor, where p is debiased
     debiases_p: bool = False
 
-    def __call__(self, heads, p, x, alpha: Debiasing, key):
+    def __call__(self, heads, p, x, alpha: Debiasing, key, sizes: Sizes | None = None):
         """The sum over heads [H, ...], so that each has the gradient of its own."""
-        one = lambda params: self.of(params, p, x, alpha, key)
+        one = lambda params: self.of(params, p, x, alpha, key, sizes)
         return jnp.sum(jax.vmap(one)(heads))
 
-    def of(self, params, p, x, alpha: Debiasing, key):
+    def of(self, params, p, x, alpha: Debiasing, key, sizes: Sizes | None = None):
         """The loss of one head."""
-        q = smooth(clusters(jax.nn.softmax(self.logits(params, x))), alpha.q)
+        phi = jax.nn.softmax(self.logits(params, x))
+        size = None if sizes is None else sizes.at(phi)
+        q = smooth(clusters(phi, size=size), alpha.q)
         if not self.debiases_p:
             return self.divergence(p, q)
         drawn = {} if self.samples is None else dict(samples=self.samples, key=key)
@@ -152,6 +178,7 @@ def trained(
     p: Neighborhood,
     x: Float[ArrayLike, "n d"],
     alpha: Debiasing = DEBIASING,
+    sizes: Sizes | None = None,
     *,
     steps: int = 30,
     rate: float = 0.1,
@@ -165,6 +192,7 @@ def trained(
         p: who should share a cluster; pass `p.prepared()`, which lists edges once.
         x: the features [n, d].
         alpha: the debiasing of both sides.
+        sizes: of the clusters, where x is a batch of more rows; None: those in x.
         steps: how many.
         rate: the first learning rate; it falls to 0 as a cosine.
         seed: of what is drawn.
@@ -187,20 +215,19 @@ def trained(
     Source: Alshammari et al., I-Con, 2025 (debiased InfoNCE clustering).
     """
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *heads)
-    alpha = Debiasing(*(jnp.asarray(a, jnp.float32) for a in alpha))
-    x = jnp.asarray(x)
+    single = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)
+    alpha, sizes, x = single(alpha), single(sizes), jnp.asarray(x)
     stacked, _ = minimize(
         objective,
         stacked,
         _adam(rate, steps),
         steps,
-        args=(p, x, alpha, Keys(seed)),
+        args=(p, x, alpha, Keys(seed), sizes),
         every=steps,
     )
     each = [take(stacked, h) for h in range(len(heads))]
-    loss = jax.jit(objective.of)
-    key = jax.random.key(seed)
-    return each, np.array([float(loss(params, p, x, alpha, key)) for params in each])
+    loss, given = jax.jit(objective.of), (p, x, alpha, jax.random.key(seed), sizes)
+    return each, np.array([float(loss(params, *given)) for params in each])
 
 
 # ------------------------------------------------------- for rows that are new
@@ -232,15 +259,22 @@ def _logits(kind: str, params, x):
 
 
 def continued(
-    classifier: Classifier, p: Graph, x: Float[np.ndarray, "n d"], alpha: float
+    classifier: Classifier,
+    p: Graph,
+    x: Float[np.ndarray, "n d"],
+    alpha: float,
+    sizes: Sizes,
 ) -> Classifier:
-    """The classifier after a few steps of the clustering cell on a batch."""
+    """The classifier after a few steps of the clustering cell on a batch.
+
+    The sizes are those of the clusters as they are counted outside.
+    """
     kind = HEADS[classifier.kind]
-    objective, start, rate = Objective(kind.logits), [classifier.params], kind.rate / 4
-    options: Any = dict(steps=CONTINUED, rate=rate)
-    found, _ = trained(
-        objective, start, p.prepared(), jnp.asarray(x), Debiasing(alpha), **options
-    )
+    objective, start = Objective(kind.logits), [classifier.params]
+    inside = sizes._replace(share=sizes.share[np.argsort(classifier.order)])
+    options: Any = dict(steps=CONTINUED, rate=kind.rate / 4)
+    debiasing = Debiasing(alpha)
+    found, _ = trained(objective, start, p.prepared(), x, debiasing, inside, **options)
     return classifier._replace(params=found[0])
 
 

@@ -10,7 +10,7 @@ from sklearn.base import clone
 import icon
 from icon.estimators import NeighborClustering
 from icon.evaluate import ari, hungarian_accuracy
-from icon.recipes import clustering
+from icon.recipes import clustering, ensemble
 
 
 RNG = np.random.default_rng(0)
@@ -155,12 +155,25 @@ def test_p_is_the_mean_over_views():
 
 
 def test_of_many_rows_a_sample_is_averaged(monkeypatch):
-    far = X + 2 * CENTERS[TRUTH]
+    even = np.repeat(np.arange(4), 25)
+    far = 3 * CENTERS[even] + np.random.default_rng(6).normal(size=(100, 3))
     monkeypatch.setattr(clustering, "MANY", 60)
     model = NeighborClustering(4, random_state=0).fit(far)
-    assert (model.labels_ == TRUTH).all() and model.memberships_.shape == (100, 4)
+    assert (model.labels_ == even).all() and model.memberships_.shape == (100, 4)
     assert model.affinities_.shape == (100, 100)
-    assert (model.predict(far) == TRUTH).all()
+    assert (model.predict(far) == even).all()
+
+
+def test_a_sample_of_many_rows_is_laid_out(monkeypatch):
+    monkeypatch.setattr(clustering, "MANY", 60)
+    plane = lambda x, p, seed: [np.zeros((len(x), 2)), np.array(x[:, :2])]
+    monkeypatch.setattr(ensemble, "layouts_of", plane)
+    model = NeighborClustering(4, metric="euclidean", random_state=0).fit(X)
+    rows = model.embedding_rows_
+    assert rows.shape == (60,) and (np.diff(rows) > 0).all() and rows[-1] > 90
+    x = X - X.mean(0)
+    scale = x[rows, :2] / model.embedding_  # the unit that rows are computed in
+    np.testing.assert_allclose(scale, scale[0, 0], rtol=1e-3)
 
 
 def test_batches_follow_rows_that_drift():
@@ -175,6 +188,21 @@ def test_batches_follow_rows_that_drift():
         model.partial_fit(far[::-1])
     assert ari(TRUTH[::-1], model.labels_) > 0.95
     assert (model.predict(far) == model.labels_[::-1]).all()
+
+
+@pytest.mark.parametrize("decay", [None, 0.9])
+def test_shares_are_a_running_mean_over_batches(decay):
+    model = NeighborClustering(4, size_decay=decay, random_state=0).partial_fit(X)
+    expected = model.memberships_.astype(np.float64).mean(0)
+    np.testing.assert_allclose(model.shares_, expected, rtol=1e-6)
+    for batch, seen in ((X[::3], 134), (X[1:61], 194)):
+        of_formula = 1 - len(batch) / seen  # below 100 rows of each of 4 clusters
+        weight = of_formula if decay is None else decay
+        model.partial_fit(batch)
+        now = model.memberships_.astype(np.float64).mean(0)
+        expected = weight * expected + (1 - weight) * now
+        np.testing.assert_allclose(model.shares_, expected, rtol=1e-6)
+        assert model.n_samples_seen_ == seen
 
 
 @pytest.mark.slow
@@ -208,6 +236,10 @@ def test_rows_in_few_places_are_few_clusters_and_a_warning(x):
         ("alpha", dict(alpha=1), X),
         ("alpha", dict(alpha=np.nan), X),
         ("swaps", dict(swaps=-1), X),
+        ("size_decay", dict(size_decay=-0.1), X),
+        ("size_decay", dict(size_decay=1), X),
+        ("size_decay", dict(size_decay=np.nan), X),
+        ("size_decay", dict(size_decay="0.5"), X),
         ("random_state", dict(random_state="0"), X),
         ("n_clusters", dict(n_clusters=[]), X),
         ("n_clusters", dict(n_clusters=[2, 0]), X),

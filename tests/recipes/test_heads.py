@@ -11,7 +11,7 @@ import pytest
 from cases import soon
 
 import icon
-from icon.recipes import heads
+from icon.recipes import clustering, heads
 from icon.recipes.cut import cut
 
 
@@ -91,7 +91,7 @@ SPREAD = """
 import jax
 jax.config.update("jax_num_cpu_devices", 8)
 import jax.numpy as jnp, numpy as np, icon
-from icon.recipes import heads
+from icon.recipes import clustering, heads
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 rng = np.random.default_rng(0)
 x = np.float32(rng.normal(size=(64, 4)) + 4 * np.eye(3, 4)[np.arange(64) % 3])
@@ -156,11 +156,92 @@ def test_a_classifier_learns_what_is_agreed_on():
     assert (taught.reordered(order).probabilities(X) == found[:, order]).all()
 
 
+# ------------------------------------------------------- batches
+
+
+def with_sizes(logits, share, decay, alpha=0.6):
+    """The loss of free memberships and its gradient, n_c a running mean, by NumPy.
+
+    The gradient of n_c is that of the batch's sum.
+    """
+    phi = np.exp(logits.astype(np.float64))
+    phi /= phi.sum(1, keepdims=True)
+    size = decay * N * share + (1 - decay) * phi.sum(0)
+    p = np.asarray(icon.dense(P), np.float64)
+    q = (1 - alpha) * (phi / size) @ phi.T + alpha / N
+    some, ratio = p > 0, (1 - alpha) * p / q / N
+    loss = (p[some] * np.log(p[some] / q[some])).sum() / N
+    slope = -(ratio + ratio.T) @ phi / size
+    slope += np.einsum("ij,ic,jc->c", ratio, phi, phi) / size**2
+    return loss, phi * (slope - (phi * slope).sum(1, keepdims=True))
+
+
+def free_loss(logits, sizes, p=P):
+    objective = heads.Objective(heads.HEADS["free"].logits)
+    of = lambda logits: objective.of(logits, p.prepared(), X, ALPHA, None, sizes)
+    return jax.value_and_grad(of)(jnp.asarray(logits))
+
+
+LOGITS = RNG.normal(size=(N, C)).astype(np.float32)
+SHARE = np.array([0.1, 0.2, 0.7])
+ALPHA = heads.Debiasing(jnp.float32(0.6))
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.4, 0.95])
+def test_the_sizes_of_a_batch_are_a_running_mean(decay):
+    sizes = heads.Sizes(jnp.asarray(SHARE), jnp.float32(decay))
+    loss, gradient = free_loss(LOGITS, sizes)
+    expected, slope = with_sizes(LOGITS, SHARE, decay)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
+    np.testing.assert_allclose(gradient, slope, rtol=1e-3, atol=1e-7)
+    phi = np.asarray(jax.nn.softmax(LOGITS))
+    after = heads.Sizes(SHARE, decay).after(phi)
+    mean = decay * SHARE + (1 - decay) * np.float64(phi).mean(0)
+    np.testing.assert_allclose(after, mean, rtol=1e-6)
+
+
+def test_a_batch_of_all_rows_has_the_sizes_of_all():
+    share = jnp.mean(jax.nn.softmax(LOGITS), 0)
+    whole, slope = free_loss(LOGITS, None)
+    assert clustering.decay(N, N, C) == 0
+    for decay in (0.0, 0.8):
+        loss, gradient = free_loss(LOGITS, heads.Sizes(share, jnp.float32(decay)))
+        np.testing.assert_allclose(loss, whole, rtol=1e-6)
+        np.testing.assert_allclose(gradient, slope, rtol=1e-4, atol=1e-7)
+
+
+def test_clusters_that_are_counted_otherwise_keep_their_sizes():
+    unsure = jax.tree.map(lambda w: w / heads.SHARP, start("linear"))
+    begun, turned = (
+        heads.Classifier("linear", unsure, np.arange(C)),
+        np.array([2, 0, 1]),
+    )
+    after = lambda begun, share, decay: heads.continued(
+        begun, P, X, 0.6, heads.Sizes(share, decay)
+    ).probabilities(X)
+    plain = after(begun, SHARE, 0.9)
+    other = after(begun.reordered(turned), SHARE[turned], 0.9)
+    np.testing.assert_allclose(other, plain[:, turned], atol=1e-6)
+    assert abs(after(begun, SHARE, 0.0) - plain).max() > 1e-3
+    assert plain.mean(0)[2] > after(begun, SHARE[::-1], 0.9).mean(0)[2]
+
+
+@pytest.mark.parametrize(
+    ("rows", "seen", "count", "expected"),
+    [(256, 512, 10, 0.5), (256, 10**6, 10, 1 - 256 / 1000), (1024, 10**6, 10, 0.0)],
+)
+def test_the_running_mean_reaches_back_a_hundred_rows_a_cluster(
+    rows, seen, count, expected
+):
+    assert clustering.decay(rows, seen, count) == pytest.approx(expected)
+
+
 def test_a_batch_continues_where_the_last_one_ended():
     taught = heads.taught(X, TRUTH, np.ones(N, np.float32), C, 0)
     moved = X @ np.linalg.qr(np.eye(4) + 0.15 * RNG.normal(size=(4, 4)))[0]
     moved = moved.astype(np.float32)
     p = icon.self_tuning(*icon.knn(moved, 8))
-    after = heads.continued(taught, p, moved, 0.6)
+    sizes = heads.Sizes(np.ones(C) / C, 0.5)
+    after = heads.continued(taught, p, moved, 0.6, sizes)
     cell = lambda c: icon.kl(p, icon.smooth(icon.clusters(c.probabilities(moved)), 0.6))
     assert cell(after) < cell(taught)
