@@ -747,6 +747,56 @@ def test_a_file_is_clustered_and_scored(groups, tmp_path, capsys):
     assert imread(out / "clusters.png").shape[1] > 600
 
 
+def drawn(monkeypatch):
+    """The figures of reports, as they are made."""
+    from icon import plot
+
+    report, figures = plot.report, []
+
+    def kept(*given, **more):
+        figures.append(report(*given, **more))
+        return figures[-1]
+
+    monkeypatch.setattr(plot, "report", kept)
+    return figures
+
+
+def test_names_of_classes_are_kept(groups, tmp_path, capsys, monkeypatch):
+    _, x, y = groups
+    names = np.array(["rose", 'iris, "blue"', "äöü"])[y].astype(object)
+    names[[0, 44]] = ""  # rows without a label
+    with open(tmp_path / "flowers.csv", "w", newline="", encoding="utf-8") as file:
+        rows = [[*row, name] for row, name in zip(x, names, strict=True)]
+        csv.writer(file).writerows([["a", "b", "c", "label"], *rows])
+    figures = drawn(monkeypatch)
+    args = ["-k", "3", "--n-neighbors", "6", "--out", str(tmp_path)]
+    cli.main(["cluster", str(tmp_path / "flowers.csv"), *args])
+    assert "accuracy 1.000" in capsys.readouterr().out
+    (figure,) = figures
+    ax = next(ax for ax in figure.axes if ax.get_ylabel() == "class")
+    ticks = lambda axis: [text.get_text() for text in axis.get_ticklabels()]
+    assert ticks(ax.yaxis) == ticks(ax.xaxis) == ['iris, "blue"', "rose", "äöü"]
+    with open(tmp_path / "clusters.csv", newline="", encoding="utf-8") as kept:
+        assert [row["label"] for row in csv.DictReader(kept)] == names.tolist()
+
+
+def test_the_layout_of_a_sample_is_drawn(groups, tmp_path, monkeypatch):
+    from icon.recipes import clustering, ensemble
+
+    monkeypatch.setattr(clustering, "MANY", 40)
+    monkeypatch.setattr(ensemble, "layouts_of", lambda x, p, seed: [x[:, :2]])
+    figures = drawn(monkeypatch)
+    args = ["-k", "3", "--n-neighbors", "6", "--out", str(tmp_path)]
+    cli.main(["cluster", str(groups[0]), *args])
+    run = json.loads((tmp_path / "clusters.json").read_text())
+    assert run["data"]["rows"] == 45 and run["rows_laid_out"] == 40
+    ax = figures[0].axes[0]
+    assert ax.get_title() == "40 of 45 points, a sample, 3 clusters"
+    assert ax.collections[0].get_offsets().shape == (40, 2)
+    pixels = imread(tmp_path / "clusters.png")
+    assert len(np.unique(pixels[:, : pixels.shape[1] // 3, :3])) > 10
+
+
 def test_the_most_stable_of_several_numbers_is_taken_and_drawn(
     groups, tmp_path, capsys
 ):

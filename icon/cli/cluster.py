@@ -1,6 +1,8 @@
 """icon cluster: how do the rows of a file fall into clusters?"""
 
+import csv
 import dataclasses
+import io
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +83,12 @@ def cluster(
     settings = dataclasses.asdict(how) | dict(n_clusters=n_clusters)
     model, seconds = _clustered(dataset.features, seed, **settings)
     settings["seed"] = seed
-    scores = _agreement(model, dataset.labels)
+    scores = _agreement(model, dataset)
     run = _found(model, dataset) | dict(settings=settings, scores=scores)
     contents = {
-        "clusters.csv": _assignments(model, dataset.labels),
+        "clusters.csv": _assignments(model, dataset),
         "clusters.json": as_json(run | dict(seconds=seconds) | versions()),
-        "clusters.png": _shown(model, dataset.labels),
+        "clusters.png": _shown(model, dataset),
     }
     if model.choice_ is not None:
         contents["choice.png"] = _tried(model.choice_)
@@ -106,7 +108,7 @@ def _found(model, dataset) -> dict[str, Any]:
     """What was clustered, how large the clusters are, and which rows are typical."""
     from icon import evaluate
 
-    choice = model.choice_
+    choice, drawn = model.choice_, model.embedding_rows_
     return dict(
         data=origin(dataset),
         n_clusters=model.n_clusters_,
@@ -119,6 +121,7 @@ def _found(model, dataset) -> dict[str, Any]:
         typical_rows=[rows[rows >= 0].tolist() for rows in model.typical_],
         n_neighbors_used=model.n_neighbors_,
         samples_used=model.samples_,
+        rows_laid_out=0 if drawn is None else len(drawn),
     )
 
 
@@ -131,46 +134,57 @@ def _confidence(model):
     return np.take_along_axis(model.memberships_, model.labels_[:, None], 1)[:, 0]
 
 
-def _agreement(model, labels) -> dict[str, float]:
+def _labelled(model, dataset):
+    """Label, cluster and confidence of the rows that have a label."""
+    known = np.flatnonzero(dataset.labels >= 0)
+    sure = np.clip(_confidence(model), 0, 1)
+    return dataset.labels[known], model.labels_[known], sure[known]
+
+
+def _agreement(model, dataset) -> dict[str, float]:
     """How good the clusters are by the labels; nothing without any."""
     from icon import evaluate
 
-    if labels is None:
+    if dataset.labels is None:
         return {}
-    found = model.labels_
+    labels, found, sure = _labelled(model, dataset)
     return dict(
         accuracy=evaluate.hungarian_accuracy(labels, found),
         nmi=evaluate.nmi(labels, found),
         ari=evaluate.ari(labels, found),
-        calibration_error=evaluate.calibration_error(
-            labels, found, np.clip(_confidence(model), 0, 1)
-        ),
+        calibration_error=evaluate.calibration_error(labels, found, sure),
     )
 
 
-def _assignments(model, labels) -> bytes:
-    """The cluster of every row, and how sure it is."""
-    head, columns = ["cluster", "confidence"], [model.labels_, _confidence(model)]
-    columns[1] = columns[1].round(4)
-    if labels is not None:
-        head, columns = [*head, "label"], [*columns, labels]
-    rows = (",".join(map(str, row)) for row in zip(*columns, strict=True))
-    return "".join(f"{row}\n" for row in (",".join(head), *rows)).encode()
+def _assignments(model, dataset) -> bytes:
+    """The cluster of every row, how sure it is, and its label or the label's name."""
+    columns: dict[str, Any] = dict(cluster=model.labels_)
+    columns["confidence"] = _confidence(model).round(4)
+    if dataset.labels is not None:
+        columns["label"] = dataset.labels
+        if dataset.classes:
+            columns["label"] = np.array([*dataset.classes, ""])[dataset.labels]
+    file = io.StringIO()
+    rows = zip(*columns.values(), strict=True)
+    csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+    return file.getvalue().encode(errors="backslashreplace")
 
 
-def _shown(model, labels) -> bytes:
+def _shown(model, dataset) -> bytes:
     """The layout by cluster, the sizes; with labels the confusion and calibration."""
     from icon import evaluate, plot
 
-    found = model.labels_
+    found, drawn = model.labels_, model.embedding_rows_
     more: dict[str, Any] = {}
-    if labels is not None:
-        sure = np.clip(_confidence(model), 0, 1)
+    if dataset.labels is not None:
+        labels, clusters, sure = _labelled(model, dataset)
         more |= dict(
-            confusion=evaluate.confusion(labels, found),
-            reliability=evaluate.reliability(labels, found, sure),
+            confusion=evaluate.confusion(labels, clusters),
+            reliability=evaluate.reliability(labels, clusters, sure),
+            classes=dataset.classes or None,
         )
-    return rendered(plot.report(model.embedding_, found, _sizes(model), **more))
+    laid_out = None if drawn is None else found[drawn]
+    return rendered(plot.report(model.embedding_, laid_out, _sizes(model), **more))
 
 
 def _tried(choice) -> bytes:

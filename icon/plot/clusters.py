@@ -190,7 +190,8 @@ def report(
         the embedding by cluster | the confusion | the sizes over the reliability
 
     Args:
-        embedding: points of the plane, one row each; none: no such picture.
+        embedding: points of the plane, one row each; fewer than the sizes add up to
+            are a sample, as the title then says; none: no such picture.
         clusters: an integer for each point of the embedding; none: all in one color.
         sizes: as for `cluster_sizes`.
         confusion: as the matrix of `confusion`; none: no such picture.
@@ -213,7 +214,7 @@ def report(
     draw: dict[str, Draw] = dict(sizes=lambda ax: _bars(ax, counts))
     side = 5.0
     if embedding is not None:
-        draw["embedding"] = _scattered(embedding, clusters)
+        draw["embedding"] = _scattered(embedding, clusters, int(counts.sum()))
     if confusion is not None:
         table = _whole("confusion", confusion, 2)
         names, side = named("classes", classes, range(len(table))), _side(len(table))
@@ -350,10 +351,13 @@ def _curve(ax: "Axes", x: np.ndarray, y: np.ndarray, color: str, name: str) -> N
 # ------------------------------------------------------- many in one figure
 
 
-def _scattered(embedding: Any, clusters: Any) -> Draw:
+def _scattered(embedding: Any, clusters: Any, of: int) -> Draw:
+    """The layout of all points, or of a sample of so many."""
     points = plane("embedding", embedding)
     values, _ = distinct("clusters", clusters, len(points))
     title = f"{len(points):,} points"
+    if len(points) < of:
+        title = f"{len(points):,} of {of:,} points, a sample"
     if clusters is not None:
         title += f", {len(values)} clusters"
     return lambda ax: scatter(points, clusters, title=title, ax=ax)
