@@ -14,6 +14,7 @@ from icon._base.blocks import blocks_of, rows_of
 BLOCK = 128  # rows at a time
 CHAIN = 64  # rows of a block that top_k takes one after the other: it has one thread
 BUDGET = 2**24  # floats that a block may take
+BUSY = 2**28  # the same on an accelerator, which reads all candidates for each block
 GROUPS = 16
 
 
@@ -51,8 +52,8 @@ def without_self(score: Float[Array, "b m"], ids: Int[Array, " b"]):
 
 def in_blocks(search: Callable, ids: Int[Array, " n"], cost: int):
     """search(ids) in blocks, one after the other; an anchor takes `cost` floats."""
-    n = ids.shape[0]
-    size = max(1, min(BLOCK, n, BUDGET // cost))
+    n, on_cpu = ids.shape[0], jax.default_backend() == "cpu"
+    size = max(1, min(BLOCK, n, (BUDGET if on_cpu else BUSY) // cost))
 
     def block(ids):
         chains = [search(ids[i : i + CHAIN]) for i in range(0, size, CHAIN)]

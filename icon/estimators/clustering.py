@@ -5,12 +5,14 @@ import functools as ft
 import warnings
 from collections.abc import Sequence
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils.validation import check_is_fitted
 
 from icon._base import checks as check
+from icon._search import knn
 from icon.estimators.frames import frame
 from icon.estimators.input import features, renamed
 from icon.estimators.neighbors import nearest
@@ -19,6 +21,7 @@ from icon.recipes import affinities, clustering, ensemble, heads
 
 
 METRICS = ("cosine", "euclidean")
+ROWS = 2**16  # that are moved and rescaled at once
 
 
 @dataclasses.dataclass(repr=False, eq=False)
@@ -60,7 +63,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         size_decay: of `partial_fit`: what cluster sizes that earlier batches had count
             beside those of a batch, from 0, which is nothing, and below 1. None: by how
             many rows both have seen, 1 - B / m in a batch of B, m the rows so far or
-            100 K, whichever is less.
+            50 K, whichever is less.
         random_state: a seed; a generator; None: another one every time.
 
     Attributes:
@@ -180,15 +183,18 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
         """The clusters of rows, new or old, by the classifier."""
-        return self.predict_proba(X).argmax(1)
+        return self._classifier.labels(self._seen(X))
 
     def predict_proba(self, X) -> Float[np.ndarray, "m K"]:
         """The probability of every cluster, by the classifier."""
-        check_is_fitted(self)
-        x = self._in_frame(features(self, X, reset=False))
-        return self._classifier.probabilities(x)
+        return self._classifier.probabilities(self._seen(X))
 
     # --------------------------------------------------- what is clustered
+
+    def _seen(self, X) -> Float[np.ndarray, "m d"]:
+        """Rows as the classifier sees them."""
+        check_is_fitted(self)
+        return self._in_frame(features(self, X, reset=False))
 
     def _decay(self, rows: int) -> float:
         if self.size_decay is not None:
@@ -226,13 +232,16 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     def _framed(self, x) -> Float[np.ndarray, "n d"]:
         """Rows around their middle; of one length under "cosine"."""
         self._frame = frame(x, "euclidean")
-        moved = self._frame(x)
-        self._mean = moved.mean(0, dtype=np.float64).astype(np.float32)
+        sums = [self._frame(x[at]).sum(0, dtype=np.float64) for at in _slices(len(x))]
+        self._mean = (np.sum(sums, 0) / len(x)).astype(np.float32)
         return self._in_frame(x)
 
     def _in_frame(self, x) -> Float[np.ndarray, "n d"]:
-        x = self._frame(x) - self._mean
-        return ensemble.unit(x) if self.metric == "cosine" else x
+        found = np.empty(x.shape, np.float32)
+        for at in _slices(len(x)):
+            moved = self._frame(x[at]) - self._mean
+            found[at] = ensemble.unit(moved) if self.metric == "cosine" else moved
+        return found
 
     def _view(self, view, x) -> Float[np.ndarray, "n d"]:
         with renamed(X="views"):
@@ -258,7 +267,15 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
 
 def _search(x, k: int, seed: int = 0):
+    """The nearest rows: exact on an accelerator, where n² d products are cheap."""
+    if jax.default_backend() != "cpu":
+        return knn(x, k)
     return nearest(x, k, "euclidean", seed)
+
+
+def _slices(n: int) -> list[slice]:
+    """Rows in blocks: what is made on the way is small beside all of them."""
+    return [slice(i, i + ROWS) for i in range(0, n, ROWS)]
 
 
 def _counts(n_clusters, n: int) -> list[int]:

@@ -122,18 +122,20 @@ def known(labels: Int[np.ndarray, " n"], most: int, seed: int) -> Graph | None:
 
     None where no two items share one.
     """
-    rng, n = np.random.default_rng(seed), len(labels)
-    row, column = [], []
-    for label in np.unique(labels[labels >= 0]):
-        members = np.flatnonzero(labels == label)
-        for i in members:
-            others = members[members != i]
-            drawn = rng.permutation(others)[:most]
-            row += [i] * len(drawn)
-            column += drawn.tolist()
-    if not row:
+    n, seen = len(labels), np.flatnonzero(labels >= 0)
+    order = np.random.default_rng(seed).permutation(seen)
+    order = order[np.argsort(labels[order], kind="stable")]
+    _, first, size = np.unique(labels[order], return_index=True, return_counts=True)
+    if size.max(initial=0) < 2:
         return None
-    return _rows(sp.csr_array((np.ones(len(row)), (row, column)), shape=(n, n)))
+    first, size = np.repeat(first, size), np.repeat(size, size)
+    # in a circle of every class, in random order: the next ones of each
+    step = np.arange(1, min(most, size.max() - 1) + 1)[:, None]
+    column = order[first + (np.arange(len(order)) - first + step) % size]
+    kept = step < size
+    row = np.broadcast_to(order, column.shape)[kept]
+    entries = (np.ones(len(row)), (row, column[kept]))
+    return _rows(sp.csr_array(entries, shape=(n, n)))
 
 
 def supervised(p: Graph, labels, share: float, seed: int) -> Graph:

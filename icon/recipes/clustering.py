@@ -21,7 +21,7 @@ KNOWN = 0.9  # what a known label counts, and 1 - it the neighbours of its row
 PAIRS, DRAWN = 2**34, 64  # n² K up to which all pairs count; draws per anchor beyond
 HEADS = 4  # side by side: from the average and from the best partitions
 STEPS = 30
-ENOUGH = 100  # rows of a cluster that tell its size to a tenth, 1 / sqrt(100)
+ENOUGH = 50  # rows of a cluster that tell its size to a seventh, 1 / sqrt(50)
 TYPICAL = 10  # rows nearest to the centre of a cluster
 
 
@@ -98,8 +98,8 @@ def draws(settings: Settings, n: int, count: int) -> int | None:
 def decay(rows: int, seen: int, count: int) -> float:
     """What cluster sizes of earlier batches count beside those of a batch of B rows.
 
-    1 - B / min(m, 100 K), m rows so far: the mean reaches back as far as it takes to
-    know a size to a tenth, and a batch that is as large is enough.
+    1 - B / min(m, 50 K), m rows so far: the mean reaches back as far as it takes to
+    know sizes to a seventh; from 50 rows of a cluster on, a batch is enough.
     """
     return max(0.0, 1 - rows / min(seen, ENOUGH * count))
 
@@ -179,7 +179,7 @@ def by_sample(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
     count = sample.memberships.shape[1]
     p = supervision(rows, settings, count, seed)
     by = cut(p, count, settings.alpha)
-    labels = sample.classifier.probabilities(rows.x).argmax(1)
+    labels = sample.classifier.labels(rows.x)
     labels = by.moved(labels, np.random.default_rng(seed))
     return _finished(rows.x, p, by, [labels], settings, seed)._replace(
         choice=sample.choice,

@@ -249,8 +249,9 @@ def memberships(members: Sequence[Partition], labels: Partition, count: int):
     """
     of, final = stacked(members, count), indicator(labels, count)
     size = np.maximum(1, final.sum(0))
-    often = (of @ (of.T @ (final / size))).toarray()
-    return np.asarray(often / often.sum(1, keepdims=True), np.float32)
+    often = sp.csr_array(of @ (of.T @ (final / size)))
+    often.data /= np.repeat(often.sum(1), np.diff(often.indptr))
+    return often.astype(np.float32).toarray()
 
 
 @limited

@@ -24,6 +24,7 @@ from icon._base.pytrees import take
 from icon._loss import hellinger, jsd, kl, tv
 from icon._neighborhoods import Graph, Neighborhood, clusters, same, scores, smooth
 from icon._training import minimize
+from icon.recipes.cut import indicator
 from icon.recipes.ensemble import unit
 from icon.recipes.layout import blocks
 
@@ -48,8 +49,7 @@ class Head(NamedTuple):
 
 def _means(x, labels, count: int):
     """The directions of the clusters' means [d, C]."""
-    sums = np.zeros((count, x.shape[1]), np.float32)
-    np.add.at(sums, labels, x)
+    sums = indicator(labels, count).astype(np.float32).T @ x
     return jnp.asarray(unit(sums).T)
 
 
@@ -241,21 +241,35 @@ class Classifier(NamedTuple):
     order: Int[np.ndarray, " K"]  # the clusters, as they are counted outside
 
     def probabilities(self, x: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n K"]:
-        """φ of rows, in blocks of one size: a row does not depend on the others."""
+        """φ of rows."""
+        found = np.empty((len(x), len(self.order)), np.float32)
+        for rows, phi in self._in_blocks(x):
+            found[rows] = phi
+        return found
+
+    def labels(self, x: Float[np.ndarray, "n d"]) -> Int[np.ndarray, " n"]:
+        """The likeliest cluster of rows, without a matrix [n, K]."""
+        found = np.empty(len(x), int)
+        for rows, phi in self._in_blocks(x):
+            found[rows] = phi.argmax(1)
+        return found
+
+    def _in_blocks(self, x):
+        """Rows and their φ, in blocks of one size: none depends on the others."""
         if self.kind == "free":
-            logits = self.params
-        else:
-            parts = [_logits(self.kind, self.params, x[at]) for at in blocks(len(x))]
-            logits = np.concatenate(parts)[: len(x)]
-        return np.asarray(jax.nn.softmax(logits, 1))[:, self.order]
+            yield slice(None), np.asarray(jax.nn.softmax(self.params))[:, self.order]
+            return
+        for rows in blocks(len(x)):
+            phi = _probabilities(self.kind, self.params, x[rows])
+            yield rows, np.asarray(phi)[:, self.order]
 
     def reordered(self, order: Int[np.ndarray, " K"]) -> "Classifier":
         return self._replace(order=self.order[order])
 
 
 @ft.partial(jax.jit, static_argnames="kind")
-def _logits(kind: str, params, x):
-    return HEADS[kind].logits(params, x)
+def _probabilities(kind: str, params, x):
+    return jax.nn.softmax(HEADS[kind].logits(params, x))
 
 
 def continued(
@@ -306,9 +320,9 @@ def taught(
     """A classifier that learns labels, most of all where partitions agree on them."""
     rng = np.random.default_rng(seed)
     params = _mlp(x, labels, count, rng)
-    order = rng.permutation(len(x))
+    order = rng.permutation(len(x))[: LEARNING * BATCH]  # all that is ever seen
     data = [jnp.asarray(table[order]) for table in (labels, agreement, x)]
-    args = (*data, Turns(len(x)))
+    args = (*data, Turns(len(order)))
     adam = _adam(LEARNING_RATE, LEARNING)
     params, _ = minimize(_imitation, params, adam, LEARNING, args=args, every=LEARNING)
     return Classifier("mlp", params, np.arange(count))

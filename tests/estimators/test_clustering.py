@@ -196,7 +196,7 @@ def test_shares_are_a_running_mean_over_batches(decay):
     expected = model.memberships_.astype(np.float64).mean(0)
     np.testing.assert_allclose(model.shares_, expected, rtol=1e-6)
     for batch, seen in ((X[::3], 134), (X[1:61], 194)):
-        of_formula = 1 - len(batch) / seen  # below 100 rows of each of 4 clusters
+        of_formula = 1 - len(batch) / seen  # below 50 rows of each of 4 clusters
         weight = of_formula if decay is None else decay
         model.partial_fit(batch)
         now = model.memberships_.astype(np.float64).mean(0)

@@ -100,6 +100,20 @@ def test_of_a_large_class_some_are_drawn():
     assert (p.index == again.index).all()
 
 
+def test_drawn_rows_share_the_label_and_all_are_drawn_alike():
+    labels = np.repeat([3, 0, 7], [20, 5, 1])
+    total = np.zeros((26, 26))
+    for seed in range(200):
+        p = np.asarray(icon.dense(affinities.known(labels, 4, seed)))
+        assert ((p > 0).sum(1) == [4] * 25 + [0]).all()
+        total += p > 0
+    same = (labels[:, None] == labels) & ~np.eye(26, dtype=bool)
+    assert (total[~same] == 0).all()
+    assert (total[20:25, 20:25] == 200 * (1 - np.eye(5))).all()
+    often = total[:20, :20][~np.eye(20, dtype=bool)]  # 200 * 4 / 19, deviation 5.8
+    assert often.min() > 15 and often.max() < 75
+
+
 def test_labels_that_no_two_share_leave_p_as_it_is():
     p = icon.uniform(INDEX)
     assert affinities.supervised(p, np.arange(N), 0.5, 0) is p
