@@ -2,14 +2,18 @@
 
 ICON_DATA=<folder> python benchmarks/clustering.py [--only peers ablation] [--seeds 5]
     [--data digits mnist banking77]
+python benchmarks/clustering.py --only million [--quick]
 Banking77: all 13,083 sentence embeddings, 77 intents; MNIST: the 10,000 test images,
 PCA to 50; scikit-learn's digits; by name only `many`, 200,000 x 384 of 100 clouds. Each
 fit is a process of its own, timed from start to its labels, imports and compilation
 included; its largest memory is the operating system's figure. No method sees a label.
+`million`: 1,280,000 x 1024 float16 of 1000 clouds from a mapped file, on a GPU: seconds
+of each part and the largest memory so far; --quick: 20,000 x 64 of 50 on any machine.
 Prints a table per section and adds it to benchmarks/results/clustering.json.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -19,8 +23,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 
@@ -58,19 +65,19 @@ def banking77():
 
 def many(n=200_000, d=384, count=100):
     """Normal clouds of unlike sizes, as float16 from a file that is not read whole."""
-    path, rng = (
-        Path(tempfile.gettempdir()) / f"many-{n}-{d}.npy",
-        np.random.default_rng(0),
-    )
+    path = Path(tempfile.gettempdir()) / f"many-{n}-{d}-{count}.npy"
+    rng = np.random.default_rng(0)
     weight = rng.uniform(0.3, 1, count)
     y = rng.choice(count, n, p=weight / weight.sum())
     if not path.exists():
         centers = 0.35 * rng.normal(size=(count, d))
-        x = np.lib.format.open_memmap(path, "w+", np.float16, (n, d))
+        part = path.with_suffix(".part")  # a file in part has another name
+        x = np.lib.format.open_memmap(part, "w+", np.float16, (n, d))
         for i in range(0, n, 10_000):
             some = y[i : i + 10_000]
             x[i : i + 10_000] = centers[some] + rng.normal(size=(len(some), d))
         x.flush()
+        part.rename(path)
     return np.load(path, mmap_mode="r"), y, count
 
 
@@ -193,12 +200,119 @@ SETTINGS = {
 }
 
 
+# ------------------------------------------------------- a million rows
+
+
+class Part(NamedTuple):
+    """A function that is timed where it is looked up, and how many rows it gets."""
+
+    owner: Any
+    name: str
+    rows: Callable
+
+    def timed(self, rows: list, inside: list):
+        """The same function; of one within another the outer one is timed."""
+        function = getattr(self.owner, self.name)
+
+        def watched(*given, **more):
+            if inside:
+                return function(*given, **more)
+            inside.append(self.name)
+            before = time.perf_counter()
+            found = function(*given, **more)
+            inside.pop()
+            took = round(time.perf_counter() - before, 2)
+            name = f"{self.name}, {self.rows(*given):,} rows"
+            rows.append(dict(method=name, seconds=took) | largest())
+            print("million", rows[-1], flush=True)
+            return found
+
+        return mock.patch.object(self.owner, self.name, watched)
+
+
+def largest() -> dict[str, float]:
+    """The largest memory so far in GiB: the process', and on the device."""
+    import jax
+
+    process = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    device = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**30
+    return dict(process_gb=round(process, 2), device_gb=round(device, 2))
+
+
+def parts() -> list[Part]:
+    """What the estimator is made of."""
+    from icon.estimators import clustering as estimator
+    from icon.recipes import clustering, ensemble, heads
+    from icon.recipes.cut import Cut
+
+    first = lambda x, *_: len(x)
+    return [
+        Part(estimator, "features", lambda _, x: len(x)),
+        Part(estimator.NeighborClustering, "_framed", lambda _, x: len(x)),
+        Part(clustering, "supervision", lambda rows, *_: len(rows.x)),
+        Part(ensemble, "layouts_of", first),
+        Part(ensemble, "by_layouts", lambda every, *_: len(every[0])),
+        Part(ensemble, "by_spectrum", lambda matrix, *_: matrix.shape[0]),
+        Part(ensemble, "by_features", first),
+        Part(ensemble, "best_of", lambda cut, *_: cut.n),
+        Part(ensemble, "memberships", lambda members, *_: len(members[0])),
+        Part(Cut, "all_moved", lambda cut, *_: cut.n),
+        Part(Cut, "moved", lambda cut, *_: cut.n),
+        Part(heads, "taught", first),
+        Part(heads.Classifier, "labels", lambda _, x: len(x)),
+        Part(clustering, "typical", first),
+    ]
+
+
+def million(quick: bool) -> list[dict]:
+    """The estimator on many rows, part by part."""
+    import jax
+
+    device = jax.devices()[0]
+    if not quick and device.platform == "cpu":
+        sys.exit("million: no GPU here; --quick runs 20,000 x 64 of 50 on the CPU")
+    from icon.recipes import clustering
+
+    n, d, count = (20_000, 64, 50) if quick else (1_280_000, 1024, 1000)
+    x, y, _ = many(n, d, count)
+    data, rows = f"{n:,} x {d} float16 of {count}, {device.device_kind}", []
+    with contextlib.ExitStack() as stack:
+        if quick:  # so that there is a sample as well
+            stack.enter_context(mock.patch.object(clustering, "MANY", n // 4))
+        inside: list[str] = []
+        for part in parts():
+            stack.enter_context(part.timed(rows, inside))
+        before = time.perf_counter()
+        labels = by_icon(x, count, 0)
+        took = round(time.perf_counter() - before, 2)
+    named = [dict(data=data, **row) for row in merged(rows)]
+    scores = dict(accuracy=accuracy(y, labels), nmi=nmi(y, labels))
+    whole = dict(data=data, method="all", seconds=took, **largest(), **scores)
+    return [*named, whole]
+
+
+def merged(rows: list[dict]) -> list[dict]:
+    """One row for every part: its seconds together, and how often it ran."""
+    found: dict[str, dict] = {}
+    for row in rows:
+        old = found.get(row["method"], dict(seconds=0, times=0))
+        seconds = round(row["seconds"] + old["seconds"], 2)
+        found[row["method"]] = row | dict(seconds=seconds, times=old["times"] + 1)
+    return list(found.values())
+
+
+def nmi(y, labels) -> float:
+    from sklearn.metrics import normalized_mutual_info_score
+
+    return float(normalized_mutual_info_score(y, labels))
+
+
 # ------------------------------------------------------- measuring
 
 
 def fitted(section: str, name: str, data: str, seed: int) -> dict:
     """One fit in this process: its scores and its largest memory."""
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+    from sklearn.metrics import adjusted_rand_score
 
     x, y, count = DATA[data]()
     before = time.perf_counter()
@@ -213,7 +327,7 @@ def fitted(section: str, name: str, data: str, seed: int) -> dict:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
     return dict(
         accuracy=accuracy(y, labels),
-        nmi=normalized_mutual_info_score(y, labels),
+        nmi=nmi(y, labels),
         ari=adjusted_rand_score(y, labels),
         fit_seconds=took,
         memory_mb=memory,
@@ -280,7 +394,9 @@ def keep(section: str, rows: list[dict]) -> None:
 def main():
     ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     sections = dict(peers=PEERS, ablation=SETTINGS)
-    ask.add_argument("--only", nargs="+", choices=sections, default=list(sections))
+    usual, every = list(sections), [*sections, "million"]
+    ask.add_argument("--only", nargs="+", choices=every, default=usual)
+    ask.add_argument("--quick", action="store_true", help="of `million`: not kept")
     ask.add_argument("--data", nargs="+", choices=DATA, default=list(DATA)[:3])
     ask.add_argument("--methods", nargs="+")
     ask.add_argument("--seeds", type=int, default=5)
@@ -290,7 +406,12 @@ def main():
         *what, seed = asked.fit
         print(json.dumps(fitted(*what, int(seed))))
         return
-    for section in asked.only:
+    if "million" in asked.only:
+        rows = million(asked.quick)
+        if not asked.quick:
+            keep("million", rows)
+        print("million", rows[-1])
+    for section in [name for name in asked.only if name in sections]:
         for data in asked.data:
             for name in asked.methods or sections[section]:
                 row = run(section, name, data, asked.seeds)
