@@ -8,15 +8,18 @@ set. `ablation`: one head, 50 steps of Adam, one choice changed at a time; "alph
 has none on q, where 50 steps are far from the minimum. Errors are standard errors over
 seeds; a gain is over the base row, seed by seed. `hard_loss` is the base row's cell at
 the labels, which compares rows of any loss. `family`: cells of the table by free
-memberships or a head, each beside scikit-learn; seconds are medians, compiling
-included. Prints a row each, adds it to benchmarks/results/clustering_cells.json;
---figure draws the ablation that is kept.
+memberships or a head, each beside scikit-learn's solver of the same objective, and what
+else scikit-learn has, at its defaults; a process for each, whose largest memory is that
+of imports, data and all seeds; seconds are medians, compiling included. Prints a row
+each, adds it to benchmarks/results/clustering_cells.json; --figure draws the ablation
+that is kept.
 """
 
 import argparse
 import dataclasses
 import functools as ft
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -574,14 +577,57 @@ def described(method) -> dict[str, str]:
     return dict(zip(("starts_from", "by", "peer", "measure"), words, strict=True))
 
 
+class Peer(NamedTuple):
+    """A method of scikit-learn on the rows that the cells see."""
+
+    fit: Callable  # (x, count, seed) -> labels
+
+    def __call__(self, data: str, seed: int) -> dict[str, float]:
+        at = problem(data)
+        labels, took = timed(self.fit, at.x, at.count, seed)
+        return scores(at.y, labels) | dict(seconds=took)
+
+
+PEERS = {
+    f"scikit-learn's {name}": Peer(clustering.PEERS[name])
+    for name in (
+        "KMeans, 10 starts",
+        "MiniBatchKMeans, 10 starts",
+        "SpectralClustering, 20 neighbours",
+        "GaussianMixture, diagonal",
+        "HDBSCAN",
+    )
+}
+
+
+def of_cell(name: str, data: str, seeds: int) -> dict[str, Any]:
+    method = FAMILY[name]
+    few, why = plan(method, data, seeds)
+    row = dict(data=data, method=name, seeds=few) | described(method)
+    note = "; ".join(filter(None, [NOTES.get(name), why]))
+    row |= dict(note=note) if note else {}
+    return row | summary([method(data, seed) for seed in range(few)])
+
+
+def of_peer(name: str, data: str, seeds: int) -> dict[str, Any]:
+    found = [PEERS[name](data, seed) for seed in range(seeds)]
+    return dict(data=data, method=name, seeds=seeds) | summary(found)
+
+
+def one(name: str, data: str, seeds: int) -> None:
+    """The row of a method, and the largest memory of this process, as JSON."""
+    row = (of_cell if name in FAMILY else of_peer)(name, data, seeds)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    print(json.dumps(row | dict(memory_mb=round(memory))))
+
+
 def family(data: str, seeds: int):
-    """A row for every method."""
-    for name, method in FAMILY.items():
-        few, why = plan(method, data, seeds)
-        row = dict(data=data, method=name, seeds=few) | described(method)
-        note = "; ".join(filter(None, [NOTES.get(name), why]))
-        row |= dict(note=note) if note else {}
-        yield row | summary([method(data, seed) for seed in range(few)])
+    """A row for every method, each from a process of its own."""
+    for name in (*FAMILY, *PEERS):
+        order = [sys.executable, str(Path(__file__)), "--method", name]
+        order += ["--data", data, "--seeds", str(seeds)]
+        found = subprocess.run(order, check=True, stdout=subprocess.PIPE, text=True)
+        yield json.loads(found.stdout.splitlines()[-1])
 
 
 # ------------------------------------------------------- what is kept
@@ -720,9 +766,12 @@ def main():
     ask.add_argument("--data", nargs="+", choices=sets, default=list(sets)[:3])
     ask.add_argument("--seeds", type=int, default=5)
     ask.add_argument("--figure", action="store_true", help="draw what is kept")
+    ask.add_argument("--method", choices=(*FAMILY, *PEERS), help=argparse.SUPPRESS)
     asked = ask.parse_args()
     if asked.figure:
         draw()
+    elif asked.method:
+        one(asked.method, *asked.data, asked.seeds)
     elif len(asked.data) == 1:
         run(*asked.data, asked.only, asked.seeds)
     else:

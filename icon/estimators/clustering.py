@@ -63,7 +63,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         size_decay: of `partial_fit`: what cluster sizes that earlier batches had count
             beside those of a batch, from 0, which is nothing, and below 1. None: by how
             many rows both have seen, 1 - B / m in a batch of B, m the rows so far or
-            50 K, whichever is less.
+            50 K, whichever is less. It lowers the loss a little from 25 rows of each
+            cluster in a batch on, and raises it where there are 3.
         random_state: a seed; a generator; None: another one every time.
 
     Attributes:
@@ -116,7 +117,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     divergence: str = "kl"
     alpha_p: float = 0.0
     rounds: int = 0
-    size_decay: float | None = None
+    size_decay: float | None = 0.0
     random_state: int | np.random.RandomState | np.random.Generator | None = None
 
     def fit(self, X, y=None, *, known=None, views: Sequence = ()):
