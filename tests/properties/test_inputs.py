@@ -414,6 +414,7 @@ TABLE = {
             candidates={k: v for k, v in matrices(PHI).items() if k != "nothing"}
             | {"negative": with_entry(PHI, -0.1), "clusters": np.full((N, 3), 1 / 3)},
             candidate_weight=weights(N),
+            size=weights(PHI.shape[1]),
         ),
     ],
     "cosine": two_sets(icon.cosine, temperature=positives()),
