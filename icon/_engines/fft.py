@@ -310,6 +310,8 @@ def _log_masses_bwd(engine, saved, g):
     by_y = by_y + _field(engine, back, charge)[1]
     if cloud.y is None:
         by_x, by_y = by_x + by_y, None
+    if cloud.count is not None:
+        by_x = by_x * cloud.charge[:, None]
     by_params = _by_params(_masses, engine, learned, g)
     return (Cloud(by_x, by_y, by_params, None),)
 

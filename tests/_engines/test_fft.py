@@ -448,3 +448,46 @@ def test_a_reach_is_a_number_above_0(reach):
     q = icon.student_t(jnp.zeros((5, 2)))
     with pytest.raises(icon.InvalidInput, match="^reach: "):
         icon.interpolated(q, spacing=0.4, reach=reach)
+
+
+# ------------------------------------------------------- points that only fill up
+
+
+@pytest.mark.parametrize("spacing", [0.45, None])
+def test_points_that_fill_up_do_not_count(spacing):
+    """By rows and over all pairs; a faint row, which is summed in logarithms, too."""
+    z = np.float32(layout(40))
+    z[7] += 100
+    full = jnp.asarray(np.concatenate([z, np.full((24, 2), 3, np.float32)]))
+    g = jnp.asarray(np.random.default_rng(0).normal(size=40), jnp.float32)
+
+    def sums(z, **more):
+        q = fast(icon.gaussian(jnp.zeros_like(z), scale=2.0), spacing).moved(z, **more)
+        return jnp.sum(g * q.log_masses()[:40]), q.joint_log_mass()
+
+    for which in (0, 1):
+        ask = lambda z, **more: sums(z, **more)[which]  # noqa: B023
+        value, gradient = jax.value_and_grad(ask)(full, count=jnp.int32(40))
+        expected = jax.value_and_grad(ask)(jnp.asarray(z))
+        np.testing.assert_allclose(value, expected[0], rtol=1e-5)
+        np.testing.assert_allclose(gradient[:40], expected[1], atol=1e-5)
+        assert not gradient[40:].any()
+
+
+def test_what_is_known_of_a_tail():
+    z = jnp.zeros((5, 2))
+    heavy = lambda q, **more: icon.interpolated(q, **more).engine.heavy
+    assert heavy(icon.student_t(z)) and heavy(icon.student_t(z), spacing=0.45)
+    assert not heavy(icon.student_t(z, dof=5.0)) and not heavy(icon.gaussian(z))
+    assert not jax.jit(lambda dof: jnp.zeros(heavy(icon.student_t(z, dof=dof))))(
+        1.0
+    ).size
+
+
+def test_a_heavy_tail_beyond_the_grid_is_summed_by_pairs():
+    z = jnp.asarray(1000 * layout(40))
+    q = fast(icon.student_t(z), 0.45)
+    expected = jax.value_and_grad(lambda z: fast(icon.student_t(z)).joint_log_mass())(z)
+    found = jax.value_and_grad(lambda z: q.moved(z).joint_log_mass())(z)
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-9)

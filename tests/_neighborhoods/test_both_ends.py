@@ -8,7 +8,7 @@ import scipy.sparse as sp
 
 import icon
 from icon._neighborhoods import from_sparse
-from icon._neighborhoods.both_ends import STRIP, WIDTH, BothEnds
+from icon._neighborhoods.both_ends import SMALL, STRIP, WIDTH, BothEnds, pairwise
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood
 
 
@@ -196,3 +196,39 @@ def test_a_traced_graph_and_a_prepared_one_are_one_loss(joint):
     for got in (whole, traced):
         np.testing.assert_allclose(got[0], plain[0], rtol=5e-6)
         np.testing.assert_allclose(got[1], plain[1], rtol=2e-4, atol=2e-7)
+
+
+# ------------------------------------------------------- over pairs, filled up
+
+
+def pairs_of(n=30):
+    """Weights that are not symmetric, some anchors without any; and their pairs."""
+    rng = np.random.default_rng(4)
+    weight = rng.random((n, n)) * (rng.random((n, n)) < 0.3)
+    np.fill_diagonal(weight, 0)
+    weight[5] = 0
+    return weight, pairwise(sp.csr_array(weight), np.float32)
+
+
+def test_pairs_are_those_of_the_weights_and_of_their_reverse():
+    weight, p = pairs_of()
+    n, joint = len(weight), (weight + weight.T) / (2 * weight.sum())
+    assert p.shape == (SMALL, SMALL) and p.edges.index.shape[0] % STRIP == 0
+    rows = [np.exp(p.log_mass(i)) * p.support(i)[1] for i in range(n)]
+    np.testing.assert_allclose(np.stack(rows)[:, :n], joint, atol=1e-7)
+    assert not np.stack(rows)[:, n:].any()
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(
+            p.score(3, np.arange(n)), np.log(joint[3]), rtol=1e-5
+        )
+    assert (np.asarray(p.p_mass)[n:] == -np.inf).all()
+
+
+def test_a_divergence_from_pairs_is_that_from_their_graph():
+    weight, p = pairs_of()
+    z = np.random.default_rng(0).normal(size=(SMALL, 2)).astype(np.float32)
+    graph = icon.graph(weight + weight.T)
+    expected = icon.kl(graph, icon.student_t(z[:30]), joint=True)
+    q = icon.interpolated(icon.student_t(jnp.asarray(z)))
+    q = q.moved(jnp.asarray(z), jnp.int32(30))
+    np.testing.assert_allclose(icon.kl(p, q, joint=True), expected, rtol=1e-5)

@@ -7,7 +7,7 @@ from few_rows import FAR, N, X
 import icon
 from icon._base.checks import InvalidInput
 from icon.estimators import neighbors
-from icon.estimators.neighbors import given_neighbors, nearest
+from icon.estimators.neighbors import AS_ROWS, given_neighbors, nearest
 
 
 def test_few_rows_are_searched_exactly():
@@ -17,12 +17,33 @@ def test_few_rows_are_searched_exactly():
     np.testing.assert_allclose(distance, np.take_along_axis(FAR, order, 1), rtol=1e-5)
 
 
+@pytest.mark.parametrize("metric", [*AS_ROWS])
+def test_the_host_finds_the_neighbours_that_knn_finds(metric, monkeypatch):
+    """Near duplicates at a large offset among them, whose distances are exact."""
+    rng = np.random.default_rng(0)
+    x = np.float32(rng.normal(size=(60, 4)))
+    x = np.concatenate([x, x[:5] + np.float32(1e-6), x[:3]]) + np.float32(0.5)
+    index, distance = nearest(x, 9, metric, 0)
+    monkeypatch.setattr(neighbors, "HOST", 0)
+    expected = nearest(x, 9, metric, 0)
+    atol = 1e-6 * np.asarray(expected[1]).max()
+    np.testing.assert_allclose(distance, expected[1], rtol=1e-4, atol=atol)
+    assert distance.dtype == np.float32 and index.dtype == np.int32
+    assert not (index == np.arange(len(x))[:, None]).any()
+    rows = AS_ROWS[metric](x.astype(np.float64))
+    far = np.linalg.norm(rows[:, None] - rows[index], axis=2)
+    far = far if metric == "euclidean" else far**2 / 2
+    np.testing.assert_allclose(distance, far, rtol=1e-4, atol=atol)
+    assert (distance[:3, 0] == 0).all() and (distance[-3:, 0] == 0).all()
+
+
 @pytest.mark.parametrize(
     "metric, approximate", [("euclidean", True), ("precomputed", False), (max, False)]
 )
 def test_many_rows_are_searched_approximately(metric, approximate, monkeypatch):
     asked = []
     monkeypatch.setattr(neighbors, "EXACT", N - 1)
+    monkeypatch.setattr(neighbors, "HOST", N - 1)
     monkeypatch.setattr(neighbors, "near", lambda *_, **options: asked.append(options))
     monkeypatch.setattr(neighbors, "knn", lambda *_, **options: None)
     nearest(X, 7, metric, seed=3)
