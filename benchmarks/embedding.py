@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -259,6 +259,8 @@ def optimisation(plan, sizes=(10_000, 20_000, 70_000)):
 
 
 CHILD = """
+import time
+began = time.perf_counter()
 import sys, numpy as np
 x = np.load("x.npy")
 {body}
@@ -270,11 +272,20 @@ WHOLE = {
 z = TSNE(n_components=2, perplexity=30.0, random_state=0).fit_transform(x)""",
     "openTSNE": f"""from openTSNE import TSNE
 z = TSNE(negative_gradient_method="fft", n_jobs={JOBS}, random_state=0).fit(x)""",
+    "intelex": f"""from sklearnex import patch_sklearn
+patch_sklearn(verbose=False)
+from sklearn.manifold import TSNE
+z = TSNE(init="pca", max_iter=750, n_jobs={JOBS}, random_state=0).fit_transform(x)""",
     "scikit-learn": f"""from sklearn.manifold import TSNE
 z = TSNE(init="pca", max_iter=750, n_jobs={JOBS}, random_state=0).fit_transform(x)""",
     "umap-learn": f"""from umap import UMAP
 z = UMAP(n_jobs={JOBS}).fit_transform(x)""",
 }
+WATCHED = """from icon.estimators import TSNE
+z = []
+def keep(step, loss, now):
+    z.append(np.append(time.perf_counter() - began, now))
+TSNE(random_state=0, callbacks=[keep]).fit(x)"""  # the seconds, then the layout
 TORCHDR = """import time
 from torchdr import TSNE
 stamps = [time.perf_counter()]
@@ -313,6 +324,31 @@ def end_to_end(plan, sizes=(10_000, 20_000, 70_000)):
         a, b = (whole(n, who, told) for who, told in runs.items())
         ratio = {name: b[name] / a[name] for name in ("seconds", "gib")}
         yield from (a, b, dict(n=n, who="ratio") | ratio)
+
+
+def kl_of(z, given: Problem) -> float:
+    return quality(z, given)["kl"]
+
+
+def until(plan, sizes=(2_000, 10_000)):
+    """Processes in turn: how soon icon has a peer's KL, and what it has by then."""
+    del plan
+    for n in sizes:
+        given, runs = problem(n), {who: [] for who in ("icon", "intelex", "openTSNE")}
+        bodies = WHOLE | {"icon": WATCHED}
+        for who in [*runs] * 3:
+            runs[who].append(child(bodies[who], given.x))
+        middle = {who: np.median([run[:2] for run in runs[who]], 0) for who in runs}
+        at = np.median([z[:, 0] for *_, z in runs["icon"]], 0)
+        curve = [kl_of(z[1:].reshape(n, 2), given) for z in runs["icon"][-1][2]]
+        final = {"icon": curve[-1]}
+        for who in ("intelex", "openTSNE"):
+            final[who] = kl_of(runs[who][-1][2], given)
+        for who, (seconds, gib) in middle.items():
+            soon = at[np.array(curve) <= final[who]]
+            by = np.array(curve)[at <= seconds]
+            said = dict(n=n, who=who, seconds=seconds, gib=gib, kl=final[who])
+            yield said | dict(until=min(soon, default=None), by=min(by, default=None))
 
 
 def peers(plan, sizes=(10_000,)):
@@ -392,7 +428,7 @@ def scaling(plan, sizes=(5_000, 10_000, 20_000, 40_000, 70_000)):
         yield dict(n=n, seconds=totals[-1], exponent_so_far=exponent)
 
 
-SECTIONS = (optimisation, end_to_end, families, peers, accuracy, scaling)
+SECTIONS = (optimisation, end_to_end, until, families, peers, accuracy, scaling)
 
 
 # ------------------------------------------------------- told, and kept
@@ -402,9 +438,12 @@ def machine():
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.split(": ")[1] for line in lines if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**30
-    packages = "scipy scikit-learn openTSNE umap-learn torch torchdr".split()
+    packages = (
+        "scipy scikit-learn scikit-learn-intelex openTSNE umap-learn torch torchdr"
+    ).split()
     found = cells.machine() | dict(processor=models[:1], gib=memory)
-    found["versions"] |= {name: version(name) for name in packages}
+    here = {found.name for found in distributions()}
+    found["versions"] |= {name: version(name) for name in packages if name in here}
     return found
 
 

@@ -34,12 +34,14 @@ class How:
     """The effective number of neighbours; several for several scales."""
     early_exaggeration: float = 12.0
     """Of the attraction, at first."""
-    early_exaggeration_iter: int = 250
-    """For so many steps."""
+    early_exaggeration_iter: int | None = None
+    """For so many steps; as the schedule says."""
     exaggeration: float = 1.0
     """Of the attraction, later."""
-    max_iter: int = 750
-    """Steps in total."""
+    max_iter: int | None = None
+    """Steps in total; as the schedule says."""
+    schedule: str = "fast"
+    """fast, or openTSNE: 250 early steps of 750, with less momentum."""
     init: str = "pca"
     """pca, spectral or random."""
     metric: str = "euclidean"

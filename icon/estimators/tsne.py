@@ -61,9 +61,11 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         perplexity: the effective number of neighbours, from 1; several give the mean
             of their affinities. Above (n - 1) / 3 it is lowered, with one warning.
         early_exaggeration: of the attraction, at first.
-        early_exaggeration_iter: for so many steps.
+        early_exaggeration_iter: for so many steps; None: as the schedule says.
         exaggeration: of the attraction, later.
-        max_iter: steps in total; 0 returns the start.
+        max_iter: steps in total; None: as the schedule says; 0 returns the start.
+        schedule: "fast": 100 early steps, then 400 at a momentum of 0.95; "openTSNE":
+            250 early ones, then 500 at 0.8.
         learning_rate: on the true gradient of the divergence; "auto" is n divided by
             the exaggeration of the moment. openTSNE's gradient is a quarter of it.
         init: "pca"; "spectral"; "random"; or an array [n, n_components]. Where X has
@@ -113,9 +115,10 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     _: dataclasses.KW_ONLY
     perplexity: float | Sequence[float] = 30.0
     early_exaggeration: float = 12.0
-    early_exaggeration_iter: int = 250
+    early_exaggeration_iter: int | None = None
     exaggeration: float = 1.0
-    max_iter: int = 750
+    max_iter: int | None = None
+    schedule: str = "fast"
     learning_rate: float | str = "auto"
     init: str | ArrayLike = "pca"
     metric: str | Callable = "euclidean"
@@ -201,14 +204,23 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         functions("callbacks", self.callbacks)
 
     def _plan(self) -> layout.Plan:
+        plan = layout.PLANS[check.one_of("schedule", self.schedule, layout.PLANS)]
+        steps, early = self.max_iter, self.early_exaggeration_iter
+        if steps is None:
+            steps = plan.steps
+        if early is None:
+            early = plan.early
         rate = self.learning_rate
         auto = isinstance(rate, str) and rate == "auto"
-        return layout.Plan(
-            check.size("max_iter", self.max_iter, 0),
-            check.size("early_exaggeration_iter", self.early_exaggeration_iter, 0),
-            check.single("early_exaggeration", self.early_exaggeration),
-            check.single("exaggeration", self.exaggeration),
-            None if auto else check.single("learning_rate", rate),
+        return dataclasses.replace(
+            plan,
+            steps=check.size("max_iter", steps, 0),
+            early=check.size("early_exaggeration_iter", early, 0),
+            early_exaggeration=check.single(
+                "early_exaggeration", self.early_exaggeration
+            ),
+            exaggeration=check.single("exaggeration", self.exaggeration),
+            rate=None if auto else check.single("learning_rate", rate),
         )
 
     # --------------------------------------------------- neighbours of the data

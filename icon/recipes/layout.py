@@ -28,7 +28,7 @@ from icon._training import (
 SMALL = 1e-4  # the standard deviation of a start, so that attraction decides the order
 EVERY = 50  # steps between two calls of the callbacks
 OVER = 100  # steps over which a loss has to improve
-REACH = 20  # a layout of n points is expected to span 20 n^(1/4) widths of its kernel
+REACH = 30  # a layout of n points is expected to span 30 n^(1/4) widths of its kernel
 NEARLY, GROWTH = 0.95, 1.5  # of a grid: when there will be another, so much larger
 
 Start = Float[np.ndarray, "n c"]
@@ -203,14 +203,16 @@ class Plan:
 
     The learning rate is n / exaggeration on the true gradient of the KL divergence.
     openTSNE and FIt-SNE follow a quarter of it, so one step here is four of theirs.
+    With more momentum once the layout has unfolded, fewer steps end lower than theirs.
     """
 
-    steps: int = 750
-    early: int = 250
+    steps: int = 400
+    early: int = 100
     early_exaggeration: float = 12.0
     exaggeration: float = 1.0
     rate: float | None = None  # None: n / exaggeration
-    momentum: tuple[float, float] = (0.8, 0.8)  # early, and late
+    unfolding: int = 50  # steps after the early ones, at their momentum
+    momentum: tuple[float, float] = (0.8, 0.95)  # until then, and later
 
     def exaggerations(self) -> Stages:
         return Stages((self.early,), (self.early_exaggeration, self.exaggeration))
@@ -221,10 +223,14 @@ class Plan:
         return Stages((self.early,), (early, late))
 
     def momenta(self) -> Stages:
-        return Stages((self.early,), self.momentum)
+        return Stages((self.early + self.unfolding,), self.momentum)
 
 
-PLAN = Plan()
+PLANS = {
+    "fast": Plan(),
+    "openTSNE": Plan(steps=750, early=250, momentum=(0.8, 0.8)),
+}
+PLAN = PLANS["fast"]
 
 
 class Schedules(Protocol):
@@ -253,7 +259,8 @@ def lay_out(
     """Descend from a start to a layout.
 
     One program serves all numbers of points and of neighbours of about one size, every
-    plan and every parameter of a kernel.
+    plan and every parameter of a kernel. Where the first 50 steps are too long, it
+    begins again at half of the first rate.
 
     Args:
         q: layout [n, c] -> points under a kernel.
@@ -286,72 +293,89 @@ def lay_out(
     """
     refuse_unusable(DESCENT, callbacks)
     z = np.asarray(check.floats("z", z))
-    pairs, n = pairwise(to_sparse(p), np.dtype(p.logit.dtype)), len(z)
-    z = on_device(filled(z, len(pairs.p_mass)))
-    state, reach = gains(plan.rates(n), plan.momenta()).init(z), REACH * n**0.25
-    losses, watch, crowded = np.zeros(0, np.float32), None, False
-    while watch is None or watch.outgrown:
-        kernel = _roomy(q(z), reach, _span(z, n))
-        crowded = crowded or _is_crowded(_span(z, n), kernel.room())
-        watch = Watch(callbacks, n, kernel.room())
+    pairs = pairwise(to_sparse(p), np.dtype(p.logit.dtype))
+    watch, rates = Watch(callbacks, len(z)), plan.rates(len(z))
+    start = on_device(filled(z, len(pairs.p_mass)))
+    z, history = _descended(q, start, pairs, plan, rates, watch)
+    while watch.restless:
+        first, *later = rates.values
+        rates = dataclasses.replace(rates, values=(first / 2, *later))
+        z, history = _descended(q, start, pairs, plan, rates, watch)
+    return on_device(watch.seen(z)), history
+
+
+def _descended(q, z, p, plan: Schedules, rates: Stages, watch: "Watch"):
+    """The descent at these rates, on grids that grow with the layout."""
+    state, losses = gains(rates, plan.momenta()).init(z), np.zeros(0, np.float32)
+    while True:
+        kernel = _roomy(q(z), watch.span(z), watch.n)
+        args = p, plan.exaggerations(), kernel, np.int32(watch.n)
+        watch.enter(kernel.room(), z)
+        if not len(losses) and plan.steps > EVERY:
+            watch.begin(_followed(z, state, args, 0, 1, watch, [])[1].loss[0])
         done = min(plan.steps, EVERY * len(losses))
-        z, history = _followed(z, state, pairs, plan, kernel, watch, done)
+        steps = plan.steps - done
+        z, history = _followed(z, state, args, done, steps, watch, [watch])
         state, losses = history.state, np.append(losses, history.loss)
-    return on_device(np.asarray(z)[:n]), history._replace(loss=losses)
+        if not watch.outgrown:
+            return z, history._replace(loss=losses)
 
 
-def _followed(z, state, p, plan: Schedules, kernel, watch: "Watch", done: int):
-    """The descent from a step on, on the grids of one kernel."""
+def _followed(z, state, args, first: int, steps: int, watch: "Watch", callbacks):
+    """Some steps on the grids of one kernel; of an error, the points that count."""
+    more = dict(state=state, first=first, callbacks=callbacks, every=EVERY)
     try:
-        return minimize(
-            exaggerated,
-            z,
-            DESCENT,
-            plan.steps - done,
-            args=(p, plan.exaggerations(), kernel, np.int32(watch.n)),
-            state=state,
-            first=done,
-            callbacks=[watch],
-            every=EVERY,
-        )
+        return minimize(exaggerated, z, DESCENT, steps, args=args, **more)
     except DivergenceError as error:
-        partial = on_device(np.asarray(error.partial)[: watch.n])
+        partial = on_device(watch.seen(error.partial))
         raise DivergenceError(error.step, partial) from None
 
 
-def _span(z, n: int) -> float:
-    """How far the first n points span, along the longer axis."""
-    return float(np.ptp(np.asarray(z)[:n], 0).max())
-
-
-def _is_crowded(span: float, room: float) -> bool:
-    """Whether the largest grid has no room for a layout; with a warning."""
-    if span > room:
-        wide = f"the layout spans {span:.4g}, more than the largest grid ({room:.4g})"
-        slow = "every pair is summed from here on, exactly and slowly"
-        warnings.warn(f"{wide}: {slow}", stacklevel=4)
-    return span > room
-
-
-def _roomy(q: Points, reach: float, span: float):
+def _roomy(q: Points, span: float, n: int):
     """The kernel on grids with room for a layout; the largest of all where none has."""
-    kernel = interpolated(q, reach=reach)
+    kernel = interpolated(q, reach=REACH * n**0.25)
     if span <= NEARLY * kernel.room():
         return kernel
     return interpolated(q, reach=GROWTH * span / kernel.width())
 
 
 class Watch:
-    """Calls the callbacks with the first n points, and sees a grid outgrown."""
+    """Calls the callbacks with the points that count, and sees how a descent does.
 
-    def __init__(self, callbacks: Sequence[Callable], n: int, room: float):
-        self.callbacks, self.n, self.room = callbacks, n, room
-        self.outgrown = False
+    It is stopped where its grid is outgrown; and where its first steps are too long:
+    where after 50 of them the loss is more than 1 above that of the start.
+    """
+
+    def __init__(self, callbacks: Sequence[Callable], n: int):
+        self.callbacks, self.n = callbacks, n
+        self.room = self.bound = np.inf
+        self.outgrown = self.restless = self.crowded = False
+
+    def seen(self, z) -> np.ndarray:
+        return np.asarray(z)[: self.n]
+
+    def span(self, z) -> float:
+        """How far the points reach along the longer axis."""
+        return float(np.ptp(self.seen(z), 0).max())
+
+    def begin(self, loss: float) -> None:
+        self.bound = loss + 1
+
+    def enter(self, room: float, z) -> None:
+        """Onto a grid; warns once where even the largest has no room."""
+        self.room, span = room, self.span(z)
+        if span > room and not self.crowded:
+            self.crowded = True
+            wide = f"the layout spans {span:.4g}, and the largest grid {room:.4g}"
+            slow = "every pair is summed from here on, exactly and slowly"
+            warnings.warn(f"{wide}: {slow}", stacklevel=4)
 
     def __call__(self, step, loss, z) -> bool:
-        z = np.asarray(z)[: self.n]
-        ended = any_stops(self.callbacks, step, loss, z)
-        self.outgrown = not ended and _span(z, self.n) > NEARLY * self.room
+        self.outgrown, self.restless = False, step == EVERY and loss > self.bound
+        if self.restless:
+            return True
+        ended = any_stops(self.callbacks, step, loss, self.seen(z))
+        self.outgrown = not ended and self.span(z) > NEARLY * self.room
         return ended or self.outgrown
 
 

@@ -176,6 +176,27 @@ def test_other_numbers_are_no_other_program(monkeypatch):
     ]
 
 
+def test_plans_say_how_far_each_step_goes():
+    fast, theirs = layout.PLANS["fast"], layout.PLANS["openTSNE"]
+    steps = jnp.asarray([0, 99, 149, 150, 249, 250, 700])
+    np.testing.assert_allclose(fast.momenta()(steps), [0.8] * 3 + [0.95] * 4)
+    np.testing.assert_allclose(theirs.momenta()(steps), [0.8] * 7)
+    assert theirs.exaggerations()(steps).tolist() == [12] * 5 + [1] * 2
+
+
+def test_first_steps_that_are_too_long_are_taken_again():
+    """At half of the rate, until they do not climb; callbacks see the last try only."""
+    seen = []
+    note = lambda step, loss, z: seen.append((step, len(z)))
+    plan = layout.Plan(steps=150, early=100, rate=1e5)
+    start = layout.principal(X, 2, rng())
+    z, history = layout.lay_out(layout.Tail(), start, graph(), plan, [note])
+    assert [step for step, _ in seen] == [50, 100, 150]
+    assert {n for _, n in seen} == {N} and z.shape == (N, 2)
+    follows = -jnp.log(1 / (N * (N - 1)))  # the loss of points in one place
+    assert history.loss[0] < follows + 1.1
+
+
 def test_the_loss_falls_and_the_same_start_has_the_same_end():
     start, p = layout.principal(X, 2, rng()), graph()
     z, history = layout.lay_out(layout.Tail(), start, p, QUICK)
