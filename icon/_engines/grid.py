@@ -23,14 +23,14 @@ IN_BOUNDS: Any = dict(mode="promise_in_bounds")
 FAR = 2**30  # nodes that an integer can count
 LADDERS = {  # nodes along one axis, twice each a product of 2, 3 and 5
     1: (256, 1024, 4096, 16384, 65536),
-    2: (64, 128, 192, 256, 320, 400, 480, 576, 720, 864, 1024),
+    2: (64, 128, 192, 256, 320, 360, 400, 432, 480, 540, 600, 648, 720, 810, 900, 1024),
     3: (32, 48, 64, 96, 128),
 }
-RUNGS = 4  # sizes to choose from while a program runs: each is compiled
+RUNGS = 5  # sizes to choose from while a program runs: each is compiled
 
 
 def rungs(d: int, needed: float) -> tuple[int, ...]:
-    """Four sizes at most, evenly up to the first with as many nodes as needed."""
+    """Five sizes at most, evenly up to the first with as many nodes as needed."""
     ladder = LADDERS[d]
     below = sum(size < needed for size in ladder)
     last = min(below, len(ladder) - 1)

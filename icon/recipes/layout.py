@@ -28,7 +28,7 @@ from icon._training import (
 SMALL = 1e-4  # the standard deviation of a start, so that attraction decides the order
 EVERY = 50  # steps between two calls of the callbacks
 OVER = 100  # steps over which a loss has to improve
-REACH = 30  # a layout of n points is expected to span 30 n^(1/4) widths of its kernel
+REACH = 24  # a layout of n points is expected to span 24 n^(1/4) widths of its kernel
 NEARLY, GROWTH = 0.95, 1.5  # of a grid: when there will be another, so much larger
 
 Start = Float[np.ndarray, "n c"]
@@ -206,7 +206,7 @@ class Plan:
     With more momentum once the layout has unfolded, fewer steps end lower than theirs.
     """
 
-    steps: int = 400
+    steps: int = 300
     early: int = 100
     early_exaggeration: float = 12.0
     exaggeration: float = 1.0
