@@ -93,6 +93,19 @@ class Clusters(Neighborhood):
     def log_mass(self, i):
         return jnp.zeros((), self._shares(i).dtype)
 
+    def expected(self, q, weight, joint):
+        """Σ_i π_i Σ_c φ_ic Σ_j ψ_jc w_j s_ij / size_c; every anchor has mass 1."""
+        phi, psi = common(widen(self.anchors), widen(self._candidates))
+        size, empty = self._sizes(psi)
+        share = phi / jnp.where(empty, 1, size)[None]
+        share = jnp.where(empty[None], 0, share)
+        pi = jnp.ones_like(share[:, 0]) if weight is None else weight.astype(phi.dtype)
+        total = jnp.sum(pi)
+        pi = pi / jnp.where(total > 0, total, 1)
+        return q.bilinear(
+            pi[:, None] * share, self._weight(EVERYBODY, psi)[:, None] * psi
+        )
+
 
 def clusters(
     memberships: Float[ArrayLike, "n C"],

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from icon._base import checks as check
-from icon._base.numerics import log_mixture, log_odds, lse, safe_log
+from icon._base.numerics import HIGHEST, log_mixture, log_odds, lse, safe_log
 from icon._base.pytrees import pytree, static
 from icon._neighborhoods.protocol import (
     EVERYBODY,
@@ -742,10 +742,16 @@ class Tabulated(Neighborhood):
     scores: Any  # [n, m]
     masses: Any  # [n]
     count: int = static()
+    is_finite: bool = static()  # every score
 
     @property
     def shape(self):
         return self.masses.shape[0], self.count
+
+    def bilinear(self, u, v):
+        if not self.is_finite:  # 0 · -inf is nan
+            return None
+        return jnp.sum(u * jnp.matmul(self.scores, v, precision=HIGHEST))
 
     def visit(self, i):
         return EVERYBODY, self.weight[i], self.scores[i], self.masses[i]
@@ -774,4 +780,6 @@ def tabulated(p):
     if tables is None:
         return p
     weight, scores, masses = tables
-    return Tabulated(weight, scores, masses, p.shape[1])
+    return Tabulated(
+        weight, scores, masses, p.shape[1], bool(jnp.isfinite(scores).all())
+    )

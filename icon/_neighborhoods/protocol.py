@@ -116,6 +116,10 @@ class Neighborhood:
         """As q: Σ_e w_e s_e over edges of one set, each listed from both its ends."""
         return None
 
+    def bilinear(self, u, v) -> Float[Array, ""] | None:
+        """As q: Σ_ij s_ij u_i · v_j, where a p of low rank asks for it."""
+        return None
+
     def log_masses(self) -> Float[Array, " n"] | None:
         """As q: the log-mass of every anchor."""
         return None

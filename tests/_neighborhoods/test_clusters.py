@@ -7,6 +7,7 @@ import pytest
 from cases import slow
 
 import icon
+from icon._neighborhoods import tabulated
 
 
 RNG = np.random.default_rng(0)
@@ -98,3 +99,40 @@ def test_sizes_that_are_none_are_refused(size):
         icon.clusters(PHI, size=size)
     with pytest.raises(icon.InvalidInput, match="^q.T: "):
         _ = icon.clusters(PHI, size=SIZES).T
+
+
+# ------------------------------------------------------- against tables
+
+
+MEMBERSHIPS = jnp.asarray(RNG.dirichlet(np.ones(3), 6))
+
+
+@pytest.mark.parametrize("joint", [False, True])
+@pytest.mark.parametrize("weight", [None, jnp.arange(1.0, 7)])
+def test_an_expectation_under_tables_is_that_of_each_anchor(joint, weight, x64):
+    tables = tabulated(icon.gaussian(jnp.asarray(X), jnp.asarray(X)))
+    p = icon.clusters(MEMBERSHIPS, candidate_weight=weight)
+    pi = None if joint else jnp.asarray(RNG.uniform(size=6))
+    share = np.full(6, 1 / 6) if joint else pi / pi.sum()
+    expected = share @ icon.per_anchor(p, tables).q_score
+    np.testing.assert_allclose(p.expected(tables, pi, joint), expected, rtol=1e-12)
+
+
+def test_tables_with_minus_infinity_are_summed_anchor_by_anchor(x64):
+    tables = tabulated(icon.gaussian(jnp.asarray(X)))  # j = i has no score
+    p = icon.clusters(MEMBERSHIPS, MEMBERSHIPS)
+    assert p.expected(tables, None, False) is None
+
+
+@pytest.mark.parametrize("name", ["k-means", "normalized cuts"])
+def test_a_reversed_cell_is_the_same_of_tables(name, x64):
+    """No n x n array of probabilities is made; value and gradient are those of it."""
+    cell, degree = icon.TABLE[name], jnp.arange(1.0, 7)
+    normalized = name == "normalized cuts"
+    p = cell.p(jnp.asarray(X @ X.T if normalized else X))
+    more = (degree,) if normalized else ()
+    of = lambda p: jax.value_and_grad(lambda phi: cell.loss(p, cell.q(phi, *more)))
+    for one, other in zip(
+        of(p)(MEMBERSHIPS), of(tabulated(p))(MEMBERSHIPS), strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-10)
