@@ -54,6 +54,7 @@ class Learner(NamedTuple):
     first: Any = None  # the learner of a first stage, whose network is kept
     summary: str = ""  # what it is, in a few words
     by: str = "Adam"  # by what it is trained
+    share: float = 1.0  # of the steps of a budget, where all points are placed at once
 
 
 class Model:
@@ -196,6 +197,7 @@ LINEAR = Learner(
     retract=_stiefel,  # else the columns grow with every step, and steps stop counting
     summary="an orthonormal map to the plane",
     by="Adam 0.05",
+    share=0.5,
 )
 
 
@@ -247,7 +249,8 @@ FREE = Learner(
 
 
 # far apart at the start, the odds of a pair have a gradient that can be followed
-WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x))
+# every pair of them is asked in each step, and two fifths of the steps place them
+WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x), share=0.4)
 
 
 # ------------------------------------------------------- memberships of clusters

@@ -1,6 +1,7 @@
 """What of a trained cell is scored, and shown?"""
 
 import functools as ft
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,7 @@ class Ground:
 
     def __init__(self, m: Material):
         self.m = checks.instance("m", m, Material, "what recipes.material returns")
+        self._probes: dict[bytes, float] = {}
 
     @ft.cached_property
     def picture(self) -> np.ndarray:
@@ -61,7 +63,14 @@ class Ground:
     @ft.cached_property
     def probe(self) -> float:
         """The accuracy of a linear probe."""
-        return _linear_probe(self.m.flat, self.m) if self.m.labelled else float("nan")
+        return self.probe_of(self.m.flat) if self.m.labelled else float("nan")
+
+    def probe_of(self, z: np.ndarray) -> float:
+        """The same of other features of the rows: of one network, for many cells."""
+        key = hashlib.sha256(np.ascontiguousarray(z).data).digest()
+        if key not in self._probes:
+            self._probes[key] = _linear_probe(z, self.m)
+        return self._probes[key]
 
 
 # ------------------------------------------------------- scores
@@ -161,7 +170,7 @@ def _by_labels(trained: Trained, m: Material, raw: Ground) -> dict[str, float]:
     return {
         "linear probe": _linear_probe(z, m),
         "raw linear probe": raw.probe,
-        "untrained linear probe": _linear_probe(trained.untrained, m),
+        "untrained linear probe": raw.probe_of(trained.untrained),
         "10-NN": _knn_accuracy(z, m, protocol),
         "raw 10-NN": raw.near[protocol],
         "untrained 10-NN": _knn_accuracy(trained.untrained, m, protocol),

@@ -262,8 +262,10 @@ def _descend_at_once(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
     p = None
     if not any(takes(cell.p, name) for name in cell.learned):
         p = _each(lambda p: tabulated(p).prepared(), cell.p(*evidence))
+    whole = m.budget.annealing if learner.alternatives else m.budget.steps
+    steps = max(1, round(learner.share * whole))
     descents = [
-        _descent(cell, setup._replace(learner=each, own={}), p)
+        _descent(cell, setup._replace(learner=each, own={}), p, steps)
         for each in (learner, *learner.alternatives)
     ]
     ended: list[Descent] = []
@@ -289,11 +291,9 @@ def _interpolated(q):
         return q
 
 
-def _descent(cell: Cell, setup: Setup, p) -> Callable:
+def _descent(cell: Cell, setup: Setup, p, steps: int) -> Callable:
     """A descent by one learner, as a function of the key of its start."""
-    learner, budget = setup.learner, setup.m.budget
-    steps = budget.annealing if learner.alternatives else budget.steps
-    steps = steps // 2 if learner.maps else steps
+    learner = setup.learner
     optimizer = setup.optimizer(steps)
 
     def loss_by(faster: Callable):

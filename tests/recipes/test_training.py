@@ -13,6 +13,7 @@ from cases import slow
 
 import icon
 from icon import recipes
+from icon.recipes import training
 from icon.recipes.tasks import SOURCES
 from icon.recipes.training import _averaged, setup_of
 
@@ -94,6 +95,20 @@ def test_the_best_of_several_starts_of_a_clustering_is_kept(digits):
     )
     assert three.loss[-1] <= one.loss[-1]
     assert one.embedding.shape == (120, 10)
+
+
+def test_every_start_of_a_clustering_has_the_steps_of_its_budget(digits, monkeypatch):
+    """Those by Adam and those that are annealed."""
+    seen = []
+
+    def counted(loss, z, optimizer, steps, **options):
+        seen.append(steps)
+        return icon.minimize(loss, z, optimizer, steps, **options)
+
+    monkeypatch.setattr(training, "minimize", counted)
+    budget = TINY._replace(restarts=2, annealing=7)
+    recipes.train(icon.TABLE["k-means"], digits._replace(budget=budget))
+    assert seen == [7, 7]
 
 
 def test_a_ranking_is_descended_by_its_neighbor_in_the_table(digits):

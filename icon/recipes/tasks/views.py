@@ -14,6 +14,7 @@ from icon.recipes.task import BATCH, WIDTH, Task, prototypes, rows
 
 
 SECOND_VIEWS = 3  # of how many nearest neighbours
+ROWS = BATCH // 2  # of a batch that shows each of them twice or more
 HEAD = (256,)  # hidden, between what is scored and what q gets
 
 
@@ -32,9 +33,8 @@ def views(m: Material) -> Task:
     def arguments(model, key, x):
         return (jnp.tile(_ids(x), 2),), (model(_both(m, key, x)),)
 
-    return Task(
-        dict(x=m.x[m.train]), arguments, head=HEAD, summary="two views of a row"
-    )
+    summary = "two views of a row"
+    return Task(dict(x=m.x[m.train]), arguments, size=ROWS, head=HEAD, summary=summary)
 
 
 def momentum_keys(m: Material) -> Task:
@@ -76,7 +76,7 @@ def views_of_neighbors(m: Material) -> Task:
 
     summary = f"two views of a row and its {SECOND_VIEWS} nearest rows"
     arrays = dict(x=x, neighbors=x[near])
-    return Task(arrays, arguments, size=BATCH // 2, summary=summary)
+    return Task(arrays, arguments, size=ROWS, summary=summary)
 
 
 def triplets(m: Material) -> Task:
@@ -102,7 +102,7 @@ def triplets(m: Material) -> Task:
         return (index,), (z, index)
 
     summary = "two views of a row, the negative semi-hard"
-    return Task(dict(x=m.x[m.train]), arguments, summary=summary)
+    return Task(dict(x=m.x[m.train]), arguments, size=ROWS, summary=summary)
 
 
 # ------------------------------------------------------- two modalities
@@ -172,7 +172,8 @@ def side_information(m: Material) -> Task:
         return (jnp.tile(side, (2, 1)),), (model(_both(m, key, x)),)
 
     summary = "two views; p of what is known beside of the rows"
-    return Task(dict(x=m.x[m.train], side=side), arguments, head=HEAD, summary=summary)
+    arrays = dict(x=m.x[m.train], side=side)
+    return Task(arrays, arguments, size=ROWS, head=HEAD, summary=summary)
 
 
 def _side(m: Material):
@@ -203,7 +204,7 @@ def captions(m: Material) -> Task:
 
     arrays = dict(x=x, other=x[near], caption=caption, caption_of_other=caption[near])
     summary = "one view of a row and one of that with the nearest caption"
-    return Task(arrays, arguments, head=HEAD, summary=summary)
+    return Task(arrays, arguments, size=ROWS, head=HEAD, summary=summary)
 
 
 def times(m: Material) -> Task:
