@@ -99,7 +99,9 @@ class Clusters(Neighborhood):
         size, empty = self._sizes(psi)
         share = phi / jnp.where(empty, 1, size)[None]
         share = jnp.where(empty[None], 0, share)
-        pi = jnp.ones_like(share[:, 0]) if weight is None else weight.astype(phi.dtype)
+        pi = (
+            jnp.ones_like(share[:, 0]) if weight is None else weight.astype(share.dtype)
+        )
         total = jnp.sum(pi)
         pi = pi / jnp.where(total > 0, total, 1)
         return q.bilinear(

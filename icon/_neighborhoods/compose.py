@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from icon._base import checks as check
-from icon._base.numerics import HIGHEST, log_mixture, log_odds, lse, safe_log
+from icon._base.numerics import HIGHEST, common, log_mixture, log_odds, lse, safe_log
 from icon._base.pytrees import pytree, static
 from icon._neighborhoods.protocol import (
     EVERYBODY,
@@ -751,7 +751,9 @@ class Tabulated(Neighborhood):
     def bilinear(self, u, v):
         if not self.is_finite:  # 0 · -inf is nan
             return None
-        return jnp.sum(u * jnp.matmul(self.scores, v, precision=HIGHEST))
+        v, scores = common(v, self.scores)
+        u, expected = common(u, jnp.matmul(scores, v, precision=HIGHEST))
+        return jnp.sum(u * expected)
 
     def visit(self, i):
         return EVERYBODY, self.weight[i], self.scores[i], self.masses[i]
