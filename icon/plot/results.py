@@ -271,8 +271,8 @@ def on_grid(z: Float[np.ndarray, "m 2"]) -> UInt[np.ndarray, "m 2"]:
     """Points in a square box, x to the right and y up; a few far ones on its edge."""
     if not len(z):
         return np.zeros((0, 2), np.uint16)
-    low, inner, outer, high = np.percentile(z, [0, 0.5, 99.5, 100], axis=0)
-    # One stray point must not shrink all the others to a dot.
+    low, inner, outer, high = np.percentile(z, [0, 2, 98, 100], axis=0)
+    # A few stray points must not shrink all the others to a dot.
     room = 0.75 * (outer - inner).max() or 0.52 * (high - low).max()
     half = max(min(room, 0.52 * (high - low).max()), np.finfo(float).tiny)
     whole = half >= 0.52 * (high - low).max()
