@@ -357,6 +357,14 @@ def test_json_has_no_infinity():
     assert json.loads(as_json(value)) == dict(a=[None, None, 1.0], b=[None, 2.0])
 
 
+def test_points_that_lie_near_one_another_stay_apart_in_a_file():
+    z = np.float32(5) + np.linspace(0, 1e-3, 50, dtype=np.float32)
+    wide = np.float32(1e5) * z
+    kept = json.loads(as_json(dict(z=z, wide=wide)))
+    assert len(set(kept["z"])) == 50 and np.allclose(kept["z"], z, atol=1e-8)
+    assert kept["wide"] == wide.astype(float).round(4).tolist()
+
+
 # ------------------------------------------------------- keys, seeds, counts, paths
 
 

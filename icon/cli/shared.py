@@ -107,7 +107,16 @@ def _plain(value):
     if isinstance(value, dict):
         return {key: _plain(x) for key, x in value.items()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):
-        value = value.round(4).tolist() if value.dtype.kind == "f" else value.tolist()
+        value = _rounded(value) if value.dtype.kind == "f" else value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(x) for x in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _rounded(x):
+    """Floats to four digits after the point, or five of their span if it is small."""
+    x = np.asarray(x, np.float64)
+    known = x[np.isfinite(x)]
+    span = np.ptp(known) if known.size else 0.0
+    digits = 4 if span == 0 else max(4, 5 - math.floor(math.log10(span)))
+    return x.round(min(digits, 300)).tolist()
