@@ -16,7 +16,7 @@ from icon.recipes.task import Task
 
 WORDS = 32  # of images: one for each kind of patch
 WIDE, WINDOW, NEGATIVES = 64, 5, 5
-PAIRS, SENTENCES = 1024, 64  # of a batch
+PAIRS, SENTENCES = 1024, 128  # of a batch
 FREQUENT = 1e-3  # words of a larger share are left out at times
 HIDDEN = 0.15  # of the words of a sentence
 MASKS = 7  # the seed of the masks that held-out sentences are scored with
