@@ -91,5 +91,8 @@ class Factored(NamedTuple):
         weight = edges.weight.astype(self.factors.root.dtype)
         return log_shared(self.factors, edges._replace(weight=weight))
 
+    def bilinear(self, u, v):
+        return None  # of a logarithm of a sum, every pair would be asked
+
     def log_masses(self):
         return jnp.zeros_like(self.factors.root[:, 0])

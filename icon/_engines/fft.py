@@ -17,7 +17,7 @@ from icon._base.numerics import custom_gradient, instantiated, widen
 from icon._base.pytrees import pytree, static
 from icon._engines import grid, pairs
 from icon._engines.edges import attraction
-from icon._neighborhoods import Neighborhood, Points, finite, of_base
+from icon._neighborhoods import Neighborhood, Points, Shortcut, finite, of_base
 
 
 FEW = {1: 1024, 2: 1024, 3: 4096}  # points up to which pairs are as fast as a grid
@@ -113,6 +113,7 @@ class ByPairs:
 
     profile: Callable
     heavy: bool = False  # a kernel that no distance takes below the least float
+    shortcut: Shortcut | None = None  # to it, which held for the first parameters
 
     def spectra(self, q) -> Spectra | None:
         """What can be worked out before the points are."""
@@ -120,8 +121,13 @@ class ByPairs:
 
     def field(self, cloud: "Cloud", charge):
         """Σ_j c_j k(x_i - y_j) and its gradient in x_i, of a kernel whose top is 1."""
-        kernel = self.kernel(cloud.params)
-        return pairs.field(kernel, cloud.x, cloud.y, charge, cloud.count)
+        of = lambda k: pairs.field(k, cloud.x, cloud.y, charge, cloud.count)
+        in_full = ft.partial(of, self.kernel(cloud.params))
+        if self.shortcut is None:
+            return in_full()
+        holds, mass = self.shortcut
+        shorter = ft.partial(of, ft.partial(mass, **cloud.params))
+        return lax.cond(holds(**cloud.params), shorter, in_full)
 
     def kernel(self, params):
         """The kernel itself, divided by its top."""
@@ -304,7 +310,8 @@ def _log_masses_bwd(engine, saved, g):
     g = instantiated(g)
     charge = jnp.where(faint, 0, g / jnp.where(faint, 1, mass))
     profile = ft.partial(engine.profile, **cloud.params)
-    by_x, by_y = pairs.gradients(profile, *cloud[:2], faint, g, cloud.present)
+    x, y = cloud.x, cloud.y
+    by_x, by_y = pairs.gradients(profile, x, y, faint, g, cloud.present)
     back = cloud if cloud.y is None else cloud._replace(x=cloud.y, y=cloud.x)
     by_x = by_x + charge[:, None] * gradient
     by_y = by_y + _field(engine, back, charge)[1]
@@ -423,7 +430,8 @@ class Interpolated(Neighborhood):
         if self.count is None:
             return Cloud(q.anchors, q.candidates, q.params, self.spectra)
         cloud = Cloud(q.anchors, None, q.params, self.spectra, self.count)
-        return cloud._replace(x=jnp.where(cloud.present[:, None], cloud.x, cloud.x[:1]))
+        present: Any = cloud.present
+        return cloud._replace(x=jnp.where(present[:, None], cloud.x, cloud.x[:1]))
 
     def width(self) -> float:
         """The width of the kernel, in the units of the points."""
@@ -451,9 +459,10 @@ def interpolated(
     Any smooth kernel of the distance, yours too, in one to three dimensions: charges
     are spread to a grid with B-splines, transformed, multiplied by the kernel's
     spectrum, and gathered back; forces are the derivative of the same splines. Up to
-    1,024 points (in space 4,096), and above three dimensions, every pair is summed
-    exactly instead; so it is for a kernel with a cusp, with a warning, where the points
-    span more than the grid, and after a parameter of the result was replaced.
+    1,024 points (in space 4,096; of Student's t with one degree of freedom twice as
+    many), and above three dimensions, every pair is summed exactly instead; so it is
+    for a kernel with a cusp, with a warning, where the points span more than the grid,
+    and after a parameter of the result was replaced.
 
     The width of a kernel is that of 1 - d²/width² near its top: 1 for Student's t with
     one degree of freedom, √2 · scale for a Gaussian. Relative error of the force of all
@@ -497,8 +506,10 @@ def interpolated(
     sets = dict(anchors=wider(q.anchors), candidates=wider(q.candidates))
     q = dataclasses.replace(q, **sets)
     profile, d = profile_of(q), q.anchors.shape[1]
-    if spacing is None and (d > 3 or q.shape[0] * q.shape[1] <= FEW[d] ** 2):
-        return Interpolated(q, None, ByPairs(profile, _is_heavy(q, profile)))
+    shortcut = _shortcut(q)
+    few = FEW.get(d, np.inf) * (1 if shortcut is None else 2)
+    if spacing is None and q.shape[0] * q.shape[1] <= few**2:
+        return Interpolated(q, None, ByPairs(profile, _is_heavy(q, profile), shortcut))
     check.require(d <= 3, "spacing", spacing, f"None: {d} dimensions have no grid")
     if not _is_smooth(q, profile):
         smooth = "a kernel that is smooth at 0 and falls from there"
@@ -511,7 +522,7 @@ def interpolated(
     check.require(spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
     order = check.count("order", order, 3, 8)
     sizes, heavy = _rungs(d, spacing, order, reach), _is_heavy(q, profile)
-    engine = OnGrid(profile, heavy, sizes, spacing, order)
+    engine = OnGrid(profile, heavy, None, sizes, spacing, order)
     return Interpolated(q, engine.spectra(q), engine)
 
 
@@ -533,6 +544,15 @@ def _refuse_all_but_plain(q) -> None:
     bare = q.is_bare and not q.is_limit
     got = "numbers per anchor or per candidate, or a limit"
     check.require(bare, "q", got, "one kernel for all pairs, summed")
+
+
+def _shortcut(q) -> Shortcut | None:
+    """That of the kernel, if its parameters are known to allow it."""
+    shortcut = q.kernel.shortcut
+    if shortcut is None or not check.concrete(q.params):
+        return None
+    known = {name: np.asarray(value) for name, value in q.params.items()}
+    return shortcut if np.all(shortcut.holds(**known)) else None
 
 
 def _is_heavy(q, profile) -> bool:

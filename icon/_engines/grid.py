@@ -143,7 +143,7 @@ def spectra(mesh: Mesh, sizes, d: int, dtype):
     from scipy import fft
 
     axis = (np.arange(max(sizes) + 1, dtype=np.float64) * np.float64(mesh.spacing)) ** 2
-    d2 = sum(np.meshgrid(*[axis] * d, indexing="ij", sparse=True))
+    d2: Any = sum(np.meshgrid(*[axis] * d, indexing="ij", sparse=True))
     kernel = np.asarray(mesh.kernel(d2.astype(dtype)))
 
     def of_size(size):

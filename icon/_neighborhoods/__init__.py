@@ -17,7 +17,7 @@ from icon._neighborhoods.compose import (
 )
 from icon._neighborhoods.continuum import density, normal
 from icon._neighborhoods.graph import Graph, from_sparse, graph, to_sparse
-from icon._neighborhoods.kernels import umap
+from icon._neighborhoods.kernels import Shortcut, umap
 from icon._neighborhoods.limits import hard, sharp, wide
 from icon._neighborhoods.points import (
     Points,

@@ -47,7 +47,7 @@ class Momentum(NamedTuple):
     pace: Any  # the learning rate and the momentum, where they are numbers
 
 
-def gains(learning_rate, momentum=0.8, longest: float = 5.0):
+def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
     """t-SNE's descent: momentum, and a gain for every coordinate.
 
     $$v \\leftarrow \\mu v - \\eta\\,\\gamma \\odot g, \\qquad

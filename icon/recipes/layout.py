@@ -323,7 +323,7 @@ def _descended(q, z, p, plan: Schedules, rates: Stages, watch: "Watch"):
 
 def _followed(z, state, args, first: int, steps: int, watch: "Watch", callbacks):
     """Some steps on the grids of one kernel; of an error, the points that count."""
-    more = dict(state=state, first=first, callbacks=callbacks, every=EVERY)
+    more: Any = dict(state=state, first=first, callbacks=callbacks, every=EVERY)
     try:
         return minimize(exaggerated, z, DESCENT, steps, args=args, **more)
     except DivergenceError as error:

@@ -248,9 +248,11 @@ FREE = Learner(
 )
 
 
-# far apart at the start, the odds of a pair have a gradient that can be followed
-# every pair of them is asked in each step, and two fifths of the steps place them
-WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x), share=0.4)
+# far apart at the start: beside a margin of 1, and where the odds of a pair have a
+# gradient that can be followed
+WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x))
+# every pair is asked in each step, and two fifths of the steps place them
+OF_PAIRS = WIDE_FREE._replace(share=0.4)
 
 
 # ------------------------------------------------------- memberships of clusters
@@ -343,7 +345,7 @@ def learner_of(
     if learned is Learned.POINTS:
         if row == evidence.C:
             return memberships(clusters)
-        return WIDE_FREE if row == evidence.YES else FREE
+        return {evidence.YES: OF_PAIRS, evidence.S: WIDE_FREE}.get(row, FREE)
     if row == evidence.C:
         return encoder(clusters, jax.nn.softmax, network)
     if learned is Learned.LINEAR_MAP:

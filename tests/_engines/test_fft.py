@@ -259,11 +259,11 @@ def test_many_points_are_summed_on_a_grid_by_any_smooth_kernel():
 
 
 @pytest.mark.parametrize(
-    "n, d, engine", [(990, 2, ByPairs), (3900, 3, ByPairs), (4500, 4, ByPairs)]
+    "n, d, engine", [(2000, 2, ByPairs), (8000, 3, ByPairs), (9000, 4, ByPairs)]
 )
 def test_few_points_and_many_dimensions_are_not(n, d, engine):
     assert type(icon.interpolated(icon.student_t(layout(n, d))).engine) is engine
-    assert isinstance(icon.interpolated(icon.student_t(layout(4500, 3))).engine, OnGrid)
+    assert isinstance(icon.interpolated(icon.student_t(layout(9000, 3))).engine, OnGrid)
 
 
 def test_a_spectrum_is_worked_out_once():
@@ -479,9 +479,35 @@ def test_what_is_known_of_a_tail():
     heavy = lambda q, **more: icon.interpolated(q, **more).engine.heavy
     assert heavy(icon.student_t(z)) and heavy(icon.student_t(z), spacing=0.45)
     assert not heavy(icon.student_t(z, dof=5.0)) and not heavy(icon.gaussian(z))
-    assert not jax.jit(lambda dof: jnp.zeros(heavy(icon.student_t(z, dof=dof))))(
-        1.0
-    ).size
+    traced = []
+    jax.eval_shape(lambda dof: traced.append(heavy(icon.student_t(z, dof=dof))), 1.0)
+    assert traced == [False]
+
+
+@pytest.mark.parametrize("dof, scale", [(1.0, 0.7), (2.0, 0.7)])
+def test_a_shortcut_to_a_kernel_is_that_kernel(dof, scale):
+    """Where it holds, and where a parameter that allowed it was replaced."""
+    z = jnp.asarray(layout(30))
+    q = icon.interpolated(icon.student_t(z, scale=scale))
+    assert q.engine.shortcut is not None
+    base = icon.student_t(z, dof=dof, scale=scale)
+    q = dataclasses.replace(q, base=base)
+    exact = sums("student_t", z, dof=dof, scale=scale)
+    np.testing.assert_allclose(q.log_masses(), exact.log_mass, rtol=1e-5)
+    total = lambda z: q.moved(z).joint_log_mass()
+    value, gradient = jax.value_and_grad(total)(z)
+    np.testing.assert_allclose(value, exact.joint[0], rtol=1e-5)
+    assert error(gradient, sum(exact.gradient(exact.joint[1]))) < 1e-5
+
+
+def test_only_one_degree_of_freedom_has_a_shortcut():
+    z = jnp.zeros((5, 2))
+    of = lambda q: icon.interpolated(q).engine.shortcut
+    assert of(icon.student_t(z)) is not None
+    assert of(icon.student_t(z, dof=2.0)) is None and of(icon.gaussian(z)) is None
+    traced = []
+    jax.eval_shape(lambda dof: traced.append(of(icon.student_t(z, dof=dof))), 1.0)
+    assert traced == [None]
 
 
 def test_a_heavy_tail_beyond_the_grid_is_summed_by_pairs():
