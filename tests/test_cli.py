@@ -828,9 +828,9 @@ def test_fewer_clusters_than_asked_are_one_line(tmp_path, capsys):
 
 
 NUMBERS = {  # every flag that takes a number, from the settings themselves
-    field.name.replace("_", "-"): field.type is int
+    field.name.replace("_", "-"): field.type in (int, int | None)
     for field in dataclasses.fields(cli.How)
-    if field.type in (int, float, tuple[float, ...])
+    if field.type in (int, int | None, float, tuple[float, ...])
 } | {"seed": True}
 ALWAYS = ("x", "nan", "inf", "-inf", "1e400", "-1", "")
 WHOLE = ("1.5", str(10**30), "True", "1e3")

@@ -486,7 +486,11 @@ CALLS = {  # argument: calls, values
     ),
 }
 SETTINGS = {
-    **dict.fromkeys(("n_components", "max_iter", "early_exaggeration_iter"), COUNTS),
+    "n_components": COUNTS,
+    **dict.fromkeys(
+        ("max_iter", "early_exaggeration_iter"),
+        tuple(x for x in COUNTS if x is not None),
+    ),
     **dict.fromkeys(("early_exaggeration", "exaggeration", "dof"), NUMBERS),
     "learning_rate": NUMBERS,
     "random_state": (*SEEDS[:4], *SEEDS[5:], 2**32),

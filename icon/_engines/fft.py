@@ -224,21 +224,29 @@ class Cloud(NamedTuple):
     y: Any  # [m, d], the candidates; None: x, without j = i
     params: Any
     spectra: Spectra | None
-    count: Any = None  # of x, one set: the others fill it up. None: all count
+    count: Any = None  # of the sources; the others fill them up. None: all count
+
+    @property
+    def sources(self):
+        return self.x if self.y is None else self.y
 
     @property
     def present(self):
-        """Which points count; None: all."""
-        ids = jnp.arange(len(self.x), dtype=jnp.int32)
+        """Which sources count; None: all."""
+        ids = jnp.arange(len(self.sources), dtype=jnp.int32)
         return None if self.count is None else ids < self.count
 
     @property
     def charge(self):
-        """1 for every candidate that counts."""
-        sources = self.x if self.y is None else self.y
-        present = self.present
-        one = jnp.ones(len(sources), sources.dtype)
+        """1 for every source that counts."""
+        present, one = self.present, jnp.ones(len(self.sources), self.sources.dtype)
         return one if present is None else present.astype(one.dtype)
+
+    def exchanged(self) -> "Cloud":
+        """Of two sets, the anchors as sources."""
+        if self.y is None:
+            return self
+        return self._replace(x=self.y, y=self.x, count=None)
 
 
 @ft.partial(jax.jit, static_argnums=0)
@@ -312,13 +320,11 @@ def _log_masses_bwd(engine, saved, g):
     profile = ft.partial(engine.profile, **cloud.params)
     x, y = cloud.x, cloud.y
     by_x, by_y = pairs.gradients(profile, x, y, faint, g, cloud.present)
-    back = cloud if cloud.y is None else cloud._replace(x=cloud.y, y=cloud.x)
     by_x = by_x + charge[:, None] * gradient
-    by_y = by_y + _field(engine, back, charge)[1]
+    by_y = by_y + _field(engine, cloud.exchanged(), charge)[1]
+    by_y = by_y * cloud.charge[:, None]
     if cloud.y is None:
         by_x, by_y = by_x + by_y, None
-    if cloud.count is not None:
-        by_x = by_x * cloud.charge[:, None]
     by_params = _by_params(_masses, engine, learned, g)
     return (Cloud(by_x, by_y, by_params, None),)
 
@@ -330,7 +336,7 @@ def _joint(engine, cloud: Cloud):
     """The logarithm of the sum over all pairs, and its gradient in x and in y."""
     x, y, params, *_ = cloud
     mass, gradient = _field(engine, cloud, cloud.charge)
-    if cloud.count is not None:
+    if y is None:  # what fills up has no mass of its own
         mass, gradient = mass * cloud.charge, gradient * cloud.charge[:, None]
     total = jnp.sum(mass)
 
@@ -338,8 +344,8 @@ def _joint(engine, cloud: Cloud):
         M = jnp.log(total) + engine.top(params, x.dtype)
         if y is None:
             return M, 2 * gradient / total, None
-        back = _field(engine, cloud._replace(x=y, y=x), jnp.ones(len(x), x.dtype))[1]
-        return M, gradient / total, back / total
+        back = _field(engine, cloud.exchanged(), jnp.ones(len(x), x.dtype))[1]
+        return M, gradient / total, back * cloud.charge[:, None] / total
 
     def by_pairs():
         return _joint(ByPairs(engine.profile, engine.heavy), cloud)
@@ -397,12 +403,15 @@ class Interpolated(Neighborhood):
     base: Points
     spectra: Spectra | None
     engine: ByPairs = static()
-    count: Any = None  # of the points of one set; the others fill them up. None: all
+    count: Any = None  # of the candidates; the others fill them up. None: all count
 
     wants_edges = True
 
     def moved(self, anchors, count=None) -> "Interpolated":
-        """The same kernel around other points of one set, as many of them."""
+        """The same kernel around other points, the first `count` of whom count.
+
+        Of two sets the candidates stay, and the first of them count.
+        """
         base = dataclasses.replace(self.base, anchors=widen(anchors))
         return dataclasses.replace(self, base=base, count=count)
 
@@ -429,9 +438,11 @@ class Interpolated(Neighborhood):
         q = self.base
         if self.count is None:
             return Cloud(q.anchors, q.candidates, q.params, self.spectra)
-        cloud = Cloud(q.anchors, None, q.params, self.spectra, self.count)
-        present: Any = cloud.present
-        return cloud._replace(x=jnp.where(present[:, None], cloud.x, cloud.x[:1]))
+        cloud = Cloud(q.anchors, q.candidates, q.params, self.spectra, self.count)
+        present: Any = cloud.present  # what fills up lies on the first, within the grid
+        sources = jnp.where(present[:, None], cloud.sources, cloud.sources[:1])
+        one = cloud.y is None
+        return cloud._replace(x=sources) if one else cloud._replace(y=sources)
 
     def width(self) -> float:
         """The width of the kernel, in the units of the points."""

@@ -123,7 +123,7 @@ def gradients(profile: Callable, x, y, mask, g, present=None):
 def joint(profile: Callable, x, y, present=None):
     """log Σ_ij exp s_ij and its gradient in x and in y, block after block."""
     n = len(x)
-    counts = jnp.ones(n, bool) if present is None else present
+    counts = present if y is None and present is not None else jnp.ones(n, bool)
 
     def step(carry, ids):
         M, by_x, by_y = carry

@@ -1,7 +1,14 @@
 """Who is a neighbour?"""
 
 from icon._neighborhoods.affinity import entropic, fuzzy, self_tuning, uniform
-from icon._neighborhoods.both_ends import STRIP, BothEnds, Edges, Pairwise, pairwise
+from icon._neighborhoods.both_ends import (
+    STRIP,
+    BothEnds,
+    Edges,
+    Pairwise,
+    pairwise,
+    rows_of,
+)
 from icon._neighborhoods.clusters import Factors, clusters
 from icon._neighborhoods.compose import (
     among,

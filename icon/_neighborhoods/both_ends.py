@@ -123,14 +123,18 @@ def both_ends(graph, matrix) -> BothEnds:
     return BothEnds(graph, joint, conditional, *report)
 
 
+def rows_of(n: int) -> int:
+    """The number of rows that n anchors are filled up to."""
+    return max(SMALL, few(n, coarse=n <= MANY))
+
+
 def pairwise(matrix, dtype) -> Pairwise:
     """The pairs of a matrix of weights [n, n], filled up to few lengths.
 
     Anchors that fill it up have no neighbour. Many data sets then share a program.
     """
     n = matrix.shape[0]
-    coarse = n <= MANY
-    rows = max(SMALL, few(n, coarse=coarse))
+    coarse, rows = n <= MANY, rows_of(n)
     least = rows * WIDTH // STRIP if coarse else 1  # 256 neighbours of every anchor
     weight = matrix + matrix.T.tocsr()
     weight.data /= max(weight.data.sum(), np.finfo(dtype).tiny)

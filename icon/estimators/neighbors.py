@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import scipy.sparse as sp
 
 from icon._base import checks as check
 from icon._search import knn, near
@@ -20,8 +21,7 @@ Listed = tuple[Any, Any]  # index [n, k], distance [n, k]
 
 def nearest(x, k: int, metric, seed: int) -> Listed:
     """The k nearest rows of each: exact up to 100,000 rows, then approximate."""
-    named = isinstance(metric, str) and metric in AS_ROWS
-    if named and x.shape[0] <= HOST and jax.default_backend() == "cpu":
+    if not sp.issparse(x) and _is_for_the_host(x, metric):
         return _on_the_host(x, k, metric)
     if x.shape[0] <= EXACT or metric == "precomputed" or callable(metric):
         return knn(x, k, metric=metric)
@@ -41,15 +41,33 @@ AS_ROWS: dict[str, Callable] = {  # the rows that Euclid compares
 }
 
 
-def _on_the_host(x, k: int, metric: str) -> Listed:
-    """As `icon.knn`, by scikit-learn; near duplicates are measured by differences."""
+def nearest_among(x, k: int, candidates, metric) -> Listed:
+    """The k nearest candidates of each row, exactly."""
+    if _is_for_the_host(candidates, metric):
+        return _on_the_host(x, k, metric, candidates)
+    return knn(x, k, candidates, metric=metric)
+
+
+def _is_for_the_host(candidates, metric) -> bool:
+    named = isinstance(metric, str) and metric in AS_ROWS
+    return named and len(candidates) <= HOST and jax.default_backend() == "cpu"
+
+
+def _on_the_host(x, k: int, metric: str, candidates=None) -> Listed:
+    """As `icon.knn`, by scikit-learn.
+
+    Near duplicates, and rows of another set, are measured by differences: a row does
+    not depend on those beside it.
+    """
     from sklearn.neighbors import NearestNeighbors
 
     rows = AS_ROWS[metric](np.asarray(x))
-    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(rows)
-    distance, index = search.kneighbors()
-    at = np.nonzero(distance <= NEARBY * np.abs(rows).max())
-    distance[at] = np.linalg.norm(rows[at[0]] - rows[index[at]], axis=1)
+    others = rows if candidates is None else AS_ROWS[metric](np.asarray(candidates))
+    search = NearestNeighbors(n_neighbors=k, algorithm="brute").fit(others)
+    distance, index = search.kneighbors(None if candidates is None else rows)
+    blurred = np.inf if candidates is not None else NEARBY * np.abs(rows).max()
+    at = np.nonzero(distance <= blurred)
+    distance[at] = np.linalg.norm(rows[at[0]] - others[index[at]], axis=1)
     order = np.argsort(distance, 1, kind="stable")
     index, distance = (np.take_along_axis(v, order, 1) for v in (index, distance))
     distance = distance if metric == "euclidean" else distance**2 / 2

@@ -21,7 +21,7 @@ from icon._base import checks as check
 from icon._engines import interpolated
 from icon._loss import kl
 from icon._neighborhoods import Graph, entropic, to_sparse, uniform
-from icon._search import METRICS, knn, symmetrize
+from icon._search import METRICS, symmetrize
 from icon.estimators.frames import frame, in_own_unit
 from icon.estimators.input import (
     GIVEN,
@@ -32,7 +32,12 @@ from icon.estimators.input import (
     is_given,
     renamed,
 )
-from icon.estimators.neighbors import Listed, given_neighbors, nearest
+from icon.estimators.neighbors import (
+    Listed,
+    given_neighbors,
+    nearest,
+    nearest_among,
+)
 from icon.estimators.progress import progress
 from icon.estimators.settings import feasible, functions, perplexities, seed_of
 from icon.recipes import layout
@@ -335,7 +340,7 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """The nearest fitted rows of new ones."""
         k = min(FEW, len(self.embedding_))
         if self.metric != "precomputed":
-            return knn(self._frame(x), k, self._rows, metric=self.metric)
+            return nearest_among(self._frame(x), k, self._rows, self.metric)
         below = (x < 0).any()
         check.require(not below, "X", "a negative number", "distances from 0")
         index = np.argsort(x, 1, kind="stable")[:, :k]

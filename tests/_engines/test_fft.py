@@ -474,6 +474,29 @@ def test_points_that_fill_up_do_not_count(spacing):
         assert not gradient[40:].any()
 
 
+@pytest.mark.parametrize("spacing", [0.45, None])
+def test_candidates_that_fill_up_do_not_count(spacing):
+    x, y = layout(20), layout(30, seed=1)
+    x[3] += 60  # a faint row, which is summed in logarithms
+    full = jnp.asarray(np.concatenate([y, np.full((10, 2), 3, np.float32)]))
+    g = jnp.asarray(np.random.default_rng(0).normal(size=20), jnp.float32)
+
+    def sums(which, x, y, count=None):
+        q = fast(icon.gaussian(jnp.zeros_like(x), jnp.zeros_like(y)), spacing)
+        base = dataclasses.replace(q.base, candidates=y)
+        q = dataclasses.replace(q, base=base).moved(x, count)
+        return (jnp.sum(g * q.log_masses()), q.joint_log_mass())[which]
+
+    for which in (0, 1):
+        ask = jax.value_and_grad(ft.partial(sums, which), (0, 1))
+        value, (by_x, by_y) = ask(jnp.asarray(x), full, jnp.int32(30))
+        expected, slopes = ask(jnp.asarray(x), jnp.asarray(y))
+        np.testing.assert_allclose(value, expected, rtol=1e-5)
+        np.testing.assert_allclose(by_x, slopes[0], atol=1e-5)
+        np.testing.assert_allclose(by_y[:30], slopes[1], atol=1e-5)
+        assert not by_y[30:].any()
+
+
 def test_what_is_known_of_a_tail():
     z = jnp.zeros((5, 2))
     heavy = lambda q, **more: icon.interpolated(q, **more).engine.heavy

@@ -7,7 +7,12 @@ from few_rows import FAR, N, X
 import icon
 from icon._base.checks import InvalidInput
 from icon.estimators import neighbors
-from icon.estimators.neighbors import AS_ROWS, given_neighbors, nearest
+from icon.estimators.neighbors import (
+    AS_ROWS,
+    given_neighbors,
+    nearest,
+    nearest_among,
+)
 
 
 def test_few_rows_are_searched_exactly():
@@ -35,6 +40,21 @@ def test_the_host_finds_the_neighbours_that_knn_finds(metric, monkeypatch):
     far = far if metric == "euclidean" else far**2 / 2
     np.testing.assert_allclose(distance, far, rtol=1e-4, atol=atol)
     assert (distance[:3, 0] == 0).all() and (distance[-3:, 0] == 0).all()
+
+
+@pytest.mark.parametrize("metric", [*AS_ROWS])
+def test_the_host_finds_candidates_whatever_rows_are_beside(metric, monkeypatch):
+    rng = np.random.default_rng(0)
+    old, new = (np.float32(rng.normal(size=(n, 4))) for n in (50, 12))
+    new[3] = old[7]
+    index, distance = nearest_among(new, 5, old, metric)
+    alone = nearest_among(new[:5], 5, old, metric)
+    np.testing.assert_array_equal(distance[:5], alone[1])
+    assert index[3, 0] == 7 and distance[3, 0] == 0
+    monkeypatch.setattr(neighbors, "HOST", 0)
+    expected = nearest_among(new, 5, old, metric)
+    np.testing.assert_array_equal(index, expected[0])
+    np.testing.assert_allclose(distance, expected[1], rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.parametrize(

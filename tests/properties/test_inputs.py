@@ -616,6 +616,7 @@ TABLE = {
         z={k: v for k, v in matrices(X).items() if k in ("integers", "nan", "inf")}
         | {"words": ["x"], "complex": X * 1j},
         steps={k: v for k, v in counts(2**31).items() if k != "zero"},
+        first={k: v for k, v in counts(2**31).items() if k != "zero"},
         every=counts(2**31),
         args={"nothing": None, "a graph": GRAPH, "a list": [X]},
     ),
