@@ -53,7 +53,9 @@ def measured(small: Small) -> dict[str, float]:
         out = Path(folder) / "out.json"
         script = str(HERE / f"{small.script}.py")
         options = ["--quick", "--only", *small.sections, "--out", str(out)]
-        subprocess.run([sys.executable, script, *options], check=True, stdout=-1)
+        subprocess.run(
+            [sys.executable, script, *options], check=True, stdout=subprocess.PIPE
+        )
         found = json.loads(out.read_text())
     return {
         name: 1 / row[small.column] if small.inverse else row[small.column]
@@ -86,6 +88,8 @@ def medians() -> dict[str, float]:
 def compared(now: dict[str, float], kept: dict[str, float]) -> list[str]:
     """The rows that take more than a tenth longer than they did, all of them told."""
     slower = []
+    for name in kept.keys() - now.keys():
+        print(f"    gone           {name}")
     for name, ratio in now.items():
         if name not in kept:
             print(f"{ratio:8.3f}      new  {name}")
@@ -104,6 +108,8 @@ def main() -> int:
         kept = dict(machine=cells.machine(), ratios=now)
         KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
         return 0
+    if not KEPT.exists():
+        sys.exit(f"{KEPT}: nothing is kept; run with --keep first")
     slower = compared(now, json.loads(KEPT.read_text())["ratios"])
     print(*(f"slower: {name}" for name in slower), sep="\n")
     return 1 if slower else 0

@@ -138,8 +138,9 @@ def ids(argument: str, x, below: int | None = None, rank: int = 1) -> jax.Array:
         _all(
             argument, x, lambda x: (x >= 0) & (x < below), f"ids from 0 to {below - 1}"
         )
-    held = on_device if concrete(x) else jnp.asarray
-    return held(x, np.int32)
+    if isinstance(x, jax.Array):
+        return x if x.dtype == jnp.int32 else jnp.asarray(x, jnp.int32)
+    return on_device(x, np.int32)
 
 
 def distinct(argument: str, x, below: int) -> jax.Array:

@@ -22,7 +22,6 @@ from icon._neighborhoods import Neighborhood, Points, Shortcut, finite, of_base
 
 FEW = {1: 1024, 2: 1024, 3: 4096}  # points up to which pairs are as fast as a grid
 SPACING, ORDER = 0.45, 5
-FAR = 1e34  # the square of a distance; a larger one has a square that is no float
 
 
 # ------------------------------------------------------- a kernel, as its profile
@@ -112,8 +111,8 @@ class ByPairs:
     """Every pair by itself: exact."""
 
     profile: Callable
-    heavy: bool = False  # a kernel that no distance takes below the least float
     shortcut: Shortcut | None = None  # to it, which held for the first parameters
+    heavy: bool = False  # a kernel that no distance takes below the least float
 
     def spectra(self, q) -> Spectra | None:
         """What can be worked out before the points are."""
@@ -273,6 +272,8 @@ def _by_params(answer: Callable, engine, cloud: Cloud | None, g):
     if cloud is None:
         return None
 
+    engine = dataclasses.replace(engine, shortcut=None)  # it does not read them all
+
     def weighted(params):
         M = answer(engine, cloud._replace(params=params, spectra=None))[0]
         return jnp.sum(g * finite(M))
@@ -316,6 +317,7 @@ def _log_masses_fwd(engine, primals):
 def _log_masses_bwd(engine, saved, g):
     cloud, mass, gradient, faint, learned = saved
     g = instantiated(g)
+    g = g * cloud.charge if cloud.y is None else g
     charge = jnp.where(faint, 0, g / jnp.where(faint, 1, mass))
     profile = ft.partial(engine.profile, **cloud.params)
     x, y = cloud.x, cloud.y
@@ -339,16 +341,17 @@ def _joint(engine, cloud: Cloud):
     if y is None:  # what fills up has no mass of its own
         mass, gradient = mass * cloud.charge, gradient * cloud.charge[:, None]
     total = jnp.sum(mass)
+    some = jnp.where(total > 0, total, 1)
 
     def of_the_field():
-        M = jnp.log(total) + engine.top(params, x.dtype)
+        M = jnp.log(some) + engine.top(params, x.dtype)
         if y is None:
-            return M, 2 * gradient / total, None
+            return M, 2 * gradient / some, None
         back = _field(engine, cloud.exchanged(), jnp.ones(len(x), x.dtype))[1]
-        return M, gradient / total, back * cloud.charge[:, None] / total
+        return M, gradient / some, back * cloud.charge[:, None] / some
 
     def by_pairs():
-        return _joint(ByPairs(engine.profile, engine.heavy), cloud)
+        return _joint(ByPairs(engine.profile, heavy=True), cloud)
 
     def in_logarithms():
         profile = ft.partial(engine.profile, **params)
@@ -360,7 +363,7 @@ def _joint(engine, cloud: Cloud):
         return lax.cond(resolved, of_the_field, in_logarithms)
     if isinstance(engine, OnGrid):
         return lax.cond(resolved, of_the_field, by_pairs)
-    return of_the_field()  # what is compiled counts: no sum of pairs can vanish
+    return of_the_field()
 
 
 # With Z = Σ_ij k(x_i - y_j):
@@ -410,7 +413,8 @@ class Interpolated(Neighborhood):
     def moved(self, anchors, count=None) -> "Interpolated":
         """The same kernel around other points, the first `count` of whom count.
 
-        Of two sets the candidates stay, and the first of them count.
+        Of two sets the candidates stay, and the first of them count. What is asked of
+        all anchors at once knows of it, what is asked of one does not.
         """
         base = dataclasses.replace(self.base, anchors=widen(anchors))
         return dataclasses.replace(self, base=base, count=count)
@@ -443,6 +447,16 @@ class Interpolated(Neighborhood):
         sources = jnp.where(present[:, None], cloud.sources, cloud.sources[:1])
         one = cloud.y is None
         return cloud._replace(x=sources) if one else cloud._replace(y=sources)
+
+    def without_logarithms(self) -> "Interpolated":
+        """The same for whoever leaves its parameters as they are: less to compile.
+
+        No sum of a kernel that falls as 1 / d² vanishes: none is made in logarithms.
+        """
+        if _shortcut(self.base) is None:
+            return self
+        engine = dataclasses.replace(self.engine, heavy=True)
+        return dataclasses.replace(self, engine=engine)
 
     def width(self) -> float:
         """The width of the kernel, in the units of the points."""
@@ -520,7 +534,7 @@ def interpolated(
     shortcut = _shortcut(q)
     few = FEW.get(d, np.inf) * (1 if shortcut is None else 2)
     if spacing is None and q.shape[0] * q.shape[1] <= few**2:
-        return Interpolated(q, None, ByPairs(profile, _is_heavy(q, profile), shortcut))
+        return Interpolated(q, None, ByPairs(profile, shortcut))
     check.require(d <= 3, "spacing", spacing, f"None: {d} dimensions have no grid")
     if not _is_smooth(q, profile):
         smooth = "a kernel that is smooth at 0 and falls from there"
@@ -532,8 +546,8 @@ def interpolated(
     spacing = check.scalar("spacing", spacing, 0, above=True)
     check.require(spacing <= 1, "spacing", spacing, "a number above 0, up to 1")
     order = check.count("order", order, 3, 8)
-    sizes, heavy = _rungs(d, spacing, order, reach), _is_heavy(q, profile)
-    engine = OnGrid(profile, heavy, None, sizes, spacing, order)
+    sizes = _rungs(d, spacing, order, reach)
+    engine = OnGrid(profile, None, False, sizes, spacing, order)
     return Interpolated(q, engine.spectra(q), engine)
 
 
@@ -564,21 +578,6 @@ def _shortcut(q) -> Shortcut | None:
         return None
     known = {name: np.asarray(value) for name, value in q.params.items()}
     return shortcut if np.all(shortcut.holds(**known)) else None
-
-
-def _is_heavy(q, profile) -> bool:
-    """Whether e^s is a float at every distance; not said of a kernel that is traced."""
-    if not check.concrete(q.params):
-        return False
-    dtype = np.dtype(q.anchors.dtype)
-    with jax.ensure_compile_time_eval():
-        score = np.asarray(_score(profile, q.params, np.asarray(FAR, dtype)))
-    return bool(score > np.log(1e3 * np.finfo(dtype).tiny))
-
-
-@ft.partial(jax.jit, static_argnums=0)
-def _score(profile: Callable, params, d2):
-    return profile(d2, **params)
 
 
 def _is_smooth(q, profile) -> bool:

@@ -32,9 +32,9 @@ def field(
     """
     n, d = x.shape
     charge = jnp.asarray(charge)
-    columns, others = (
-        [jnp.asarray(v[:, k]) for k in range(d)] for v in (x, x if y is None else y)
-    )
+    by_column = lambda v: [jnp.asarray(v[:, k]) for k in range(d)]
+    columns = by_column(x)
+    others = columns if y is None else by_column(y)
     ids = jnp.arange(n, dtype=jnp.int32)
 
     def add(j, sums):

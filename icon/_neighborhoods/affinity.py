@@ -18,7 +18,7 @@ from icon._base.blocks import on_device
 from icon._base.numerics import lse, widen
 from icon._neighborhoods.both_ends import rows_of
 from icon._neighborhoods.graph import Graph
-from icon._neighborhoods.points import gaussian
+from icon._neighborhoods.points import Points, gaussian
 from icon._neighborhoods.protocol import EVERYBODY
 
 
@@ -63,13 +63,16 @@ def _from_rows(index, logit, count, excludes_self) -> Graph:
     On the host where they can be looked at: nothing is compiled for their size.
     """
     n, k = index.shape
-    xp, held = (np, on_device) if check.concrete(index, logit) else (jnp, jnp.asarray)
-    rows: Any = xp
-    index, logit = map(rows.asarray, (index, logit))
-    order = rows.argsort(index, 1)
-    sort = lambda x: held(rows.take_along_axis(x, order, 1).reshape(-1))
+    known = check.concrete(index, logit)
+    xp: Any = np if known else jnp
+    index, logit = map(xp.asarray, (index, logit))
+    order = xp.argsort(index, 1)
+    sort = lambda x: xp.take_along_axis(x, order, 1).reshape(-1)
+    index, logit = map(sort, (index, logit))
+    if known:
+        index, logit = map(on_device, (index, logit))
     start = on_device(np.arange(n + 1) * k, np.int32)
-    return Graph(sort(index), sort(logit), start, k, count, excludes_self)
+    return Graph(index, logit, start, k, count, excludes_self)
 
 
 def _bisect(rising: Callable, target, low, high, steps: int):
@@ -188,11 +191,17 @@ def _levels(perplexity, like):
 def _calibrated(distance: np.ndarray, levels: np.ndarray, kernel):
     """log p [h, n, k] and the entropies [h, n] reached, by a program of few sizes."""
     n, k = distance.shape
-    more = (0, rows_of(n) - n), (0, -k % COLUMNS)
+    more = (0, rows_of(n) - n), (0, 0 if _reads_rows(kernel) else -k % COLUMNS)
     full = np.pad(distance, more, constant_values=1)
     found = _calibrate(full, np.int32(k), np.log(levels), kernel)
     log_p, entropy = map(np.asarray, found)
     return log_p[:, :n, :k], entropy[:, :n]
+
+
+def _reads_rows(kernel) -> bool:
+    """Whether scores depend on the candidates beside: such a row is not filled up."""
+    q = kernel(np.zeros((1, 1), np.float32), np.ones((2, 1), np.float32))
+    return not isinstance(q, Points) or q.kernel.whole_rows
 
 
 @ft.partial(jax.jit, static_argnames=("kernel",))

@@ -44,7 +44,7 @@ class Momentum(NamedTuple):
     count: Any
     velocity: Any
     gain: Any
-    pace: Any  # the learning rate and the momentum, where they are numbers
+    pace: Any  # the learning rate and the momentum, where they are `Stages`
 
 
 def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
@@ -62,9 +62,8 @@ def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
         momentum: μ, from 0 to below 1; a number or a schedule.
         longest: the longest step of a point, in the units of the embedding.
 
-    Numbers, and schedules that are pytrees of numbers, are part of the state: another
-    one is no new compilation where the transformation stays and `init` of another is
-    its state.
+    Numbers of `Stages` are part of the state, and those of a state count: others are no
+    new compilation where the transformation stays and the state is another's.
 
     Raises:
         InvalidInput: a learning rate or a longest step that is not above 0, a momentum
@@ -89,12 +88,10 @@ def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
         momentum = check.scalar("momentum", momentum, 0)
         check.require(momentum < 1, "momentum", momentum, "a number from 0 to below 1")
     given = learning_rate, momentum
-    pace = tuple(None if check.is_function(x) else x for x in given)
+    pace = tuple(x if isinstance(x, Stages) else None for x in given)
 
     def start(params):
-        filled = lambda value: jax.tree.map(
-            lambda x: on_device(np.full(jnp.shape(x), value, x.dtype)), params
-        )
+        filled = lambda value: jax.tree.map(ft.partial(_full_like, value), params)
         return Momentum(on_device(np.int32(0)), filled(0), filled(1), pace)
 
     def update(updates, state: Any, params: Any = None):
@@ -112,6 +109,13 @@ def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
         return velocity, Momentum(count, velocity, gain, state.pace)
 
     return optax.GradientTransformation(start, update)
+
+
+def _full_like(value, x):
+    """As many of a value, where x lies; of known arrays nothing is compiled."""
+    if not (isinstance(x, jax.Array) and check.concrete(x)):
+        return jnp.full_like(x, value)
+    return jax.device_put(np.full(x.shape, value, x.dtype), x.sharding)
 
 
 def _step(eta, momentum, longest, gradient, velocity, gain):

@@ -49,8 +49,9 @@ def minimize(
         optimizer: any optax transformation.
         steps: how many, from 0.
         args: what else the loss takes: p, a graph, features. A function among them is
-            a schedule: the loss gets its value at the step. Of a listed p, pass
-            `p.prepared()`, whose edges are then listed from both ends once.
+            a schedule: the loss gets its value at the step; so is a pytree that can
+            be called, whose numbers are passed. Of a listed p, pass `p.prepared()`,
+            whose edges are then listed from both ends once.
         state: the optimizer's, from an earlier history; None: a fresh one.
         first: the number of the first step, where a descent goes on.
         callbacks: (step, loss, z) -> True to stop; called after every chunk.
@@ -122,9 +123,10 @@ def _steps(loss, optimizer, schedules, args, z, state, first, steps, *, room):
     """
 
     def loss_at(z, step):
-        pairs = [schedule or arg for arg, schedule in zip(args, schedules, strict=True)]
+        both = zip(args, schedules, strict=True)
+        given = [arg if schedule is None else schedule for arg, schedule in both]
         with jax.numpy_dtype_promotion("standard"):  # steps are integers
-            current = [arg(step) if callable(arg) else arg for arg in pairs]
+            current = [arg(step) if callable(arg) else arg for arg in given]
         return _scalar(loss(z, *current))
 
     def body(k, carry):

@@ -14,7 +14,7 @@ from icon.estimators.frames import in_own_unit
 
 EXACT = 100_000  # rows up to which every pair is compared
 HOST = 40_000  # rows up to which scikit-learn is as fast on a CPU, and compiles nothing
-NEARBY = 1e-4  # of the largest row: distances that products of rows blur
+NEARBY = 1e-4  # of the largest entry: distances that products of rows blur
 
 Listed = tuple[Any, Any]  # index [n, k], distance [n, k]
 

@@ -28,6 +28,7 @@ SMALL = 1e-4  # the standard deviation of a start, so that attraction decides th
 EVERY = 50  # steps between two calls of the callbacks
 OVER = 100  # steps over which a loss has to improve
 REACH = 24  # a layout of n points is expected to span 24 n^(1/4) widths of its kernel
+HALVINGS = 6  # of the first rate, at most, while the first steps climb
 NEARLY, GROWTH = 0.95, 1.5  # of a grid: when there will be another, so much larger
 
 Start = Float[np.ndarray, "n c"]
@@ -214,10 +215,11 @@ class Plan:
     momentum: tuple[float, float] = (0.8, 0.95)  # until then, and later
 
     def exaggerations(self) -> Stages:
-        return Stages((self.early,), (self.early_exaggeration, self.exaggeration))
+        both = self.early_exaggeration, self.exaggeration
+        return Stages((self.early,), tuple(map(float, both)))
 
     def rates(self, n: int) -> Stages:
-        rate = lambda exaggeration: self.rate or n / exaggeration
+        rate = lambda exaggeration: float(self.rate or n / exaggeration)
         early, late = rate(self.early_exaggeration), rate(self.exaggeration)
         return Stages((self.early,), (early, late))
 
@@ -257,22 +259,24 @@ def lay_out(
 ):
     """Descend from a start to a layout.
 
-    One program serves all numbers of points and of neighbours of about one size, every
-    plan and every parameter of a kernel. Where the first 50 steps are too long, it
-    begins again at half of the first rate.
+    One program serves all numbers of points and of neighbours of about one size, and
+    every number of a plan or a kernel; a t-distribution of one degree of freedom has
+    its own. Where the loss after the first 50 steps is more than 1 above that of the
+    start, the descent begins again at half of the first rate, at most 6 times.
 
     Args:
         q: layout [n, c] -> points under a kernel.
         z: the start [n, c].
         p: the neighbours that supervise.
         plan: how many steps, and how far each goes.
-        callbacks: (step, loss, z) -> True to stop; every 50 steps. During the early
-            steps the loss is the exaggerated one.
+        callbacks: (step, loss, z) -> True to stop; every 50 steps, z in NumPy. During
+            the early steps the loss is the exaggerated one.
 
     Returns:
         z, and the history of icon.minimize.
 
     Raises:
+        InvalidInput: another number of rows than p has anchors.
         DivergenceError: a loss that stops being finite; it holds the last good z.
 
     Warns: once, where a layout outgrows the largest grid: all pairs are summed then.
@@ -293,11 +297,13 @@ def lay_out(
     refuse_unusable(DESCENT, callbacks)
     check.size("steps", plan.steps, 0)
     z = np.asarray(check.floats("z", z))
+    got, n = f"{len(z)} rows", p.shape[0]
+    check.require(len(z) == n, "z", got, f"{n}, one for each anchor of p")
     pairs = pairwise(to_sparse(p), np.dtype(p.logit.dtype))
     watch, rates = Watch(callbacks, len(z)), plan.rates(len(z))
     start = on_device(filled(z, len(pairs.p_mass)))
     z, history = _descended(q, start, pairs, plan, rates, watch)
-    while watch.restless:
+    while watch.climbs and not history.interrupted:
         first, *later = rates.values
         rates = dataclasses.replace(rates, values=(first / 2, *later))
         z, history = _descended(q, start, pairs, plan, rates, watch)
@@ -311,14 +317,24 @@ def _descended(q, z, p, plan: Schedules, rates: Stages, watch: "Watch"):
         kernel = _roomy(q(z), watch.span(z), watch.n)
         args = p, plan.exaggerations(), kernel, np.int32(watch.n)
         watch.enter(kernel.room(), z)
-        if not len(losses) and plan.steps > EVERY:
-            watch.begin(_followed(z, state, args, 0, 1, watch, [])[1].loss[0])
-        done = min(plan.steps, EVERY * len(losses))
+        if not len(losses) and plan.steps > EVERY and _is_steady(plan, rates):
+            _, first = _followed(z, state, args, 0, 1, watch, [])
+            if first.interrupted:
+                return z, first
+            watch.begin(first.loss[0])
+        done = EVERY * len(losses)
         steps = plan.steps - done
         z, history = _followed(z, state, args, done, steps, watch, [watch])
         state, losses = history.state, np.append(losses, history.loss)
-        if not watch.outgrown:
+        ended = history.interrupted or EVERY * len(losses) >= plan.steps
+        if ended or not watch.outgrown:
             return z, history._replace(loss=losses)
+
+
+def _is_steady(plan: Schedules, rates: Stages) -> bool:
+    """Whether the first steps are of one rate and one exaggeration."""
+    ends = [stages.ends for stages in (rates, plan.exaggerations())]
+    return all(not end or end[0] >= EVERY for end in ends)
 
 
 def _followed(z, state, args, first: int, steps: int, watch: "Watch", callbacks):
@@ -334,22 +350,22 @@ def _followed(z, state, args, first: int, steps: int, watch: "Watch", callbacks)
 def _roomy(q: Points, span: float, n: int):
     """The kernel on grids with room for a layout; the largest of all where none has."""
     kernel = interpolated(q, reach=REACH * n**0.25)
-    if span <= NEARLY * kernel.room():
-        return kernel
-    return interpolated(q, reach=GROWTH * span / kernel.width())
+    if span > NEARLY * kernel.room():
+        kernel = interpolated(q, reach=GROWTH * span / kernel.width())
+    return kernel.without_logarithms()
 
 
 class Watch:
     """Calls the callbacks with the points that count, and sees how a descent does.
 
     It is stopped where its grid is outgrown; and where its first steps are too long:
-    where after 50 of them the loss is more than 1 above that of the start.
+    where after 50 of them the loss is more than 1 above that of the start, a few times.
     """
 
     def __init__(self, callbacks: Sequence[Callable], n: int):
-        self.callbacks, self.n = callbacks, n
+        self.callbacks, self.n, self.tries = callbacks, n, HALVINGS
         self.room = self.bound = np.inf
-        self.outgrown = self.restless = self.crowded = False
+        self.outgrown = self.climbs = self.crowded = False
 
     def seen(self, z) -> np.ndarray:
         return np.asarray(z)[: self.n]
@@ -359,10 +375,13 @@ class Watch:
         return float(np.ptp(self.seen(z), 0).max())
 
     def begin(self, loss: float) -> None:
-        self.bound = loss + 1
+        """A descent from a start that has this loss."""
+        self.bound = loss + 1 if self.tries else np.inf
+        self.tries -= 1
 
     def enter(self, room: float, z) -> None:
         """Onto a grid; warns once where even the largest has no room."""
+        self.outgrown = self.climbs = False
         self.room, span = room, self.span(z)
         if span > room and not self.crowded:
             self.crowded = True
@@ -371,8 +390,8 @@ class Watch:
             warnings.warn(f"{wide}: {slow}", stacklevel=4)
 
     def __call__(self, step, loss, z) -> bool:
-        self.outgrown, self.restless = False, step == EVERY and loss > self.bound
-        if self.restless:
+        self.climbs = step == EVERY and loss > self.bound
+        if self.climbs:
             return True
         ended = any_stops(self.callbacks, step, loss, self.seen(z))
         self.outgrown = not ended and self.span(z) > NEARLY * self.room

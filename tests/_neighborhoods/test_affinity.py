@@ -4,6 +4,7 @@ import functools as ft
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import slow, soon
@@ -315,3 +316,18 @@ def test_self_tuning_of_coincident_points_is_finite():
     for x in (np.repeat(DATA["random"]()[:6], 10, 0), np.ones((60, 3))):
         graph = icon.self_tuning(*icon.knn(f32(x), 9))
         np.testing.assert_allclose(icon.dense(graph).sum(1), 1, rtol=1e-5)
+
+
+def test_a_kernel_that_reads_whole_rows_sees_those_that_are_listed():
+    def ranked(a, b):
+        distance = jnp.abs(a[None] - b)[:, 0]
+        return -distance / jnp.max(distance)
+
+    kernel = lambda a, b: icon.points(ranked, a, b, whole_rows=True)
+    x = np.float32(0.01 * np.random.default_rng(0).normal(size=(12, 2)))
+    index, distance = icon.knn(x, 6)
+    p = icon.entropic(index, distance, perplexity=4, kernel=kernel)
+    row = np.asarray(distance)[0] / np.asarray(distance)[0].max()
+    log = np.sort(np.log(np.asarray(icon.dense(p))[0][np.asarray(index)[0]]))
+    ratio = np.diff(log) / np.diff(np.sort(-row))
+    np.testing.assert_allclose(ratio, ratio[0], rtol=1e-3)

@@ -48,3 +48,20 @@ def test_a_pytree_has_gains_of_its_own():
         np.testing.assert_allclose(x, -0.1 * 1.2, rtol=1e-6)
         assert np.array_equal(x, y)
     assert state.count == 1
+
+
+def test_a_state_goes_on_at_the_rate_of_the_new_transformation():
+    bowl = lambda z: jnp.sum(z**2)
+    _, history = icon.minimize(bowl, jnp.ones((1, 2)), icon.gains(0.1), 5)
+    slow = icon.gains(1e-4, momentum=0.0)
+    z, _ = icon.minimize(bowl, jnp.ones((1, 2)), slow, 1, state=history.state)
+    assert 0 < jnp.max(jnp.abs(z - 1)) < 1e-3
+
+
+def test_numbers_of_stages_are_in_the_state_and_count():
+    """A transformation that stays follows the rates of the state it is given."""
+    stages = icon._training.Stages((1,), (0.1, 0.0))
+    state = icon.gains(stages, momentum=0.0).init(jnp.ones((1, 2)))
+    bowl = lambda z: jnp.sum(z**2)
+    z, _ = icon.minimize(bowl, jnp.ones((1, 2)), icon.gains(1.0, 0.0), 3, state=state)
+    np.testing.assert_allclose(z, 1 - 0.1 * 1.2 * 2, rtol=1e-6)

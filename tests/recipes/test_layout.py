@@ -188,7 +188,7 @@ def test_first_steps_that_are_too_long_are_taken_again():
     """At half of the rate, until they do not climb; callbacks see the last try only."""
     seen = []
     note = lambda step, loss, z: seen.append((step, len(z)))
-    plan = layout.Plan(steps=150, early=100, rate=1e5)
+    plan = layout.Plan(steps=150, early=100, rate=300.0)
     start = layout.principal(X, 2, rng())
     z, history = layout.lay_out(layout.Tail(), start, graph(), plan, [note])
     assert [step for step, _ in seen] == [50, 100, 150]
@@ -301,3 +301,54 @@ def test_a_layout_that_outgrows_the_largest_grid_warns_once(monkeypatch):
     with pytest.warns(UserWarning, match="every pair is summed") as warned:
         layout.lay_out(layout.Tail(), start, graph(), layout.Plan(150, 0))
     assert len(warned) == 1
+
+
+@pytest.mark.slow
+def test_a_descent_beyond_the_largest_grid_ends(monkeypatch):
+    """Also where its last steps are no whole chunk."""
+    monkeypatch.setattr(fft, "FEW", {2: 1})
+    start = 1000 * layout.principal(X, 2, rng()) / layout.SMALL
+    with pytest.warns(UserWarning, match="every pair is summed"):
+        _, history = layout.lay_out(layout.Tail(), start, graph(), layout.Plan(3, 1))
+    assert len(history.loss) == 1
+
+
+def test_a_climb_that_no_rate_prevents_ends_the_tries():
+    """Of attraction alone, from a layout that is done: any step is too long."""
+    done = 30 * layout.principal(X, 2, rng()) / layout.SMALL
+    plan = layout.Plan(steps=100, early=60, early_exaggeration=0.01, rate=1e9)
+    seen = []
+    layout.lay_out(
+        layout.Tail(), done, graph(), plan, [lambda *now: seen.append(now[0])]
+    )
+    assert seen == [50, 100]
+
+
+def test_only_first_steps_of_one_rate_are_judged():
+    stepped = layout.Plan(early=25)
+    assert not layout._is_steady(stepped, stepped.rates(100))
+    assert layout._is_steady(layout.PLAN, layout.PLAN.rates(100))
+
+
+@pytest.mark.parametrize("when", [1, 2])
+def test_an_interrupt_ends_a_descent_that_would_go_on(when, monkeypatch):
+    """In the very first step, and on the second of two grids."""
+    calls, follow = [], layout.minimize
+
+    def interrupted(*args, **options):
+        z, history = follow(*args, **options)
+        calls.append(options["first"])
+        if len(calls) == when:
+            return z, history._replace(loss=history.loss[:0], interrupted=True)
+        return z, history
+
+    monkeypatch.setattr(layout, "minimize", interrupted)
+    start = layout.principal(X, 2, rng())
+    _, history = layout.lay_out(layout.Tail(), start, graph(), layout.Plan(150, 100))
+    assert history.interrupted and len(calls) == when and len(history.loss) == 0
+
+
+def test_a_start_of_another_length_is_refused():
+    start = layout.principal(X[:20], 2, rng())
+    with pytest.raises(icon.InvalidInput, match="^z: expected 60, one for each anchor"):
+        layout.lay_out(layout.Tail(), start, graph())
