@@ -23,8 +23,7 @@ def few(n: int, *, coarse: bool) -> int:
 
 def on_device(x, dtype=None) -> jax.Array:
     """An array of the host as one of JAX; nothing is compiled for its shape."""
-    with jax.ensure_compile_time_eval():  # known, also while something is traced
-        return jax.device_put(np.asarray(x, dtype))
+    return jax.device_put(np.asarray(x, dtype))
 
 
 def filled(x: np.ndarray, length: int, value=0):
