@@ -26,11 +26,11 @@ LADDERS = {  # nodes along one axis, twice each a product of 2, 3 and 5
     2: (64, 128, 192, 256, 320, 360, 400, 432, 480, 540, 600, 648, 720, 810, 900, 1024),
     3: (32, 48, 64, 96, 128),
 }
-RUNGS = 6  # sizes to choose from while a program runs: each is compiled
+RUNGS = 4  # sizes to choose from while a program runs: each is compiled
 
 
 def rungs(d: int, needed: float) -> tuple[int, ...]:
-    """Six sizes at most, evenly up to the first with as many nodes as needed."""
+    """Four sizes at most, evenly up to the first with as many nodes as needed."""
     ladder = LADDERS[d]
     below = sum(size < needed for size in ladder)
     last = min(below, len(ladder) - 1)

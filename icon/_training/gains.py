@@ -115,7 +115,8 @@ def _full_like(value, x):
     """As many of a value, where x lies; of known arrays nothing is compiled."""
     if not (isinstance(x, jax.Array) and check.concrete(x)):
         return jnp.full_like(x, value)
-    return jax.device_put(np.full(x.shape, value, x.dtype), x.sharding)
+    where = x.sharding if x.committed else None  # else the next step is compiled anew
+    return jax.device_put(np.full(x.shape, value, x.dtype), where)
 
 
 def _step(eta, momentum, longest, gradient, velocity, gain):

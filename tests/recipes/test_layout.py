@@ -206,6 +206,20 @@ def test_the_loss_falls_and_the_same_start_has_the_same_end():
     assert icon.kl(p, icon.student_t(z), joint=True) < 0.5 * first
 
 
+def test_one_program_serves_the_first_steps_and_all_later_ones():
+    compiled = []
+
+    def note(event, duration, **_):
+        compiled.append(event) if event.endswith("backend_compile_duration") else None
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    start, p = layout.principal(X, 2, rng()), graph()
+    layout.lay_out(layout.Tail(3.0), start, p, layout.Plan(50, 50))
+    first, _ = len(compiled), compiled.clear()
+    layout.lay_out(layout.Tail(3.0), start, p, layout.Plan(150, 50))
+    assert first and not compiled
+
+
 # ------------------------------------------------------- the end
 
 
