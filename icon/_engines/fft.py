@@ -288,12 +288,8 @@ def _masses(engine, cloud: Cloud):
     faint = ~((mass > engine.floor(mass)) & (mass < jnp.inf))
     M = jnp.log(jnp.where(faint, 1, mass)) + engine.top(params, x.dtype)
     profile = ft.partial(engine.profile, **params)
-    return (
-        pairs.log_masses(profile, x, y, faint, M, cloud.present),
-        mass,
-        gradient,
-        faint,
-    )
+    M = pairs.log_masses(profile, x, y, faint, M, cloud.present)
+    return M, mass, gradient, faint
 
 
 # With Z_i = Σ_j k(x_i - y_j), a kernel that is even, and a cotangent g:

@@ -127,10 +127,8 @@ def joint(profile: Callable, x, y, present=None):
 
     def step(carry, ids):
         M, by_x, by_y = carry
-        ids, valid = (
-            jnp.minimum(ids, n - 1),
-            (ids < n) & counts[jnp.minimum(ids, n - 1)],
-        )
+        inside, ids = ids < n, jnp.minimum(ids, n - 1)
+        valid = inside & counts[ids]
         difference, d2, score, mass = _scored(profile, x, y, ids, present)
         total = lse(jnp.append(jnp.where(valid, mass, -jnp.inf), M))
         level = finite(total)

@@ -402,7 +402,7 @@ def terms(
     block: int | None = None,
     axis_name: str | tuple[str, ...] | None = None,
 ):
-    """The two forces apart: (attraction, repulsion), whose sum is the cross-entropy.
+    """The two forces: (attraction, repulsion), whose sum is the cross-entropy.
 
     $$\\left(-\\sum_i \\pi_i B_i, \\quad \\sum_i \\pi_i M_i\\right)$$
 

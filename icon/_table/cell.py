@@ -24,7 +24,7 @@ class Cell:
       L\\big(p(\\mathrm{evidence}), q(\\mathrm{embedding})\\big)$$
 
     Cells of the same data add up: `0.5 * a + b` is a cell whose evidence is a tuple of
-    theirs, and so is its embedding.
+    both, and so is its embedding.
 
     Args:
         name: of the method.

@@ -327,7 +327,7 @@ def spectral(graph: Any, width: int = 32) -> np.ndarray:
     expected = "a graph of three or more rows, or features"
     check.require(n >= 3, named("graph"), f"{n} rows", expected)
     with warnings.catch_warnings():
-        # The first eigenvectors of a graph in pieces tell the pieces apart.
+        # The first eigenvectors of a graph in pieces separate them.
         warnings.filterwarnings("ignore", "Graph is not fully connected")
         columns = min(width, n - 2)
         made = spectral_embedding(

@@ -288,7 +288,7 @@ def _rings(xy: UInt[np.ndarray, "m 2"], color: UInt[np.ndarray, " m"]) -> list[R
 
 
 def _measured(argument: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    """What was measured of a run, and what is said of that."""
+    """What was measured of a run, and the words for it."""
     at = lambda key: f"{argument}['{key}']"
     scores = _named(at("scores"), row.get("scores"))
     seeds, failed = row.get("seeds"), row.get("failed")

@@ -256,7 +256,7 @@ def memberships(members: Sequence[Partition], labels: Partition, count: int):
 
 @limited
 def best_of(cut: Cut, members: Sequence[Partition], swaps: int, seed: int) -> Partition:
-    """The consensus, with what averaging merged taken apart again."""
+    """The consensus, with the clusters split that averaging merged."""
     rng = np.random.default_rng(seed)
     start = cut.moved(consensus(members, cut.count, seed), rng)
     return cut.exchanged(start, stacked(members, cut.count), rng, swaps)

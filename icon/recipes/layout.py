@@ -202,8 +202,8 @@ class Plan:
     """How many steps, and how far each of them goes.
 
     The learning rate is n / exaggeration on the true gradient of the KL divergence.
-    openTSNE and FIt-SNE follow a quarter of it, so one step here is four of theirs.
-    With more momentum once the layout has unfolded, fewer steps end lower than theirs.
+    openTSNE and FIt-SNE follow a quarter of it, so one step here is four of those.
+    Momentum rises once the layout has unfolded: before, it would overshoot.
     """
 
     steps: int = 300
@@ -320,7 +320,7 @@ def _descended(q, z, p, plan: Schedules, rates: Stages, watch: "Watch"):
         if not len(losses) and plan.steps > EVERY and _is_steady(plan, rates):
             _, first = _followed(z, state, args, 0, 1, watch, [])
             if first.interrupted:
-                return z, first
+                return z, first._replace(loss=losses)
             watch.begin(first.loss[0])
         done = EVERY * len(losses)
         steps = plan.steps - done

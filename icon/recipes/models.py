@@ -248,7 +248,7 @@ FREE = Learner(
 )
 
 
-# far apart at the start: beside a margin of 1, and where the odds of a pair have a
+# a wide start: beside a margin of 1, and where the odds of a pair have a
 # gradient that can be followed
 WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x))
 # every pair is asked in each step, and two fifths of the steps place them

@@ -187,7 +187,7 @@ def _trustworthiness(trained: Trained, m: Material) -> float:
 
 
 def _modalities(trained: Trained) -> list[str]:
-    """The views that are embedded apart, but for moving averages."""
+    """The views that are embedded separately, but for moving averages."""
     return [name for name in trained.task.views if name not in trained.task.follows]
 
 

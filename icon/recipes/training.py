@@ -160,8 +160,8 @@ def _setup(cell: Cell, row: str, source: Source, m: Material, model) -> Setup:
         checks.require(make().maps, "model", got, "None")
         got = "a model for a task that has a network of its own"
         checks.require(task.views, "model", got, "None")
-    apart = [name for name in task.views if name not in task.follows]
-    require_starts(model, len(apart), "views")
+    separate = [name for name in task.views if name not in task.follows]
+    require_starts(model, len(separate), "views")
     by_view = networks(model)
     layers = dict(hidden=task.head, width=task.width)
     own = {name: make(network=by_view(name), **layers) for name in task.views}

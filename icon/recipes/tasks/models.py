@@ -110,10 +110,10 @@ def a_grid(m: Material) -> Task:
         units = trained.params["extra"]
         rows = jnp.asarray(x[m.test] if len(m.test) else x)
         two = np.asarray(best(units, rows, neighbors(NARROWEST)))
-        apart = np.abs(place[two[:, 0]] - place[two[:, 1]]).max(1)
+        distance = np.abs(place[two[:, 0]] - place[two[:, 1]]).max(1)
         error = jnp.sqrt(((rows - units[two[:, 0]]) ** 2).sum(1)).mean()
         return {
-            "topographic error": float((apart > 1).mean()),
+            "topographic error": float((distance > 1).mean()),
             "quantisation error": float(error),
             "raw quantisation error": float(np.linalg.norm(rows, axis=1).mean()),
         }
