@@ -5,16 +5,26 @@ import jax.numpy as jnp
 import numpy as np
 
 
-def few(n: int, *, coarse: bool) -> int:
+SMALL, MANY = 1024, 4096  # rows: the least length, and the last that is coarse
+
+
+def filled_length(n: int) -> int:
+    """The length that n rows are filled up to, where a program is to serve many n."""
+    return max(SMALL, rounded_up(n, coarse=n <= MANY))
+
+
+def rounded_up(n: int, *, coarse: bool) -> int:
     """The next of few lengths: what is filled up to it shares its program.
 
     A power of two; if not coarse, an eighth of one more, so that little is filled up
     where steps cost more than a compilation.
 
     Example:
-        >>> from icon._base.blocks import few
-        >>> few(600, coarse=True), few(601, coarse=True), few(70_000, coarse=False)
-        (1024, 1024, 73728)
+        >>> from icon._base.blocks import rounded_up
+        >>> [rounded_up(n, coarse=True) for n in (600, 601)]
+        [1024, 1024]
+        >>> rounded_up(70_000, coarse=False)
+        73728
     """
     power = 1 << (n - 1).bit_length()
     part = power if coarse else max(1, power // 16)

@@ -7,7 +7,6 @@ from icon._neighborhoods.both_ends import (
     Edges,
     Pairwise,
     pairwise,
-    rows_of,
 )
 from icon._neighborhoods.clusters import Factors, clusters
 from icon._neighborhoods.compose import (

@@ -14,9 +14,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int
 
 from icon._base import checks as check
-from icon._base.blocks import on_device
+from icon._base.blocks import filled_length, on_device
 from icon._base.numerics import lse, widen
-from icon._neighborhoods.both_ends import rows_of
 from icon._neighborhoods.graph import Graph
 from icon._neighborhoods.points import Points, gaussian
 from icon._neighborhoods.protocol import EVERYBODY
@@ -191,7 +190,7 @@ def _levels(perplexity, like):
 def _calibrated(distance: np.ndarray, levels: np.ndarray, kernel):
     """log p [h, n, k] and the entropies [h, n] reached, by a program of few sizes."""
     n, k = distance.shape
-    more = (0, rows_of(n) - n), (0, 0 if _reads_rows(kernel) else -k % COLUMNS)
+    more = (0, filled_length(n) - n), (0, 0 if _reads_rows(kernel) else -k % COLUMNS)
     full = np.pad(distance, more, constant_values=1)
     found = _calibrate(full, np.int32(k), np.log(levels), kernel)
     log_p, entropy = map(np.asarray, found)

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from icon._base.blocks import few, on_device
+from icon._base.blocks import MANY, filled_length, on_device, rounded_up
 from icon._base.numerics import safe_log
 from icon._base.pytrees import pytree
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, of_base
 
 
 WIDTH, STRIP = 16, 1024  # neighbours in a chunk, chunks that stay in the cache
-SMALL, MANY = 1024, 4096  # anchors: the least length, and the last that is coarse
 
 
 class Edges(NamedTuple):
@@ -123,24 +122,19 @@ def both_ends(graph, matrix) -> BothEnds:
     return BothEnds(graph, joint, conditional, *report)
 
 
-def rows_of(n: int) -> int:
-    """The number of rows that n anchors are filled up to."""
-    return max(SMALL, few(n, coarse=n <= MANY))
-
-
 def pairwise(matrix, dtype) -> Pairwise:
     """The pairs of a matrix of weights [n, n], filled up to few lengths.
 
     Anchors that fill it up have no neighbour. Many data sets then share a program.
     """
     n = matrix.shape[0]
-    coarse, rows = n <= MANY, rows_of(n)
+    coarse, rows = n <= MANY, filled_length(n)
     least = rows * WIDTH // STRIP if coarse else 1  # 256 neighbours of every anchor
     weight = matrix + matrix.T.tocsr()
     weight.data /= max(weight.data.sum(), np.finfo(dtype).tiny)
     weight.resize(rows, rows)
     report = _report(weight, np.asarray(weight.sum(1)).ravel(), dtype)
-    edges = _in_chunks(weight, lambda n: max(least, few(n, coarse=coarse)))
+    edges = _in_chunks(weight, lambda n: max(least, rounded_up(n, coarse=coarse)))
     weight = on_device(edges.weight.astype(dtype))
     return Pairwise(edges._replace(weight=weight), *report)
 

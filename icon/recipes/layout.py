@@ -10,10 +10,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from icon._base import checks as check
-from icon._base.blocks import filled, on_device
+from icon._base.blocks import filled, filled_length, on_device
 from icon._engines import interpolated
 from icon._loss import cross_entropy, terms
-from icon._neighborhoods import Graph, Points, pairwise, rows_of, student_t, to_sparse
+from icon._neighborhoods import Graph, Points, pairwise, student_t, to_sparse
 from icon._training import (
     DivergenceError,
     Stages,
@@ -490,7 +490,7 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     """
     old = np.asarray(old, np.float32)
     z = on_device(to_sparse(p) @ old.astype(np.float64), np.float32)
-    rows = rows_of(len(old))
+    rows = filled_length(len(old))
     kernel = interpolated(q(z, on_device(filled(old, rows))))
     args = dataclasses.replace(p, count=rows), kernel, np.int32(len(old))
     z, _ = minimize(placing, z, PLACING, PLACED, args=args, every=PLACED)

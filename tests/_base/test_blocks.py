@@ -3,16 +3,21 @@
 import numpy as np
 import pytest
 
-from icon._base.blocks import few, filled
+from icon._base.blocks import filled, filled_length, rounded_up
 
 
 @pytest.mark.parametrize("coarse", [True, False])
 def test_lengths_are_few_and_near(coarse):
-    lengths = [few(n, coarse=coarse) for n in range(1, 5000)]
+    lengths = [rounded_up(n, coarse=coarse) for n in range(1, 5000)]
     slack = 2 if coarse else 9 / 8
     assert all(n <= x < max(n + 1, slack * n) for n, x in enumerate(lengths, 1))
     assert lengths == sorted(lengths)
     assert len({*lengths}) < (15 if coarse else 90)
+
+
+def test_few_rows_share_one_length():
+    assert {filled_length(n) for n in (1, 151, 600, 1024)} == {1024}
+    assert filled_length(1025) == 2048 and filled_length(70_000) == 73_728
 
 
 def test_rows_are_filled_up_with_a_value():

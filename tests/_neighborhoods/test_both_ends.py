@@ -7,8 +7,9 @@ import pytest
 import scipy.sparse as sp
 
 import icon
+from icon._base.blocks import SMALL
 from icon._neighborhoods import from_sparse
-from icon._neighborhoods.both_ends import SMALL, STRIP, WIDTH, BothEnds, pairwise
+from icon._neighborhoods.both_ends import STRIP, WIDTH, BothEnds, pairwise
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood
 
 
