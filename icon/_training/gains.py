@@ -55,15 +55,14 @@ def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
       0.8\\,\\gamma + 0.01 & \\mathrm{else} \\end{cases}$$
 
     A gain grows while its coordinate keeps going downhill, and shrinks when it turns.
+    Numbers of `Stages` are part of the state, and where a state has some they count:
+    a loop compiled for one transformation then serves other rates.
 
     Args:
         learning_rate: η, a number or an optax schedule of the step. Kobak & Berens:
             the number of points, divided by the exaggeration.
         momentum: μ, from 0 to below 1; a number or a schedule.
         longest: the longest step of a point, in the units of the embedding.
-
-    Numbers of `Stages` are part of the state, and those of a state count: others are no
-    new compilation where the transformation stays and the state is another's.
 
     Raises:
         InvalidInput: a learning rate or a longest step that is not above 0, a momentum
@@ -96,12 +95,11 @@ def gains(learning_rate, momentum: Any = 0.8, longest: float = 5.0):
 
     def update(updates, state: Any, params: Any = None):
         gradient: Any = updates
-        now = [
-            own if x is None else x for own, x in zip(given, state.pace, strict=True)
-        ]
+        pairs = zip(given, state.pace, strict=True)
+        pace = [own if kept is None else kept for own, kept in pairs]
         with jax.numpy_dtype_promotion("standard"):
-            now = [x(state.count) if callable(x) else x for x in now]
-        step = ft.partial(_step, *now, longest)
+            pace = [x(state.count) if callable(x) else x for x in pace]
+        step = ft.partial(_step, *pace, longest)
         both = jax.tree.map(step, gradient, state.velocity, state.gain)
         pair, outer = jax.tree.structure((0, 0)), jax.tree.structure(gradient)
         velocity, gain = jax.tree.transpose(outer, pair, both)

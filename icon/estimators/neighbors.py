@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from icon._base import checks as check
 from icon._search import knn, near
 from icon.estimators.frames import in_own_unit
+from icon.recipes.ensemble import unit
 
 
 EXACT = 100_000  # rows up to which every pair is compared
@@ -28,16 +29,10 @@ def nearest(x, k: int, metric, seed: int) -> Listed:
     return near(x, k, metric=metric, seed=seed)
 
 
-def _units(x):
-    """Rows of norm 1; a row of zeros stays one."""
-    norm = np.linalg.norm(x, axis=1, keepdims=True)
-    return x / np.where(norm > 0, norm, 1)
-
-
 AS_ROWS: dict[str, Callable] = {  # the rows that Euclid compares
     "euclidean": lambda x: x,
-    "cosine": _units,
-    "correlation": lambda x: _units(x - x.mean(1, keepdims=True)),
+    "cosine": unit,
+    "correlation": lambda x: unit(x - x.mean(1, keepdims=True)),
 }
 
 
