@@ -10,6 +10,7 @@ import pytest
 import zoo
 
 import icon
+from icon._engines.fft import Interpolated
 from icon._engines.report import CROSS_ENTROPY, KL
 from icon._engines.strips import Linear, OverSupport
 from icon._loss import ROUTES, routes
@@ -228,3 +229,26 @@ def test_p_and_q_over_different_candidates_are_refused(verb):
 def test_equal_losses_are_one_program():
     assert Loss(Linear(KL)) == Loss(Linear(KL)) != Loss(Linear(CROSS_ENTROPY))
     assert hash(Loss(Linear(KL), True)) == hash(Loss(Linear(KL), True))
+
+
+def test_numbers_that_a_loss_does_not_need_are_not_asked_for(monkeypatch):
+    asked = []
+
+    def noted(name):
+        answer = getattr(Interpolated, name)
+
+        def note(self, *args):
+            asked.append(name)
+            return answer(self, *args)
+
+        monkeypatch.setattr(Interpolated, name, note)
+
+    for name in ("along", "joint_log_mass", "log_masses"):
+        noted(name)
+    p = icon.uniform([[1, 2], [2, 3], [3, 0], [0, 1]]).prepared()
+    q = icon.interpolated(icon.student_t(jnp.eye(4, 2)))
+    icon.terms(p, q, joint=True)
+    assert asked == ["along", "joint_log_mass"]
+    asked.clear()
+    icon.terms(p, q)
+    assert asked == ["along", "log_masses"]

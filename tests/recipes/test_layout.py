@@ -346,13 +346,15 @@ def test_only_first_steps_of_one_rate_are_judged():
 
 @pytest.mark.parametrize("when", [1, 2])
 def test_an_interrupt_ends_a_descent_that_would_go_on(when, monkeypatch):
-    """In the very first step, and on the second of two grids."""
+    """In the very first step, and just as a grid was found outgrown."""
     calls, follow = [], layout.minimize
 
     def interrupted(*args, **options):
         z, history = follow(*args, **options)
         calls.append(options["first"])
         if len(calls) == when:
+            for watch in options["callbacks"]:
+                watch.outgrown = True
             return z, history._replace(loss=history.loss[:0], interrupted=True)
         return z, history
 
