@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from icon._base import checks as check
 from icon._search import knn, near
 from icon.estimators.frames import in_own_unit
-from icon.recipes.ensemble import unit
+from icon.recipes import ensemble
 
 
 EXACT = 100_000  # rows up to which every pair is compared
@@ -31,8 +31,8 @@ def nearest(x, k: int, metric, seed: int) -> Listed:
 
 AS_ROWS: dict[str, Callable] = {  # the rows that Euclid compares
     "euclidean": lambda x: x,
-    "cosine": unit,
-    "correlation": lambda x: unit(x - x.mean(1, keepdims=True)),
+    "cosine": ensemble.unit,
+    "correlation": lambda x: ensemble.unit(x - x.mean(1, keepdims=True)),
 }
 
 

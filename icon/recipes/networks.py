@@ -112,9 +112,8 @@ def _adapted(model) -> Network:
         ("flax.nnx", _of_nnx),
         ("equinox", _of_equinox),
     ):
-        module = sys.modules.get(
-            framework
-        )  # no object is of a module that is not imported
+        # An object of a framework has imported it.
+        module = sys.modules.get(framework)
         if module is not None and isinstance(model, module.Module):
             return adapt(model)
     check.require(callable(model), "model", f"a {type(model).__name__}", EXPECTED)
