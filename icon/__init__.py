@@ -70,16 +70,17 @@ __version__ = "0.1.0"
 
 # loaded when used: they import Flax, scikit-learn or matplotlib
 _LATER = ("data", "encoders", "estimators", "evaluate", "plot", "recipes")
+_OF_RECIPES = ("check", "orthonormal", "spectral", "whitened")
 
 __all__ = [
     name for name in dir() if name[0] != "_" and name not in ("importlib", "cli")
 ]
-__all__ = sorted([*__all__, *_LATER, "check"])
+__all__ = sorted([*__all__, *_LATER, *_OF_RECIPES])
 
 
 def __getattr__(name: str):
-    if name == "check":
-        return importlib.import_module("icon.recipes").check
+    if name in _OF_RECIPES:
+        return getattr(importlib.import_module("icon.recipes"), name)
     if name in _LATER:
         return importlib.import_module(f"icon.{name}")
     raise AttributeError(f"module 'icon' has no attribute {name!r}")

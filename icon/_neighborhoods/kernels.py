@@ -27,6 +27,9 @@ class Kernel:
     profile: Callable | None = None  # of the squared distance, where that is all
     shortcut: "Shortcut | None" = None  # to e^s, for some parameters
     matches: Callable | None = None  # (a, b, **params) -> mask, where s is 0 or -inf
+    present: Callable | None = (
+        None  # (a, **params) -> mask, where a matches itself alone
+    )
 
     def __call__(self, a, b, /, *args: Any, **params: Any) -> Float[Array, " m"]:
         raise NotImplementedError
@@ -106,10 +109,13 @@ class Same(Kernel):
 
     symmetric = True
 
+    def present(self, a: Int[Array, " n"], /, ignore=None) -> Bool[Array, " n"]:
+        return jnp.full(a.shape, True) if ignore is None else a != ignore
+
     def matches(
         self, a: Int[Array, ""], b: Int[Array, " m"], /, ignore=None
     ) -> Bool[Array, " m"]:
-        return a == b if ignore is None else (a == b) & (a != ignore)
+        return a == b if ignore is None else (a == b) & self.present(a, ignore)
 
     def __call__(self, a, b, /, **params):
         zero = jnp.zeros((), jnp.result_type(float))

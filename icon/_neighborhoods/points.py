@@ -105,6 +105,14 @@ class Points(Neighborhood):
         sets = dict(candidates=self.anchors, anchor_id=ids, candidate_id=ids)
         return dataclasses.replace(self, **sets)
 
+    def as_labels(self) -> tuple[Array, Array, Array] | None:
+        """Its ids, unless candidates have weights or the log-mass is a limit."""
+        bare = self.is_bare and not self.is_limit and self.anchor_id is None
+        if self.kernel.present is None or not bare:
+            return None
+        present = self.kernel.present(self.anchors, **self.params)
+        return self.anchors, self._candidates, present
+
     def gathered(self, gather: Callable, first) -> "Points":
         expected = "points that can be compared anywhere"
         check.require(self.kernel.spreads, "q", "given scores", expected)

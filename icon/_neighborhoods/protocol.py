@@ -142,6 +142,13 @@ class Neighborhood:
         """The same as an inner product of few numbers per point, over one set."""
         return None
 
+    def as_labels(self) -> tuple[Array, Array, Array] | None:
+        """The same as labels of anchors and candidates, neighbours where they agree.
+
+        And which anchors have a label at all.
+        """
+        return None
+
     def gathered(self, gather: Callable, first) -> "Neighborhood":
         """This device's share of a batch: its anchors begin at `first`."""
         raise _unanswered(self, "gathered")

@@ -374,3 +374,25 @@ def test_labels_are_refused(what):
         call()
     assert (error.value.argument, error.value.got) == (argument, got)
     assert expected in (None, error.value.expected)
+
+
+# ------------------------------------------------------- as labels
+
+
+@pytest.mark.parametrize("ignore", [None, -1])
+@pytest.mark.parametrize("others", [None, OTHERS])
+def test_as_labels_its_neighbours_are_those_that_agree(others, ignore):
+    p = icon.same(IDS, others, ignore=ignore)
+    a, b, present = map(np.asarray, p.as_labels())
+    agree = (a[:, None] == b[None]) & present[:, None]
+    if others is None:
+        agree &= ~np.eye(N, dtype=bool)
+    np.testing.assert_array_equal(agree, weights(IDS, others, ignore) > 0)
+
+
+def test_what_is_more_than_labels_has_none():
+    p = icon.same(IDS)
+    assert icon.gaussian(points()).as_labels() is None
+    assert icon.smooth(p, 0.5).as_labels() is None
+    assert icon.reweigh(p, np.ones(N)).as_labels() is None
+    assert icon.wide(p).as_labels() is None
