@@ -333,6 +333,12 @@ def pca(y, candidates, scale=ROOT_HALF):
     return (own - all_squared(y, candidates).mean()) / (2 * scale**2)
 
 
+@row("kernel PCA")
+def kernel_pca(gram, y, candidates, gram_temperature=1.0, temperature=1.0):
+    """Strain of the Gram matrix of kernels; Schölkopf, Smola & Müller 1998."""
+    return stress(gram / gram_temperature, y @ candidates.T / temperature)
+
+
 @row("Laplacian eigenmaps")
 def laplacian_eigenmaps(edges, log_weights, y, candidates, degree, scale=ROOT_HALF):
     """2 tr FᵀLF / vol - 2 tr Fᵀ(Π - ππᵀ)F, π = degree / vol; Belkin & Niyogi 2003."""
@@ -343,6 +349,28 @@ def laplacian_eigenmaps(edges, log_weights, y, candidates, degree, scale=ROOT_HA
         pull = (np.exp(log_p) * squared(y[i], candidates[j])).sum()
         total = total + pi[i] * (pull - pi @ squared(y[i], candidates))
     return total / (2 * scale**2)
+
+
+@row("LPP")
+def lpp(edges, log_weights, y, candidates, degree, scale=ROOT_HALF):
+    """2 tr WᵀXᵀLXW / vol less the covariance, y = XW; He & Niyogi 2004."""
+    return laplacian_eigenmaps(edges, log_weights, y, candidates, degree, scale)
+
+
+@row("diffusion maps")
+def diffusion_maps(gram, gram_degree, y, candidates, degree, gram_t=1.0, t=1.0):
+    """½ E_i Var_j (K_ij - y_i · y_j), both under π = degree / vol; Lafon 2006.
+
+    The row has the logarithms of p, whose own degrees only p has.
+    """
+    pi, wanted = degree / degree.sum(), gram_degree / gram_degree.sum()
+    total = 0
+    for i in range(len(y)):
+        a, b = gram[i] / gram_t, y[i] @ candidates.T / t
+        p = wanted * (1 + a - wanted @ a)
+        mass = lambda share, s: share @ s + (share @ (s - share @ s) ** 2) / 2
+        total = total + pi[i] * (p @ a - mass(wanted, a) - p @ b + mass(pi, b))
+    return total
 
 
 @row("Isomap")
@@ -363,6 +391,35 @@ def vicreg_star(z, views, scale=ROOT_HALF):
 def average_margin_clip(u, v, scale=ROOT_HALF):
     """E_i ‖u_i - v_i‖² - E_ij ‖u_i - v_j‖² = -2 tr Cov(u, v); I-Con 2025, grey."""
     return (squared(u, v).mean() - all_squared(u, v).mean()) / (2 * scale**2)
+
+
+@row("PLS-SVD")
+def pls_svd(u, v, temperature=1.0):
+    """-E_i u_i · v_i + E_ij u_i · v_j = -tr Cov(u, v); Wegelin 2000."""
+    return (-(u * v).sum(1).mean() + u.mean(0) @ v.mean(0)) / temperature
+
+
+@row("CCA")
+def cca(u, v, temperature=1.0):
+    """The same, whose u and v are white; Hotelling 1936."""
+    return pls_svd(u, v, temperature)
+
+
+@row("LDA")
+def lda(z, candidates, labels, scale=ROOT_HALF):
+    """2 tr S_W - 2 tr S_T = -2 tr S_B of classes and of all; Fisher 1936."""
+    own = [squared(z[i], candidates[labels == labels[i]]).mean() for i in range(len(z))]
+    return (np.mean(own) - all_squared(z, candidates).mean()) / (2 * scale**2)
+
+
+@row("slow features")
+def slow_features(edges, log_weights, z, candidates, scale=ROOT_HALF):
+    """E_i ‖z_t - z_{t±1}‖² - 2 tr Cov(z); Wiskott & Sejnowski 2002."""
+    total = 0
+    for i in range(len(z)):
+        j, log_p = neighbors(edges, log_weights, i)
+        total = total + np.exp(log_p) @ squared(z[i], candidates[j])
+    return (total / len(z) - all_squared(z, candidates).mean()) / (2 * scale**2)
 
 
 @row("average-margin SupCon")

@@ -51,6 +51,7 @@ from icon._table.evidence import (
     SELF,
     SUMS,
     TEACHER,
+    TIME,
     TOKENS,
     YES,
     C,
@@ -82,9 +83,9 @@ def attraction(p, q, **options):
     return terms(p, q, **options)[0]
 
 
-def by_degree(p, q, **options):
+def by_degree(p, q, *, loss=cross_entropy, **options):
     """Anchors have the weights that they have as candidates."""
-    return cross_entropy(p, q, weight=q.weight, **options)
+    return loss(p, q, weight=q.weight, **options)
 
 
 def sharp_cross_entropy(p, q, **options):
@@ -170,6 +171,16 @@ def smoothed(ids):
 at_temperature = ft.partial(scores, temperature=TEACHER_TEMPERATURE)
 
 
+def whole_and_wide(z, degree):
+    """d² over all, each counted by its degree."""
+    return wide(reweigh(squared(z, z), degree))
+
+
+def walked(gram, degree):
+    """Given inner products of all, each counted by its degree."""
+    return wide(reweigh(scores(gram), degree), 2)
+
+
 def harmonic(z, prototypes):
     """(d² + eps)^-n, with n near the square root of the dimension and eps = 1e-4."""
     dof = 2.0 * round(z.shape[1] ** 0.5) - 1
@@ -230,9 +241,18 @@ ROWS = (
          "Torgerson 1952; not in the paper's table"),
     Cell("PCA", same, lambda y: wide(squared(y, y)), cross_entropy,
          "items", W, SELF, KNOWN, "Pearson 1901"),
-    Cell("Laplacian eigenmaps", graph,
-         lambda y, degree: wide(reweigh(squared(y, y), degree)), by_degree,
+    Cell("kernel PCA", lambda gram: wide(scores(gram), 2),
+         lambda y: wide(dot(y, y), 2), kl, "kernels", W, G, NEW,
+         "Schölkopf, Smola & Müller 1998"),
+    Cell("Laplacian eigenmaps", graph, whole_and_wide, by_degree,
          "graph and degrees", W, GRAPH, NEW, "Belkin & Niyogi 2003"),
+    Cell("LPP", graph, whole_and_wide, by_degree,
+         "rows of a graph", W, GRAPH, NEW, "He & Niyogi 2004",
+         differs="rows are centred: a constant is no projection"),
+    Cell("diffusion maps", walked,
+         lambda y, degree: wide(reweigh(dot(y, y), degree), 2),
+         ft.partial(by_degree, loss=kl), "diffusion", W, GRAPH, NEW,
+         "Coifman & Lafon 2006"),
     Cell("Isomap", lambda gram: wide(scores(gram), 2), lambda y: wide(dot(y, y), 2),
          kl, "geodesics", W, GRAPH, NEW, "Tenenbaum et al. 2000; kernel PCA"),
     Cell("VICReg*", same, lambda z: wide(squared(z)), cross_entropy,
@@ -241,6 +261,14 @@ ROWS = (
          differs="whitened (W-MSE, Ermolov et al. 2021) for variance and covariance"),
     Cell("average-margin CLIP", same, lambda u, v: wide(squared(u, v)), cross_entropy,
          "pairs", W, MODAL, PREDICTED, "I-Con 2025, grey; PLS-SVD when linear"),
+    Cell("PLS-SVD", same, lambda u, v: wide(dot(u, v)), cross_entropy,
+         "covarying pairs", W, MODAL, NEW, "Wold 1975; Wegelin 2000"),
+    Cell("CCA", same, lambda u, v: wide(dot(u, v)), cross_entropy,
+         "correlated pairs", W, MODAL, NEW, "Hotelling 1936; Vinod 1976 (shrunken)"),
+    Cell("LDA", same, lambda z: wide(squared(z, z)), cross_entropy,
+         "all labels", W, CLASS, NEW, "Fisher 1936; Friedman 1989 (shrunken)"),
+    Cell("slow features", graph, lambda z: wide(squared(z, z)), cross_entropy,
+         "order", W, TIME, NEW, "Wiskott & Sejnowski 2002"),
     Cell("average-margin SupCon", same, lambda z: wide(squared(z)), cross_entropy,
          "labels", W, CLASS, PREDICTED, "I-Con 2025, grey; between-class scatter"),
     Cell("class means", same, lambda z, w: wide(dot(z, w)), cross_entropy,

@@ -5,11 +5,12 @@ SUMS, YES, DENSITY = "Class sums", "Yes or no", "Density"
 KNN, POSITIVE, MODAL = "kNN", "Positive pairs", "Cross-modal pairs"
 LABEL, GRAPH, SELF, CLASS = "Data-label pairs", "Graph", "Identity", "Classes"
 TOKENS, TEACHER, LATENT, GRID = "Tokens", "Teacher", "Latent", "Grid"
+TIME = "Time"
 KNOWN, PREDICTED, NEW = "known", "predicted", "new"
 STATUS = (KNOWN, PREDICTED, NEW)
 FAMILIES = (G, W, S, T, C, SUMS, YES, DENSITY)  # of q
 EVIDENCE = (G, T, SELF, GRAPH, KNN, POSITIVE, MODAL, CLASS, LABEL)  # of p, in the grid
-BEYOND = (TOKENS, TEACHER, LATENT, GRID)
+BEYOND = (TOKENS, TEACHER, LATENT, GRID, TIME)
 COLUMNS = (*EVIDENCE, *BEYOND)
 
 # what p is built from -> what p is handed, what q is handed; of a batch of b rows or of
@@ -19,8 +20,10 @@ TASKS = {
     "features": ("x [n, d]", "z [n, 2]"),
     "neighborhoods": ("x [n, d], k, perplexity: 30, and k = 90", "z [n, 2]"),
     "centered features": ("x [n, d], its mean at 0", "z [n, 2]"),
+    "kernels": ("Gram matrix of Gaussian kernels [n, n]", "z [n, 2]"),
     "graph": ("weights, sparse [n, n]: also['graph'], or 15 nearest", "z [n, 2]"),
     "graph and degrees": ("weights, sparse [n, n]", "z [n, 2], degree [n]"),
+    "diffusion": ("Gram matrix of random walks [n, n], degree [n]", "z, degree [n]"),
     "graph over degrees": ("weights / degree, [n, n]", "z [n, C], degree [n]"),
     "geodesics": ("Gram matrix of the shortest paths [n, n]", "z [n, 2]"),
     "spectral features": ("eigenvectors of the graph [n, C]", "z [n, C]"),
@@ -34,6 +37,12 @@ TASKS = {
     ),
     # ---- an orthonormal map of all rows
     "items": ("ids [n], ids [n]", "z [n, 2]"),
+    # ---- a linear map of all rows, in closed form
+    "rows of a graph": ("weights, sparse [n, n]", "z [n, 2], degree [n]"),
+    "all labels": ("labels [n], labels [n]", "z [n, 2]"),
+    "order": ("weights, sparse [n, n]: also['time'], what is next in it", "z [n, 2]"),
+    "covarying pairs": ("ids [n], ids [n]", "u [n, 2], v [n, 2]: either modality"),
+    "correlated pairs": ("ids [n], ids [n]", "u [n, 2], v [n, 2]: either modality"),
     # ---- batches: a network
     "views": ("ids [2b], two views of each row", "z [2b, k]"),
     "momentum keys": ("ids [b], ids [b]", "queries [b, k], slow keys [b, k]"),

@@ -17,6 +17,7 @@ from icon.data.sets import (
     mnist,
     mnist1d,
     python_docs,
+    slow_sources,
     swiss_roll,
     two_moons,
 )
@@ -29,6 +30,7 @@ SETS = {  # what comes with it, by the name that a command line or a task gives 
     "python_docs": python_docs,
     "two_moons": two_moons,
     "swiss_roll": swiss_roll,
+    "slow_sources": slow_sources,
     "karate": karate,
     "les_miserables": les_miserables,
     "mnist": mnist,
@@ -55,6 +57,7 @@ __all__ = [
     "python_docs",
     "split",
     "spread",
+    "slow_sources",
     "swiss_roll",
     "tokens",
     "two_moons",

@@ -226,6 +226,37 @@ def swiss_roll(n: int = 1500, seed: int = 0) -> Dataset:
     return dataset("swiss roll", rows, labels, {"time": along, "second": flat})
 
 
+def slow_sources(n: int = 1000, seed: int = 0) -> Dataset:
+    """A slow signal that is hidden in two fast ones, and all their products.
+
+    Of x_1 = sin t + cos² 11 t and x_2 = cos 11 t the features are
+    x_1, x_2, x_1², x_1 x_2, x_2², with noise of 0.01: x_1 - x_2² is slow. t, of two
+    turns, is also["time"], and sin t also["second"].
+
+    Args:
+        n: how many moments, at least 100.
+        seed: decides the noise.
+
+    Raises:
+        InvalidInput: n is below 100, or seed is no seed.
+
+    Example:
+        >>> from icon import data
+        >>> data.slow_sources(200).features.shape
+        (200, 5)
+
+    Source: Wiskott & Sejnowski, Slow feature analysis, 2002.
+    """
+    n, seed = check.size("n", n, 100), check.seed("seed", seed)
+    time = np.linspace(0, 4 * np.pi, n)
+    fast = np.cos(11 * time)
+    one = np.sin(time) + fast**2
+    rows = np.stack([one, fast, one**2, one * fast, fast**2], 1)
+    rows += 0.01 * np.random.default_rng(seed).normal(size=rows.shape)
+    also = {"time": time, "second": np.sin(time)[:, None]}
+    return dataset("slow sources", rows, None, also)
+
+
 # ------------------------------------------------------- graphs
 
 

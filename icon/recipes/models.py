@@ -346,6 +346,8 @@ def learner_of(
         if row == evidence.C:
             return memberships(clusters)
         return {evidence.YES: OF_PAIRS, evidence.S: WIDE_FREE}.get(row, FREE)
+    if learned is Learned.MATRIX:
+        return MATRIX
     if row == evidence.C:
         return encoder(clusters, jax.nn.softmax, network)
     if learned is Learned.LINEAR_MAP:

@@ -23,6 +23,7 @@ class Learned(enum.Enum):
 
     POINTS = "an embedding of its own for every point"
     LINEAR_MAP = "an orthonormal map"
+    MATRIX = "a linear map"
     NETWORK = "a network"
 
 
@@ -46,8 +47,8 @@ class Task(NamedTuple):
         width: of a network's embedding; None: by the row of the table, which is the
             plane under Student's t.
         start: [n, d], from where free embeddings start; None: the features.
-        back: an embedding of all points -> where it may be, after each step; None: it
-            may be anywhere.
+        solution: () -> the parameters of each view that minimise the loss exactly;
+            None: they are trained.
         optimizer: steps -> an optax transformation; None: the learner's.
         scored: (params) -> what is scored, of all rows; None: what the models make.
         scores: (trained, m) -> numbers by name, the main one first; None: by labels.
@@ -81,7 +82,7 @@ class Task(NamedTuple):
     head: tuple[int, ...] = ()
     width: int | None = None
     start: Any = None
-    back: Callable | None = None
+    solution: Callable | None = None
     optimizer: Callable | None = None
     scored: Callable | None = None
     scores: Callable | None = None

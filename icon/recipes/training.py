@@ -57,8 +57,6 @@ class Setup(NamedTuple):
             name: self.of(name).start(keys[name], see(self._rows))
             for name, see in task.views.items()
         }
-        if task.back is not None:
-            params = {name: task.back(z) for name, z in params.items()}
         return {**params, "extra": task.extra(extra_key, learner.width)}
 
     def states(self, key) -> dict[str, Any]:
@@ -88,8 +86,6 @@ class Setup(NamedTuple):
     def optimizer(self, steps: int) -> optax.GradientTransformation:
         learner, task = self.learner, self.task
         by = learner.optimizer if task.optimizer is None else task.optimizer
-        if task.back is not None:
-            learner = learner._replace(retract=task.back)
         return optax.chain(
             by(steps), retracted(learner, task.views), _averaged(task.follows)
         )
@@ -252,6 +248,15 @@ def _losses(history) -> np.ndarray:
     return history.loss
 
 
+def _solved(cell: Cell, setup: Setup) -> Descent:
+    """The minimum in closed form, and its loss."""
+    key = jr.key(setup.m.seed)
+    start = {**setup.start(key, key), "learned": _numbers_of(cell)}
+    params = {**start, **setup.task.solution()}
+    loss = valued(cell, setup)(params)
+    return Descent(start, params, np.array([loss]), setup=setup)
+
+
 def _descend_at_once(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
     """All points at once, p built once; the best of several starts of a clustering."""
     learner, m = setup.learner, setup.m
@@ -404,7 +409,8 @@ class Trained(NamedTuple):
         """What was trained, with what: and where it differs from the paper."""
         learner = self.learner
         network = learner.summary if self.task.views else ""
-        words = [self.task.summary, network, learner.by]
+        by = learner.by if self.task.solution is None else "in closed form"
+        words = [self.task.summary, network, by]
         differs = self.cell.differs
         return ". ".join([", ".join(filter(None, words)), *filter(None, [differs])])
 
@@ -461,6 +467,8 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
 
 def _descended(cell: Cell, setup: Setup, checkpoint) -> tuple[Descent, str]:
     """What was reached, and a note where it is by the loss of another row."""
+    if setup.task.solution is not None:
+        return _solved(cell, setup), ""
     by_steps = setup.task.size is not None or setup.learner.training is not None
     descend = _descend_batches if by_steps else _descend_at_once
     try:

@@ -180,6 +180,12 @@ CASES = {
         | two(q(temperature="y_temperature"), y=FLAT, y_candidates=FLAT),
     ),
     "PCA": Case(PAIRS, (Z,), two(SCALE, y=Z, candidates=Z)),
+    "kernel PCA": Case(
+        (GRAM,),
+        (Z,),
+        p(row=("gram", GRAM), temperature="gram_temperature")
+        | two(HOT, y=Z, candidates=Z),
+    ),
     "Laplacian eigenmaps": Case(
         (GRAPH,),
         (Z, DEGREE),
@@ -187,6 +193,22 @@ CASES = {
         | two(SCALE, y=Z, candidates=Z)
         | q(weight=("degree", DEGREE)),
         host=True,
+    ),
+    "LPP": Case(
+        (GRAPH,),
+        (Z, DEGREE),
+        weights(LOG_GRAPH)
+        | two(SCALE, y=Z, candidates=Z)
+        | q(weight=("degree", DEGREE)),
+        host=True,
+    ),
+    "diffusion maps": Case(
+        (GRAM / 20, DEGREE),
+        (Z / 4, DEGREE),
+        p(row=("gram", GRAM / 20), temperature="gram_t")
+        | p(weight=("gram_degree", DEGREE))
+        | two(q(temperature="t"), y=Z / 4, candidates=Z / 4)
+        | q(weight=("degree", DEGREE)),
     ),
     "Isomap": Case(
         (GRAM,),
@@ -196,6 +218,14 @@ CASES = {
     ),
     "VICReg*": Case((VIEWS,), (Z,), one(SCALE, z=Z), dict(views=VIEWS)),
     "average-margin CLIP": Case(PAIRS, (Z, U), two(SCALE, u=Z, v=U)),
+    "PLS-SVD": Case(PAIRS, (Z, U), two(HOT, u=Z, v=U)),
+    "CCA": Case(PAIRS, (Z, U), two(HOT, u=Z, v=U)),
+    "LDA": Case(
+        (LABELS, LABELS), (Z,), two(SCALE, z=Z, candidates=Z), dict(labels=LABELS)
+    ),
+    "slow features": Case(
+        (GRAPH,), (Z,), weights(LOG_GRAPH) | two(SCALE, z=Z, candidates=Z), host=True
+    ),
     "average-margin SupCon": Case(
         (LABELS,), (Z,), one(SCALE, z=Z), dict(labels=LABELS)
     ),
@@ -332,7 +362,11 @@ CASES = {
 TWINS = [
     {"SimCLR", "SupCon"},
     {"cross-entropy", "skip-gram", "masked LM"},
+    {"PCA", "LDA"},
+    {"kernel PCA", "Isomap"},
+    {"Laplacian eigenmaps", "LPP"},
     {"VICReg*", "average-margin SupCon"},
+    {"PLS-SVD", "CCA", "class means"},
     {"t-SimCNE", "t-SupCon"},
     {"k-means", "spectral clustering"},
     {"cluster balance", "information gain"},

@@ -2,10 +2,10 @@
 
 from icon._table import evidence
 from icon.recipes.task import Learned, Source
-from icon.recipes.tasks import labels, models, points, views, words
+from icon.recipes.tasks import eigenvectors, labels, models, points, views, words
 
 
-POINTS, LINEAR = Learned.POINTS, Learned.LINEAR_MAP
+POINTS, LINEAR, MATRIX = Learned.POINTS, Learned.LINEAR_MAP, Learned.MATRIX
 TEXT = "python_docs"
 
 
@@ -16,16 +16,23 @@ def _of_points(task) -> Source:
 SOURCES = {
     "features": _of_points(points.features),
     "neighborhoods": _of_points(points.neighborhoods),
-    "centered features": _of_points(points.centered),
+    "centered features": _of_points(eigenvectors.centered),
+    "kernels": _of_points(eigenvectors.kernels),
     "graph": _of_points(points.adjacency),
-    "graph and degrees": _of_points(points.with_degrees),
+    "graph and degrees": _of_points(eigenvectors.with_degrees),
+    "diffusion": _of_points(eigenvectors.diffusion),
     "graph over degrees": _of_points(points.over_degrees),
-    "geodesics": _of_points(points.geodesics),
+    "geodesics": _of_points(eigenvectors.geodesics),
     "spectral features": _of_points(points.spectral_features),
     "edges and strangers": _of_points(points.edges_and_strangers),
     "edges by membership": _of_points(points.edges_by_membership),
     # no free embedding can follow ids
     "items": Source(points.items, LINEAR, data="digits"),
+    "rows of a graph": Source(eigenvectors.rows_with_degrees, MATRIX, data="digits"),
+    "all labels": Source(eigenvectors.all_labels, MATRIX, data="digits"),
+    "order": Source(eigenvectors.order, MATRIX, data="slow_sources"),
+    "covarying pairs": Source(eigenvectors.covarying, MATRIX, data="digits"),
+    "correlated pairs": Source(eigenvectors.correlated, MATRIX, data="digits"),
     "views": Source(views.views),
     "momentum keys": Source(views.momentum_keys),
     "views of neighbors": Source(views.views_of_neighbors, data="digits"),
@@ -65,4 +72,5 @@ BY_COLUMN = {  # what p is built from, unless the cell names it
     evidence.TEACHER: "a teacher",
     evidence.LATENT: "a posterior",
     evidence.GRID: "a grid of units",
+    evidence.TIME: "order",
 }

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-import optax
 
 from icon._neighborhoods import fuzzy
 from icon._search import knn, symmetrize, union
@@ -47,11 +46,6 @@ def neighborhoods(m: Material) -> Task:
 def items(m: Material) -> Task:
     ids = _ids(m.train)
     return _at_once(m, ids, ids, summary="each row its own neighbour")
-
-
-def centered(m: Material) -> Task:
-    x = m.flat[m.train]
-    return _at_once(m, jnp.asarray(x - x.mean(0)), summary="features less their mean")
 
 
 # ------------------------------------------------------- graphs
@@ -95,32 +89,6 @@ def adjacency(m: Material) -> Task:
     return _at_once(m, weights, start=_spectral(weights, m), summary=_told(m))
 
 
-def with_degrees(m: Material) -> Task:
-    """A graph; embeddings are orthonormal under its degrees, of mean 0 under them.
-
-    They start at the minimiser, the first eigenvectors: the descent stays there.
-    """
-    weights = _adjacency(m)
-    degree = np.asarray(weights.sum(1), np.float32)
-    start = _spectral(weights, m, drop_first=True, count=2)
-    summary = f"{_told(m)}, from its eigenvectors, orthonormal under the degrees"
-    task = _at_once(
-        m, weights, summary=summary, start=start, degree=jnp.asarray(degree)
-    )
-    share = jnp.asarray(degree / degree.sum())[:, None]
-
-    def back(z):
-        z = z - jnp.sum(share * z, 0, keepdims=True)
-        return z @ jnp.linalg.inv(jnp.linalg.qr(jnp.sqrt(share) * z)[1])
-
-    def step(gradient, params):
-        # over the degrees the Hessian is 8 at most, and what leads off the constraint
-        # is a change of basis, which `back` undoes
-        return gradient | {"z": -gradient["z"] / (8 * share)}
-
-    return task._replace(back=back, optimizer=lambda steps: optax.stateless(step))
-
-
 def over_degrees(m: Material) -> Task:
     weights = _adjacency(m)
     degree = weights.sum(1)
@@ -128,22 +96,6 @@ def over_degrees(m: Material) -> Task:
     start = _spectral(weights, m)
     degree = jnp.asarray(degree)
     return _at_once(m, matrix, start=start, degree=degree, summary=_told(m))
-
-
-def geodesics(m: Material) -> Task:
-    """The Gram matrix of the lengths of the shortest paths along the graph."""
-    from scipy.sparse.csgraph import shortest_path
-
-    n = len(m.train)
-    index, distance = map(np.asarray, knn(m.flat[m.train], min(NEAR, n - 1)))
-    table = np.full((n, n), np.inf)
-    np.put_along_axis(table, index, distance, 1)
-    path = shortest_path(np.minimum(table, table.T), directed=False)
-    path = np.minimum(path, path[np.isfinite(path)].max())  # between components
-    square = path**2
-    square = square - square.mean(0) - square.mean(1)[:, None] + square.mean()
-    gram = jnp.asarray(-square / 2, jnp.float32)
-    return _at_once(m, gram, summary=f"shortest paths along {NEAR} nearest rows")
 
 
 def spectral_features(m: Material) -> Task:

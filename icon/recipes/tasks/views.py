@@ -119,16 +119,13 @@ def pairs(m: Material) -> Task:
         return (_ids(left), _ids(left)), embedding
 
     summary = "the left and the right half of a view"
-    models = dict(left=_left, right=_right)
-    return Task(dict(x=m.x[m.train]), arguments, models, width=WIDTH, summary=summary)
+    arrays = dict(x=m.x[m.train])
+    return Task(arrays, arguments, HALVES, width=WIDTH, summary=summary)
 
 
-def _left(x):
-    return datasets.halves(x)[0]
-
-
-def _right(x):
-    return datasets.halves(x)[1]
+HALVES = dict(
+    left=lambda x: datasets.halves(x)[0], right=lambda x: datasets.halves(x)[1]
+)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -1,0 +1,225 @@
+"""What is p built from where eigenvectors are the minimum, and no step is taken?"""
+
+import functools as ft
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from icon._neighborhoods import Graph, graph, same
+from icon._search import knn
+from icon.recipes.closed_form import orthonormal, spectral, whitened
+from icon.recipes.material import Material
+from icon.recipes.task import Task, rows
+from icon.recipes.tasks.points import NEAR, _adjacency, _at_once, _ids, _told
+from icon.recipes.tasks.views import HALVES, _Second
+
+
+PLANE = 2
+STEPS = 3  # of a random walk, whose ends a diffusion map compares
+
+
+def _solved(task: Task, *found, views=("z",)) -> Task:
+    """The task with its minimiser, a map or an embedding for each view."""
+    params = {
+        name: jnp.asarray(x, jnp.float32) for name, x in zip(views, found, strict=True)
+    }
+    return task._replace(solution=lambda: params)
+
+
+def _itself(n: int):
+    return same(np.arange(n), np.arange(n))
+
+
+def _doubly_centered(gram):
+    gram = gram - gram.mean(0)
+    return gram - gram.mean(1)[:, None]
+
+
+def _by_gram(m: Material, gram, summary: str) -> Task:
+    """What comes nearest to inner products: columns √λ v of their eigenvectors."""
+    from scipy.sparse.linalg import eigsh
+
+    value, vectors = eigsh(gram, PLANE, which="LA", v0=gram[0])
+    task = _at_once(m, jnp.asarray(gram, jnp.float32), summary=summary)
+    return _solved(task, (vectors * np.sqrt(value))[:, ::-1])
+
+
+# ------------------------------------------------------- inner products
+
+
+def centered(m: Material) -> Task:
+    x = np.asarray(m.flat[m.train], np.float64)
+    x = x - x.mean(0)
+    found = spectral(_itself(len(x)), x, components=PLANE, constraint=orthonormal)
+    task = _at_once(m, jnp.asarray(x, jnp.float32), summary="features less their mean")
+    return _solved(task, found.embedding)
+
+
+def geodesics(m: Material) -> Task:
+    """The Gram matrix of the lengths of the shortest paths along the graph."""
+    from scipy.sparse.csgraph import shortest_path
+
+    n = len(m.train)
+    index, distance = map(np.asarray, knn(m.flat[m.train], min(NEAR, n - 1)))
+    table = np.full((n, n), np.inf)
+    np.put_along_axis(table, index, distance, 1)
+    path = shortest_path(np.minimum(table, table.T), directed=False)
+    path = np.minimum(path, path[np.isfinite(path)].max())  # between components
+    summary = f"shortest paths along {NEAR} nearest rows"
+    return _by_gram(m, _doubly_centered(-(path**2) / 2), summary)
+
+
+def kernels(m: Material) -> Task:
+    """Gaussian kernels as inner products, as wide as rows are apart at the median."""
+    from scipy.spatial.distance import pdist, squareform
+
+    square = pdist(m.flat[m.train], "sqeuclidean")
+    gram = np.exp(-squareform(square) / np.median(square))
+    summary = "Gaussian kernels of the median width"
+    return _by_gram(m, _doubly_centered(gram), summary)
+
+
+# ------------------------------------------------------- graphs
+
+
+def _weighed(m: Material) -> tuple[Any, Graph, np.ndarray]:
+    weights = _adjacency(m)
+    return weights, graph(weights), np.asarray(weights.sum(1), np.float32)
+
+
+def with_degrees(m: Material) -> Task:
+    """A graph; embeddings are whitened under its degrees."""
+    weights, p, degree = _weighed(m)
+    found = spectral(p, components=PLANE, constraint=whitened, weight=degree)
+    task = _at_once(
+        m, weights, summary=f"{_told(m)}, whitened under the degrees",
+        degree=jnp.asarray(degree),
+    )  # fmt: skip
+    return _solved(task, found.embedding)
+
+
+def rows_with_degrees(m: Material) -> Task:
+    """The same of a linear map of the rows."""
+    weights, p, degree = _weighed(m)
+    x = m.flat[m.train]
+    found = spectral(p, x, components=PLANE, constraint=whitened, weight=degree)
+    return _solved(with_degrees(m), found.map)
+
+
+def diffusion(m: Material) -> Task:
+    r"""Where random walks of t steps end, from either of two rows.
+
+    $$K_{ij} = \sum_k p^t_{ik} p^t_{jk} / \pi_k, \quad \pi \propto \text{degree}$$
+
+    Its eigenvectors are those of the graph, times the t-th powers of its eigenvalues.
+    """
+    weights, p, degree = _weighed(m)
+    found = spectral(p, components=PLANE, constraint=whitened, weight=degree)
+    walk = np.linalg.matrix_power(weights.toarray() / degree[:, None], STEPS)
+    gram = (walk * (degree.sum() / degree)) @ walk.T
+    summary = f"random walks of {STEPS} steps along {_told(m)}"
+    task = _at_once(
+        m, jnp.asarray(gram, jnp.float32), jnp.asarray(degree), summary=summary,
+        degree=jnp.asarray(degree),
+    )  # fmt: skip
+    return _solved(task, found.embedding * (-found.value / 2) ** STEPS)
+
+
+# ------------------------------------------------------- labels and time
+
+
+def all_labels(m: Material) -> Task:
+    """Rows of a label are neighbours; maps are whitened: Fisher's discriminant."""
+    x, labels = m.flat[m.known], jnp.asarray(m.labels[m.known], jnp.int32)
+    p = same(labels, labels)
+    count = min(PLANE, m.classes - 1)
+    found = spectral(p, x, components=count, constraint=_shrunken)
+
+    def arguments(model, key, x):
+        return (labels, labels), (model(x),)
+
+    summary = "labels of all rows, a map that is whitened, shrunken by 1e-3"
+    task = Task(dict(x=m.x[m.known]), arguments, size=None, summary=summary)
+    return _solved(task, found.map)
+
+
+def _shrunken(metrics):
+    """Covariance 1 but for a thousandth: rows may have features that are constant."""
+    covariance = metrics.covariance()
+    return covariance + 1e-3 * np.trace(covariance) / len(covariance) * metrics.gram()
+
+
+def order(m: Material) -> Task:
+    """Rows before and after another are its neighbours: maps are whitened and slow."""
+    import scipy.sparse as sp
+
+    time = np.asarray(m.of("time", "a number a row [n]"))[m.train]
+    at = np.argsort(time, kind="stable")
+    pairs = np.ones(len(at) - 1, np.float32), (at[:-1], at[1:])
+    after = sp.csr_array(pairs, shape=(len(at), len(at)))
+    weights = after + after.T
+    x = m.flat[m.train]
+    found = spectral(graph(weights), x, components=PLANE, constraint=whitened)
+    slowness = ft.partial(_slowness, x=x[at])
+
+    def scores(trained, m: Material) -> dict[str, float]:
+        numbers = [slowness(W=trained.params["z"]), slowness(W=np.eye(x.shape[1]))]
+        return dict(zip(("slowness", "raw slowness"), numbers, strict=True))
+
+    summary = "the row before and the row after, a map that is whitened"
+    task = _at_once(m, weights, summary=summary)
+    task = task._replace(scores=scores, protocol="all rows")
+    return _solved(task, found.map)
+
+
+def _slowness(x, W) -> float:
+    """The mean squared step of features of variance 1."""
+    y = x @ np.asarray(W)
+    return float(np.mean(np.diff(y, axis=0) ** 2 / y.var(0)))
+
+
+# ------------------------------------------------------- two modalities
+
+
+def _two(m: Material, constraint) -> Task:
+    """Either modality of each row, as `pairs` has them, by a linear map of each."""
+    if "second" in m.also:
+        see = dict(left=rows, right=_Second(m.also["second"]))
+    else:
+        see = HALVES
+    both = [np.asarray(part(m.x)).reshape(len(m.x), -1) for part in see.values()]
+    ids = _ids(m.train)
+    found = spectral(
+        same(ids, ids), tuple(x[m.train] for x in both), components=PLANE,
+        constraint=constraint,
+    )  # fmt: skip
+
+    def arguments(model, key, one, two):
+        return (ids, ids), (model(one, "left"), model(two, "right"))
+
+    def scores(trained, m: Material) -> dict[str, float]:
+        at = m.test if len(m.test) else m.train
+        made = [
+            x[at] @ np.asarray(trained.params[name])
+            for x, name in zip(both, see, strict=True)
+        ]
+        pairs = zip(*(z.T for z in made), strict=True)
+        held = [abs(np.corrcoef(u, v)[0, 1]) for u, v in pairs]
+        return {"correlation": float(np.mean(held))}
+
+    arrays = dict(zip(("one", "two"), (x[m.train] for x in both), strict=True))
+    task = Task(arrays, arguments, see, size=None, scores=scores)
+    return _solved(
+        task._replace(protocol="held-out rows"), *found.map, views=("left", "right")
+    )
+
+
+def covarying(m: Material) -> Task:
+    task = _two(m, orthonormal)
+    return task._replace(summary="two modalities, a map of orthonormal columns of each")
+
+
+def correlated(m: Material) -> Task:
+    task = _two(m, _shrunken)
+    return task._replace(summary="two modalities, a map that is whitened of each")
