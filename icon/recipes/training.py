@@ -248,11 +248,11 @@ def _losses(history) -> np.ndarray:
     return history.loss
 
 
-def _solved(cell: Cell, setup: Setup) -> Descent:
+def _solved(cell: Cell, setup: Setup, solution: Mapping[str, Any]) -> Descent:
     """The minimum in closed form, and its loss."""
     key = jr.key(setup.m.seed)
     start = {**setup.start(key, key), "learned": _numbers_of(cell)}
-    params = {**start, **setup.task.solution()}
+    params = {**start, **solution}
     loss = valued(cell, setup)(params)
     return Descent(start, params, np.array([loss]), setup=setup)
 
@@ -467,8 +467,8 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
 
 def _descended(cell: Cell, setup: Setup, checkpoint) -> tuple[Descent, str]:
     """What was reached, and a note where it is by the loss of another row."""
-    if setup.task.solution is not None:
-        return _solved(cell, setup), ""
+    if (solution := setup.task.solution) is not None:
+        return _solved(cell, setup, solution()), ""
     by_steps = setup.task.size is not None or setup.learner.training is not None
     descend = _descend_batches if by_steps else _descend_at_once
     try:

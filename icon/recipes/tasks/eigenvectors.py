@@ -208,7 +208,9 @@ def _two(m: Material, constraint) -> Task:
         held = [abs(np.corrcoef(u, v)[0, 1]) for u, v in pairs]
         return {"correlation": float(np.mean(held))}
 
-    arrays = dict(zip(("one", "two"), (x[m.train] for x in both), strict=True))
+    arrays: dict[str, Any] = dict(
+        zip(("one", "two"), (x[m.train] for x in both), strict=True)
+    )
     task = Task(arrays, arguments, see, size=None, scores=scores)
     return _solved(
         task._replace(protocol="held-out rows"), *found.map, views=("left", "right")
