@@ -1,5 +1,7 @@
 """What may a setting be?"""
 
+import math
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,3 +40,21 @@ def perplexities(perplexity) -> list[float]:
 def feasible(perplexities: Sequence[float], n: int) -> list[float]:
     """Perplexities lowered to what n rows allow."""
     return [min(h, max(1.0, (n - 1) / 3)) for h in perplexities]
+
+
+def lowered(perplexity, n: int) -> list[float]:
+    """One or several perplexities as n rows allow; one warning where that is less.
+
+    It names the line that called `fit`, four frames up.
+    """
+    wanted = perplexities(perplexity)
+    used = feasible(wanted, n)
+    if wanted != used:
+        large = f"perplexity {max(wanted):g} is too large for {n} rows"
+        warnings.warn(f"{large}: {max(used):.4g} is used", stacklevel=5)
+    return used
+
+
+def reach(perplexities: Sequence[float]) -> int:
+    """How many neighbours have a weight that counts: three times the perplexity."""
+    return math.ceil(3 * max(perplexities))

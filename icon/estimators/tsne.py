@@ -1,56 +1,24 @@
 """t-SNE as scikit-learn's estimators are used."""
 
 import dataclasses
-import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 from jax.typing import ArrayLike
-from jaxtyping import Float
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
-from sklearn.utils.validation import check_is_fitted
 
 from icon._base import checks as check
 from icon._engines import interpolated
 from icon._loss import kl
 from icon._neighborhoods import Graph, entropic, to_sparse, uniform
-from icon._search import METRICS, symmetrize
-from icon.estimators.frames import frame, in_own_unit
-from icon.estimators.input import (
-    GIVEN,
-    affinities,
-    directed,
-    distances,
-    features,
-    is_given,
-    renamed,
-)
-from icon.estimators.neighbors import (
-    Listed,
-    given_neighbors,
-    nearest,
-    nearest_among,
-)
-from icon.estimators.progress import progress
-from icon.estimators.settings import feasible, functions, perplexities, seed_of
+from icon._search import symmetrize
+from icon.estimators.layouts import FEW, Layout
+from icon.estimators.settings import lowered, perplexities, reach
 from icon.recipes import layout
 
 
-INITS = ("pca", "spectral", "random")
-MOST = 2**16  # columns of an embedding
-FEW = 15  # neighbours of a new row, and of every row with affinity="uniform"
-NEAR = 5.0  # the perplexity of a new row
-
-
 @dataclasses.dataclass(repr=False, eq=False)
-class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+class TSNE(Layout):
     r"""t-SNE: neighbours of the data become neighbours in few dimensions.
 
     $$\min_Z \mathrm{KL}(P \| Q), \quad q_{ij} \propto
@@ -137,77 +105,16 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     verbose: int = 0
     random_state: int | np.random.RandomState | np.random.Generator | None = None
 
-    def fit(self, X, y=None):
-        """Lay out the rows of X.
-
-        Args:
-            X: numbers [n, d], two rows or more; or what `metric` says.
-            y: ignored.
-        """
-        self._check_metric()
-        x = None if is_given(self.metric) else self._framed(X)
-        self._check_settings()
-        plan, seed = self._plan(), seed_of(self.random_state)
-        rng = np.random.default_rng(seed)
-        self.affinities_: Graph = self._supervision(X, x, seed)
-        if x is None:
-            self.n_features_in_ = self.affinities_.shape[1]
-        self._descend(self._start(x, rng), plan)
-        return self
-
-    def fit_transform(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, X, y=None
-    ) -> Float[np.ndarray, "n c"]:
-        """Lay out the rows of X, and return the layout."""
-        return self.fit(X).embedding_
-
-    def transform(self, X) -> Float[np.ndarray, "n c"]:
-        """The places of rows in the layout, which stays as it is.
-
-        Args:
-            X: numbers [m, d]; with metric="precomputed", distances [m, n] to the rows
-                that were fitted.
-        """
-        check_is_fitted(self)
-        expected = "features or distances: affinities of new rows are not defined"
-        check.require(self.metric != "affinity", "metric", "'affinity'", expected)
-        x = features(self, X, reset=False)
-        placed = [self._placed(x[block]) for block in layout.blocks(len(x))]
-        return np.concatenate(placed)[: len(x)]
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.embedding_.shape[1]
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        pairwise = is_given(self.metric)
-        tags.input_tags.pairwise = tags.input_tags.sparse = pairwise
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
     # --------------------------------------------------- settings
 
-    def _check_metric(self) -> None:
-        if not callable(self.metric):
-            names = (*METRICS, *GIVEN)
-            check.one_of("metric", self.metric, names, ", or a function")
-        free = self.neighbors is None or not is_given(self.metric)
-        got = f"a pair with metric={self.metric!r}"
-        check.require(free, "neighbors", got, "None: X has the neighbours")
-
     def _check_settings(self) -> None:
-        """Refuse every other setting that can be refused without the data."""
-        check.count("n_components", self.n_components, 1, MOST)
+        super()._check_settings()
         perplexities(self.perplexity)
         check.single("dof", self.dof)
         check.scalar("tol", self.tol, 0)
         check.one_of("affinity", self.affinity, ("perplexity", "uniform"))
-        if self.init is None or np.isscalar(self.init):
-            check.one_of("init", self.init, INITS, ", or an array")
-        if self.n_neighbors is not None:
-            check.size("n_neighbors", self.n_neighbors)
-        functions("callbacks", self.callbacks)
+        self._plan()
+        self.perplexity_: Any = None  # of affinities that are given
 
     def _plan(self) -> layout.Plan:
         plan = layout.PLANS[check.one_of("schedule", self.schedule, layout.PLANS)]
@@ -231,120 +138,43 @@ class TSNE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     # --------------------------------------------------- neighbours of the data
 
-    def _framed(self, X) -> Float[np.ndarray, "n d"]:
-        """The rows of X in their own unit, which new rows will be in as well."""
-        x = directed(features(self, X), self.metric)
-        self._frame = frame(x, self.metric)
-        self._rows = self._frame(x)
-        return self._rows
-
-    def _supervision(self, X, x, seed: int) -> Graph:
-        """p: the neighbours of every row, symmetrised."""
-        if self.metric == "affinity":
-            self.perplexity_: Any = None
-            return affinities(X)
-        x = distances(X) if x is None else x
-        identical = not sp.issparse(x) and not np.ptp(x, 0).any()
-        k = self._neighbor_count(x.shape[0])
-        with warnings.catch_warnings(), renamed(index="neighbors", anchors="X"):
-            if identical:
-                warnings.warn("all rows of X are identical in float32", stacklevel=3)
-                warnings.simplefilter("ignore", UserWarning)  # that they tie, too
-            return symmetrize(self._affinity(*self._listed(x, k, seed)))
-
     def _neighbor_count(self, n: int) -> int:
         """How many neighbours, at the perplexities that n rows allow."""
         if self.affinity == "uniform":
-            self.perplexity_ = None
             return min(n - 1, self.n_neighbors or FEW)
-        wanted = perplexities(self.perplexity)
-        used = feasible(wanted, n)
-        if wanted != used:
-            large = f"perplexity {max(wanted):g} is too large for {n} rows"
-            warnings.warn(f"{large}: {max(used):.4g} is used", stacklevel=4)
+        used = lowered(self.perplexity, n)
         self.perplexity_ = used if np.ndim(self.perplexity) else used[0]
-        return min(n - 1, self.n_neighbors or math.ceil(3 * max(used)))
-
-    def _listed(self, x, k: int, seed: int) -> Listed:
-        if self.neighbors is None:
-            return nearest(x, k, self.metric, seed)
-        return given_neighbors(self.neighbors, x.shape[0])
+        return min(n - 1, self.n_neighbors or reach(used))
 
     def _affinity(self, index, distance) -> Graph:
+        """p, symmetrised."""
         if self.affinity == "uniform":
-            return uniform(index)
-        return entropic(index, distance, perplexity=self.perplexity_)
+            return symmetrize(uniform(index))
+        return symmetrize(entropic(index, distance, perplexity=self.perplexity_))
 
     # --------------------------------------------------- the layout
-
-    def _start(self, x, rng) -> layout.Start:
-        p, c = self.affinities_, self.n_components
-        if not isinstance(self.init, str):
-            return layout.given(self.init, (p.shape[0], c), rng)
-        if self.init == "random":
-            return layout.scattered(p.shape[0], c, rng)
-        if self.init == "pca" and x is not None:
-            return layout.principal(x, c, rng)
-        return self._spectral(x, rng)
-
-    def _spectral(self, x, rng) -> layout.Start:
-        p, c = self.affinities_, self.n_components
-        start = layout.spectral(p, c, rng)
-        if start is not None:
-            return start
-        instead = "random" if x is None else "pca"
-        why = "the graph is not connected, or has no such eigenvectors"
-        warnings.warn(f"init='spectral': {why}; {instead!r} is used", stacklevel=4)
-        if x is None:
-            return layout.scattered(p.shape[0], c, rng)
-        return layout.principal(x, c, rng)
 
     def _tail(self) -> layout.Tail:
         return layout.Tail(float(self.dof))
 
-    def _descend(self, start: layout.Start, plan: layout.Plan) -> None:
-        q, p = self._tail(), self.affinities_
-        with progress(self.verbose, plan.steps) as bar:
-            ends = layout.settled(plan, float(self.tol))
-            callbacks = [*bar, *self.callbacks, ends]
-            z, history = layout.lay_out(q, start, p, plan, callbacks)
+    def _embed(self, x, rng) -> None:
+        q, p, plan = self._tail(), self.affinities_, self._plan()
+        start, ends = self._start(x, rng), layout.settled(plan, float(self.tol))
+
+        def descend(callbacks):
+            return layout.lay_out(q, start, p, plan, [*callbacks, ends])
+
+        z = self._watched(plan.steps, layout.EVERY, descend)
         self.embedding_ = np.array(z)
-        self.loss_ = history.loss
         self.learning_rate_ = float(plan.rates(len(z)).values[-1])
-        self.n_iter_ = min(layout.EVERY * len(history.loss), plan.steps)
-        self.interrupted_ = history.interrupted
-        if self.interrupted_:
-            steps = f"interrupted after {self.n_iter_} of {plan.steps} steps"
-            warnings.warn(f"{steps}: embedding_ is what there was", stacklevel=3)
         if plan.exaggeration == 1 and self.n_iter_ > plan.early:
-            divergence = history.loss[-1] - _entropy(p)  # the loss: a cross-entropy
+            divergence = self.loss_[-1] - _entropy(p)  # the loss: a cross-entropy
         else:
             divergence = kl(p, interpolated(q(z)), joint=True)
         self.kl_divergence_ = float(divergence)
 
-    # --------------------------------------------------- new rows
-
-    def _placed(self, x) -> Float[np.ndarray, "m c"]:
-        index, distance = self._fitted_neighbors(x)
-        perplexity = min(NEAR, max(1, index.shape[1] / 2))
-        candidates = len(self.embedding_)
-        with warnings.catch_warnings():  # neighbours may tie
-            warnings.simplefilter("ignore", UserWarning)
-            p = entropic(index, distance, perplexity=perplexity, candidates=candidates)
-        z = layout.place(self._tail(), self.embedding_, p)
-        same = np.asarray(distance)[:, 0] == 0
-        z[same] = self.embedding_[np.asarray(index)[same, 0]]
-        return z
-
-    def _fitted_neighbors(self, x) -> Listed:
-        """The nearest fitted rows of new ones."""
-        k = min(FEW, len(self.embedding_))
-        if self.metric != "precomputed":
-            return nearest_among(self._frame(x), k, self._rows, self.metric)
-        below = (x < 0).any()
-        check.require(not below, "X", "a negative number", "distances from 0")
-        index = np.argsort(x, 1, kind="stable")[:, :k]
-        return index, in_own_unit(np.take_along_axis(x, index, 1))
+    def _located(self, p: Graph) -> np.ndarray:
+        return layout.place(self._tail(), self.embedding_, p)
 
 
 def _entropy(p: Graph) -> float:
