@@ -17,7 +17,15 @@ from icon._base.numerics import custom_gradient, instantiated, widen
 from icon._base.pytrees import pytree, static
 from icon._engines import grid, pairs
 from icon._engines.edges import attraction
-from icon._neighborhoods import Neighborhood, Points, Shortcut, finite, of_base
+from icon._neighborhoods import (
+    EVERYBODY,
+    Neighborhood,
+    Points,
+    Shortcut,
+    candidate_ids,
+    finite,
+    of_base,
+)
 
 
 FEW = {1: 1024, 2: 1024, 3: 4096}  # points up to which pairs are as fast as a grid
@@ -409,10 +417,13 @@ class Interpolated(Neighborhood):
     def moved(self, anchors, count=None) -> "Interpolated":
         """The same kernel around other points, the first `count` of whom count.
 
-        Of two sets the candidates stay, and the first of them count. What is asked of
-        all anchors at once knows of it, what is asked of one does not.
+        Of two sets the candidates stay, and the first of them count: an anchor that is
+        asked by itself gives the others no weight.
         """
         base = dataclasses.replace(self.base, anchors=widen(anchors))
+        if count is not None:
+            present = candidate_ids(base.shape[1], EVERYBODY) < count
+            base = dataclasses.replace(base, weight=present.astype(base.anchors.dtype))
         return dataclasses.replace(self, base=base, count=count)
 
     @property

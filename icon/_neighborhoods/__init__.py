@@ -6,6 +6,7 @@ from icon._neighborhoods.both_ends import (
     BothEnds,
     Edges,
     Pairwise,
+    filled_up,
     pairwise,
 )
 from icon._neighborhoods.clusters import Factors, clusters
@@ -42,6 +43,7 @@ from icon._neighborhoods.protocol import (
     Neighborhood,
     answers,
     as_neighborhood,
+    candidate_ids,
     of_base,
 )
 from icon._neighborhoods.rows import finite, weighted_sum

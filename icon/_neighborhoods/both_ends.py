@@ -5,13 +5,14 @@ chunks of 16, weighted (π_i p_ij + π_j p_ji) / 2: right for one distribution p
 and for one over all pairs alike, because a symmetric score only sees the sum.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from icon._base.blocks import MANY, filled_length, on_device, rounded_up
+from icon._base.blocks import MANY, filled, filled_length, on_device, rounded_up
 from icon._base.numerics import safe_log
 from icon._base.pytrees import pytree
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood, of_base
@@ -101,8 +102,11 @@ class Pairwise(Neighborhood):
 # ------------------------------------------------------- worked out on the host
 
 
-def both_ends(graph, matrix) -> BothEnds:
-    """A graph over one set and its weights [n, n], ready for many steps."""
+def both_ends(graph, matrix, rounded: Callable = int) -> BothEnds:
+    """A graph over one set and its weights [n, n], ready for many steps.
+
+    Its chunks are as many strips as `rounded` makes of those that are needed.
+    """
     mass = np.asarray(matrix.sum(1)).ravel()
     dtype = np.dtype(graph.logit.dtype)
     report = _report(matrix, mass, dtype)
@@ -115,7 +119,7 @@ def both_ends(graph, matrix) -> BothEnds:
     del matrix  # millions of edges: what is used up is let go
     weight.data *= np.repeat(share, np.diff(weight.indptr))
     weight = weight + weight.T.tocsr()
-    edges = _in_chunks(weight)
+    edges = _in_chunks(weight, rounded)
     del weight
     joint = edges._replace(weight=on_device(edges.weight.real, dtype))
     conditional = edges._replace(weight=on_device(edges.weight.imag, dtype))
@@ -127,16 +131,48 @@ def pairwise(matrix, dtype) -> Pairwise:
 
     Anchors that fill it up have no neighbour. Many data sets then share a program.
     """
-    n = matrix.shape[0]
-    coarse, rows = n <= MANY, filled_length(n)
-    least = rows * WIDTH // STRIP if coarse else 1  # 256 neighbours of every anchor
+    rows, rounded = _filling(matrix.shape[0])
     weight = matrix + matrix.T.tocsr()
     weight.data /= max(weight.data.sum(), np.finfo(dtype).tiny)
     weight.resize(rows, rows)
     report = _report(weight, np.asarray(weight.sum(1)).ravel(), dtype)
-    edges = _in_chunks(weight, lambda n: max(least, rounded_up(n, coarse=coarse)))
+    edges = _in_chunks(weight, rounded)
     weight = on_device(edges.weight.astype(dtype))
     return Pairwise(edges._replace(weight=weight), *report)
+
+
+def _filling(n: int) -> tuple[int, Callable]:
+    """The length that n anchors are filled up to, and that of their strips."""
+    coarse, rows = n <= MANY, filled_length(n)
+    least = rows * WIDTH // STRIP if coarse else 1  # 256 neighbours of every anchor
+    return rows, lambda strips: max(least, rounded_up(strips, coarse=coarse))
+
+
+def filled_up(graph, matrix) -> BothEnds:
+    """A graph over one set, among anchors without a neighbour that fill it up.
+
+    As `pairwise`, and every anchor has its own distribution as well. Its edges, listed
+    once, are filled up to their longest row, which is a power of two.
+
+    Args:
+        graph: of n anchors, each a candidate of the others.
+        matrix: its weights, sparse [n, n].
+    """
+    rows, rounded = _filling(graph.shape[0])
+    start = np.asarray(graph.start)
+    edges = rounded_up(max(int(start[-1]), rows * WIDTH), coarse=False)
+    more = lambda x, value: on_device(filled(np.asarray(x)[:edges], edges, value))
+    whole = dataclasses.replace(
+        graph,
+        index=more(graph.index, 0),
+        logit=more(graph.logit, -np.inf),
+        start=on_device(filled(start, rows + 1, start[-1])),
+        width=rounded_up(graph.width, coarse=True),
+        count=rows,
+    )
+    matrix = matrix.copy()
+    matrix.resize(rows, rows)
+    return both_ends(whole, matrix, rounded)
 
 
 def _report(matrix, mass, dtype):

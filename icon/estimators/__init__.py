@@ -1,7 +1,10 @@
 """The scikit-learn face: estimators that fit, predict or transform, and are piped."""
 
 from icon.estimators.clustering import NeighborClustering
+from icon.estimators.neighbor_embedding import NeighborEmbedding
+from icon.estimators.sne import SNE
 from icon.estimators.tsne import TSNE
+from icon.estimators.umap import UMAP
 
 
-__all__ = ["TSNE", "NeighborClustering"]
+__all__ = ["SNE", "TSNE", "UMAP", "NeighborClustering", "NeighborEmbedding"]

@@ -15,7 +15,7 @@ from sklearn.base import (
 
 from icon._base import checks as check
 from icon._search import METRICS
-from icon.estimators.frames import frame
+from icon.estimators.frames import Frame, Verbatim, frame
 from icon.estimators.input import (
     GIVEN,
     affinities,
@@ -130,8 +130,11 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _framed(self, X) -> Float[np.ndarray, "n d"]:
         """The rows of X in their own unit, which new rows will be in as well."""
         x = directed(features(self, X), self.metric)
-        self._frame = frame(x, self.metric)
+        self._frame = self._frame_of(x)
         return self._frame(x)
+
+    def _frame_of(self, x) -> Frame | Verbatim:
+        return frame(x, self.metric)
 
     def _supervision(self, X, x, y, seed: int) -> Any:
         """p: the neighbours of every row."""

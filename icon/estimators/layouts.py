@@ -13,7 +13,7 @@ from icon.estimators.embedding import Embedding
 from icon.estimators.frames import in_own_unit
 from icon.estimators.input import features
 from icon.estimators.neighbors import Listed, nearest_among
-from icon.recipes import layout
+from icon.recipes import embedding, layout
 
 
 INITS = ("pca", "spectral", "random")
@@ -31,7 +31,6 @@ class Layout(Embedding):
     init: str | ArrayLike
 
     _spread = layout.SMALL  # the standard deviation of a start
-    _blocks = staticmethod(layout.blocks)  # of new rows
 
     def _framed(self, X) -> Float[np.ndarray, "n d"]:
         self._rows = super()._framed(X)
@@ -86,6 +85,10 @@ class Layout(Embedding):
         x = features(self, X, reset=False)
         placed = [self._placed(x[block]) for block in self._blocks(len(x))]
         return np.concatenate(placed)[: len(x)]
+
+    def _blocks(self, n: int) -> list[np.ndarray]:
+        """New rows that are placed at once: as many, whatever their number."""
+        return layout.blocks_of(n, embedding.block_size(len(self.embedding_)))
 
     def _located(self, p: Graph) -> Float[np.ndarray, "m c"]:
         """The best places of new points among those of the layout, p's candidates."""

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -10,15 +9,15 @@ from jax.typing import ArrayLike
 from icon._base import checks as check
 from icon._engines import interpolated
 from icon._loss import kl
-from icon._neighborhoods import Graph, entropic, to_sparse, uniform
+from icon._neighborhoods import Graph, to_sparse
 from icon._search import symmetrize
-from icon.estimators.layouts import FEW, Layout
-from icon.estimators.settings import lowered, perplexities, reach
+from icon.estimators.layouts import Layout
+from icon.estimators.perplexity import ByPerplexity
 from icon.recipes import layout
 
 
 @dataclasses.dataclass(repr=False, eq=False)
-class TSNE(Layout):
+class TSNE(ByPerplexity, Layout):
     r"""t-SNE: neighbours of the data become neighbours in few dimensions.
 
     $$\min_Z \mathrm{KL}(P \| Q), \quad q_{ij} \propto
@@ -109,12 +108,9 @@ class TSNE(Layout):
 
     def _check_settings(self) -> None:
         super()._check_settings()
-        perplexities(self.perplexity)
         check.single("dof", self.dof)
         check.scalar("tol", self.tol, 0)
-        check.one_of("affinity", self.affinity, ("perplexity", "uniform"))
         self._plan()
-        self.perplexity_: Any = None  # of affinities that are given
 
     def _plan(self) -> layout.Plan:
         plan = layout.PLANS[check.one_of("schedule", self.schedule, layout.PLANS)]
@@ -136,23 +132,11 @@ class TSNE(Layout):
             rate=None if auto else check.single("learning_rate", rate),
         )
 
-    # --------------------------------------------------- neighbours of the data
-
-    def _neighbor_count(self, n: int) -> int:
-        """How many neighbours, at the perplexities that n rows allow."""
-        if self.affinity == "uniform":
-            return min(n - 1, self.n_neighbors or FEW)
-        used = lowered(self.perplexity, n)
-        self.perplexity_ = used if np.ndim(self.perplexity) else used[0]
-        return min(n - 1, self.n_neighbors or reach(used))
+    # --------------------------------------------------- the layout
 
     def _affinity(self, index, distance) -> Graph:
         """p, symmetrised."""
-        if self.affinity == "uniform":
-            return symmetrize(uniform(index))
-        return symmetrize(entropic(index, distance, perplexity=self.perplexity_))
-
-    # --------------------------------------------------- the layout
+        return symmetrize(super()._affinity(index, distance))
 
     def _tail(self) -> layout.Tail:
         return layout.Tail(float(self.dof))
@@ -172,6 +156,9 @@ class TSNE(Layout):
         else:
             divergence = kl(p, interpolated(q(z)), joint=True)
         self.kl_divergence_ = float(divergence)
+
+    def _blocks(self, n: int) -> list[np.ndarray]:
+        return layout.blocks(n)
 
     def _located(self, p: Graph) -> np.ndarray:
         return layout.place(self._tail(), self.embedding_, p)

@@ -457,7 +457,17 @@ def blocks(n: int) -> list[np.ndarray]:
         ([4096, 4096], 256)
     """
     n = check.size("n", n)
-    size = min(MANY, max(FEW, 1 << (n - 1).bit_length()))
+    return blocks_of(n, min(MANY, max(FEW, 1 << (n - 1).bit_length())))
+
+
+def blocks_of(n: int, size: int = FEW) -> list[np.ndarray]:
+    """n rows in blocks of one size, the last row repeated where they end.
+
+    Example:
+        >>> from icon.recipes import layout
+        >>> [block.tolist() for block in layout.blocks_of(3, 2)]
+        [[0, 1], [2, 2]]
+    """
     return [np.minimum(np.arange(i, i + size), n - 1) for i in range(0, n, size)]
 
 
