@@ -93,6 +93,23 @@ def directed(x: np.ndarray, metric) -> np.ndarray:
     return x
 
 
+def labels(y, n: int) -> np.ndarray:
+    """Labels as integers from 0 [n], -1 where y has -1: no label."""
+    from sklearn.utils import column_or_1d
+    from sklearn.utils.multiclass import type_of_target
+
+    with renamed(X="y"), _refused(f"a label for each of {n} rows"):
+        y = column_or_1d(y)
+        kind = type_of_target(y)
+    numbers = "labels, of which several rows share one"
+    check.require(kind in ("binary", "multiclass"), "y", f"a {kind} target", numbers)
+    check.require(len(y) == n, "y", f"{len(y)} labels", f"{n}, one for each row")
+    known = y != -1 if y.dtype.kind in "if" else np.ones(n, bool)
+    codes = np.full(n, -1, np.int32)
+    codes[known] = np.unique(y[known], return_inverse=True)[1]
+    return codes
+
+
 # ------------------------------------------------------- a row and a column per point
 
 

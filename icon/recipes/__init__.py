@@ -4,11 +4,11 @@
 and `networks` what learns, `training` how, `scoring` how well, `floors` how well at
 least, `bench` all of it in one call, `trial` what a cell is tried on, `layout` how
 points in few dimensions are laid out, `embedding` how they are by any p, q and loss,
-`edges` by edges that are drawn, `cut` and `ensemble` how a graph is clustered,
-`closed_form` and `quadratic` what is solved in closed form.
+`edges` by edges that are drawn, `encoding` by a network, `cut` and `ensemble` how a
+graph is clustered, `closed_form` and `quadratic` what is solved in closed form.
 """
 
-from icon.recipes import cut, edges, embedding, ensemble, layout
+from icon.recipes import cut, edges, embedding, encoding, ensemble, layout
 from icon.recipes.bench import Bench, run, spent
 from icon.recipes.closed_form import Spectral, orthonormal, spectral, whitened
 from icon.recipes.floors import FLOORS, Floor
