@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, Int
 
 from icon import data as datasets
 from icon._loss import kl
-from icon._neighborhoods import Graph, filled_up, same, to_sparse
+from icon._neighborhoods import Graph, filled_up, same, scores, to_sparse
 from icon._training import any_stops, fit
 from icon.recipes.embedding import EVERY, optimizer
 from icon.recipes.layout import blocks_of
@@ -83,7 +83,24 @@ class Near:
     q: Callable
 
     def __call__(self, z, batch: Mapping[str, Any]):
-        return kl(batch["graph"].restrict(batch["ids"]), self.q(z), joint=True)
+        p = scores(between(batch["graph"], batch["ids"]))
+        return kl(p, self.q(z), joint=True)
+
+
+def between(graph: Graph, ids: Int[Array, " b"]) -> Float[Array, "b b"]:
+    """The log-weights of a graph among a batch, -inf where there is no edge.
+
+    `graph.restrict(ids)` as a table, which of few rows is many times faster.
+    """
+    count, order = len(ids), jnp.arange(len(ids), dtype=jnp.int32)
+    place = jnp.full(graph.shape[1], count, jnp.int32).at[ids].set(order)
+
+    def row(i):
+        at, _, score, _ = graph.visit(i)
+        none = jnp.full(count, -jnp.inf, score.dtype)
+        return none.at[place[at]].max(score, mode="drop")
+
+    return jax.vmap(row)(ids)
 
 
 @dataclasses.dataclass(frozen=True)
