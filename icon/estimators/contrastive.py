@@ -22,10 +22,11 @@ class ContrastiveEncoder(Encoder):
     $$\min_\theta \sum_{i \in B} \mathrm{KL}(p_i \| q_i), \quad
       q_{ij} \propto \exp(\cos(f_\theta(x_i), f_\theta(x_j)) / \tau)$$
 
-    p is uniform over the other rows of a batch B that share i's label (SupCon); without
-    labels over one row, drawn from i's nearest neighbours; with `views` over another
-    view of i (SimCLR). The same seed gives the same bits on one machine, and a row the
-    same point whatever other rows are beside it.
+    p is uniform over the other rows of a batch B that share i's label, given as the y
+    of `fit`, of which -1 is none (SupCon); without labels over one row, drawn from i's
+    nearest neighbours; with `views` over another view of i (SimCLR). The same seed
+    gives the same bits on one machine, and a row the same point whatever other rows are
+    beside it.
 
     Args:
         n_components: columns of the embedding, of the network there is by default.
@@ -85,15 +86,6 @@ class ContrastiveEncoder(Encoder):
     callbacks: Sequence[Callable] = ()
     verbose: int = 0
     random_state: int | np.random.RandomState | np.random.Generator | None = None
-
-    def fit(self, X, y=None):
-        """Learn the points of rows.
-
-        Args:
-            X: numbers [n, d], two rows or more.
-            y: a label of every row, or -1 where there is none; None: no labels.
-        """
-        return super().fit(X, y)
 
     def _check_settings(self) -> None:
         super()._check_settings()

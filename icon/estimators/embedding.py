@@ -58,11 +58,11 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     _given: tuple[str, ...] = GIVEN  # metrics that say what X is
 
     def fit(self, X, y=None):
-        """Lay out the rows of X.
+        """Find the points of the rows of X.
 
         Args:
             X: numbers [n, d], two rows or more; or what `metric` says.
-            y: ignored.
+            y: labels [n], of an estimator that learns from some; else ignored.
         """
         self._check_metric()
         x = None if is_given(self.metric) else self._framed(X)
@@ -80,7 +80,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def fit_transform(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, X, y=None
     ) -> Float[np.ndarray, "n c"]:
-        """Lay out the rows of X, and return the layout."""
+        """Find the points of the rows of X, and return them."""
         return self.fit(X, y).embedding_
 
     @property

@@ -100,7 +100,7 @@ def labels(y, n: int) -> np.ndarray:
 
     with renamed(X="y"), _refused(f"a label for each of {n} rows"):
         y = column_or_1d(y)
-        kind = type_of_target(y)
+        kind = type_of_target(y, raise_unknown=True)
     numbers = "labels, of which several rows share one"
     check.require(kind in ("binary", "multiclass"), "y", f"a {kind} target", numbers)
     check.require(len(y) == n, "y", f"{len(y)} labels", f"{n}, one for each row")

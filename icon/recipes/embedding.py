@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float
 
 from icon._base import checks as check
-from icon._base.blocks import filled, filled_length, on_device
+from icon._base.blocks import filled, filled_length, on_device, rounded_up
 from icon._engines import interpolated
 from icon._loss import cross_entropy
 from icon._neighborhoods import (
@@ -34,7 +34,7 @@ EVERY = 50  # steps between two calls of the callbacks
 REACH = 48  # n points are expected to span 48 n^(1/4) widths of a kernel
 PLACED = 250  # steps of a new point
 PLACING = gains(0.3)  # on a point's own loss
-HELD = 2**22  # scores of new points that are held at once
+BLOCK, HELD = 64, 2**22  # new points, and scores of these, that are held at once
 
 
 # ------------------------------------------------------- all of them
@@ -184,7 +184,13 @@ class Alone:
 
 def block_size(candidates: int) -> int:
     """How many new points are placed at once, whatever their number."""
-    return max(8, min(256, HELD // filled_length(candidates)))
+    return max(8, min(BLOCK, HELD // _length(candidates)))
+
+
+def _length(candidates: int) -> int:
+    """What the points of a layout are filled up to: a power of two, while few."""
+    few = max(BLOCK, rounded_up(candidates, coarse=True))
+    return min(few, filled_length(candidates))
 
 
 def locate(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
@@ -220,7 +226,7 @@ def locate(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     n, m = p.shape
     index, logit = (np.asarray(x).reshape(n, -1) for x in (p.index, p.logit))
     if isinstance(q(old[:1], old), Points):  # they can have a weight of 0
-        old = filled(old, filled_length(m))
+        old = filled(old, _length(m))
     args = on_device(index), on_device(logit), on_device(old), np.int32(m)
     z, _ = minimize(Alone(q), start, PLACING, PLACED, args=args, every=PLACED)
     return np.array(z)

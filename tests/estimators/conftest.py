@@ -1,9 +1,23 @@
 """What is fitted once for all tests of estimators?"""
 
 import pytest
+from family import quick
 from few_rows import X, model
 
 
 @pytest.fixture(scope="session")
 def fitted():
     return model().fit(X)
+
+
+@pytest.fixture(scope="session")
+def family():
+    """An estimator of each kind, fitted when it is first asked for."""
+    found = {}
+
+    def of(kind):
+        if kind not in found:
+            found[kind] = quick(kind).fit(X)
+        return found[kind]
+
+    return of

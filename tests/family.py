@@ -1,0 +1,28 @@
+"""Which estimators turn rows into points, and how quickly in the tests?"""
+
+from icon.estimators import (
+    SNE,
+    TSNE,
+    UMAP,
+    ContrastiveEncoder,
+    NeighborEmbedding,
+    ParametricTSNE,
+)
+
+
+QUICK = {
+    TSNE: dict(perplexity=8, max_iter=100, early_exaggeration_iter=50),
+    NeighborEmbedding: dict(max_iter=100),
+    SNE: dict(perplexity=8, max_iter=100),
+    UMAP: dict(max_iter=100),
+    ParametricTSNE: dict(perplexity=8, max_iter=60),
+    ContrastiveEncoder: dict(max_iter=60),
+}
+FREE = (NeighborEmbedding, SNE, UMAP)  # whose points are free, but for t-SNE's
+NETWORKS = (ParametricTSNE, ContrastiveEncoder)
+NEW = (*FREE, *NETWORKS)
+FAMILY = tuple(QUICK)
+
+
+def quick(kind, **options):
+    return kind(**QUICK[kind] | dict(random_state=0) | options)
