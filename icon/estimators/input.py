@@ -98,7 +98,8 @@ def labels(y, n: int) -> np.ndarray:
     from sklearn.utils import column_or_1d
     from sklearn.utils.multiclass import type_of_target
 
-    with renamed(X="y"), _refused(f"a label for each of {n} rows"):
+    expected = f"a label for each of {n} rows"
+    with renamed(X="y"), _refused(expected), np.errstate(invalid="ignore"):
         y = column_or_1d(y)
         kind = type_of_target(y, raise_unknown=True)
     numbers = "labels, of which several rows share one"

@@ -9,7 +9,13 @@ import scipy.sparse as sp
 import icon
 from icon._base.blocks import SMALL
 from icon._neighborhoods import from_sparse
-from icon._neighborhoods.both_ends import STRIP, WIDTH, BothEnds, pairwise
+from icon._neighborhoods.both_ends import (
+    STRIP,
+    WIDTH,
+    BothEnds,
+    filled_up,
+    pairwise,
+)
 from icon._neighborhoods.protocol import EVERYBODY, Neighborhood
 
 
@@ -233,3 +239,31 @@ def test_a_divergence_from_pairs_is_that_from_their_graph():
     q = icon.interpolated(icon.student_t(jnp.asarray(z)))
     q = q.moved(jnp.asarray(z), jnp.int32(30))
     np.testing.assert_allclose(icon.kl(p, q, joint=True), expected, rtol=1e-5)
+
+
+# ------------------------------------------------------- filled up
+
+
+@pytest.mark.parametrize("joint", [True, False])
+def test_anchors_that_fill_up_a_graph_have_no_neighbor(joint):
+    weights = directed()
+    p = filled_up(icon.graph(weights), sp.csr_array(weights))
+    assert p.shape == (SMALL, SMALL) and p.base.width == 64
+    mass = np.asarray(p.p_mass)
+    assert (mass[N:] == -np.inf).all() and (np.asarray(icon.dense(p))[N:] == 0).all()
+    expected = icon.dense(icon.graph(weights))
+    np.testing.assert_allclose(icon.dense(p)[:N, :N], expected, rtol=1e-6)
+    score = np.random.default_rng(1).normal(size=(SMALL, SMALL))
+    score = np.float32(score + score.T)
+    exact = np.sum(PROBABILITIES[joint](weights.astype(float)) * score[:N, :N])
+    found = p.expected(Along(score), None, joint)
+    np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-6)
+
+
+def test_graphs_of_about_one_size_have_one_shape():
+    chain = [icon.uniform([[(i + 1) % n] for i in range(n)]) for n in (20, 57)]
+    one, two = (filled_up(p, sp.csr_array(np.asarray(icon.dense(p)))) for p in chain)
+    assert jax.tree.structure(one) == jax.tree.structure(two)
+    assert [x.shape for x in jax.tree.leaves(one)] == [
+        x.shape for x in jax.tree.leaves(two)
+    ]

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from cases import slow
+from cases import slow, soon
 from family import FAMILY, FREE, NETWORKS, NEW, quick
 from few_rows import FAR, N, X, put
 from sklearn.base import clone
@@ -180,7 +180,7 @@ def test_ctrl_c_keeps_what_there_is(kind):
     assert np.isfinite(model.embedding_).all() and model.embedding_.std() > 0
 
 
-@pytest.mark.parametrize("kind", ADDED)
+@pytest.mark.parametrize("kind", soon(NEW, SNE, ContrastiveEncoder))
 def test_a_bar_reaches_its_end(kind, capsys):
     quick(kind, verbose=1, max_iter=50).fit(X)
     printed = capsys.readouterr()

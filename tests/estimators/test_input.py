@@ -9,7 +9,7 @@ from cases import slow
 from few_rows import FAR, N, X, dense, exact, model, put
 
 import icon
-from icon.estimators.input import affinities, distances
+from icon.estimators.input import affinities, distances, labels
 
 
 Y = np.where(np.arange(N) < 3, 0, 1.0)
@@ -184,3 +184,21 @@ def test_affinities_are_symmetric_and_lose_their_diagonal(form):
 def test_affinities_that_are_all_zero_are_refused():
     with pytest.raises(icon.InvalidInput, match="^X: "):
         affinities(np.zeros((9, 9)))
+
+
+# ------------------------------------------------------- labels
+
+
+@pytest.mark.parametrize(
+    "y, codes",
+    [
+        ([7, 3, 7, -1], [1, 0, 1, -1]),
+        (["b", "a", "b", "-1"], [2, 1, 2, 0]),
+        ([1.0, 0.0, 1.0, -1.0], [1, 0, 1, -1]),
+        ([[2], [2], [5], [5]], [0, 0, 1, 1]),
+        ([True, False, True, True], [1, 0, 1, 1]),
+    ],
+)
+def test_labels_are_integers_from_0(y, codes):
+    found = labels(np.array(y), 4)
+    assert found.tolist() == codes and found.dtype == np.int32

@@ -9,7 +9,7 @@ from few_rows import FAR, START, N, X, model, put
 
 import icon
 from icon.estimators import TSNE
-from icon.estimators.settings import feasible, perplexities, seed_of
+from icon.estimators.settings import feasible, perplexities, reach, seed_of
 
 
 SETTINGS = {
@@ -81,3 +81,4 @@ def test_perplexities_are_a_list_of_floats(given):
 def test_perplexities_fit_the_rows():
     assert feasible([1, 30, 200], 100) == [1, 30, 33]
     assert feasible([30], 2) == [1]
+    assert reach([5, 10]) == 30 and reach([3.1]) == 10
