@@ -7,6 +7,7 @@ from icon.estimators import (
     ContrastiveEncoder,
     NeighborEmbedding,
     ParametricTSNE,
+    SpectralEmbedding,
 )
 
 
@@ -17,10 +18,12 @@ QUICK = {
     UMAP: dict(max_iter=100),
     ParametricTSNE: dict(perplexity=8, max_iter=60),
     ContrastiveEncoder: dict(max_iter=60),
+    SpectralEmbedding: dict(),
 }
 FREE = (NeighborEmbedding, SNE, UMAP)  # whose points are free, but for t-SNE's
 NETWORKS = (ParametricTSNE, ContrastiveEncoder)
 NEW = (*FREE, *NETWORKS)
+EVERY = (*NEW, SpectralEmbedding)  # but for t-SNE, which has tests of its own
 FAMILY = tuple(QUICK)
 
 

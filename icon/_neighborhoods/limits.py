@@ -39,6 +39,10 @@ def _present(score, weight):
     return weight / jnp.where(jnp.sum(weight) == 0, 1, jnp.sum(weight))
 
 
+def _sum(score, weight):
+    return lse(score)
+
+
 def _mean(score, weight):
     share = _present(score, weight)
     mean = jnp.sum(share * jnp.where(share == 0, 0, score))
@@ -56,7 +60,7 @@ def _maximum(score, weight):
     return jnp.where(best == -jnp.inf, -jnp.inf, best)  # of no candidate, no gradient
 
 
-FINITE = Reduction(lambda score, weight: lse(score), is_limit=False)
+FINITE = Reduction(_sum, is_limit=False)
 WIDE = {1: Reduction(_mean), 2: Reduction(_mean_and_variance, is_signed=True)}
 SHARP = Reduction(_maximum)
 

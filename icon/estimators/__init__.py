@@ -5,6 +5,7 @@ from icon.estimators.contrastive import ContrastiveEncoder
 from icon.estimators.neighbor_embedding import NeighborEmbedding
 from icon.estimators.parametric_tsne import ParametricTSNE
 from icon.estimators.sne import SNE
+from icon.estimators.spectral import SpectralEmbedding
 from icon.estimators.tsne import TSNE
 from icon.estimators.umap import UMAP
 
@@ -17,4 +18,5 @@ __all__ = [
     "NeighborClustering",
     "NeighborEmbedding",
     "ParametricTSNE",
+    "SpectralEmbedding",
 ]

@@ -10,7 +10,13 @@ graph is clustered, `closed_form` and `quadratic` what is solved in closed form.
 
 from icon.recipes import cut, edges, embedding, encoding, ensemble, layout
 from icon.recipes.bench import Bench, run, spent
-from icon.recipes.closed_form import Spectral, orthonormal, spectral, whitened
+from icon.recipes.closed_form import (
+    Spectral,
+    orthonormal,
+    rayleigh,
+    spectral,
+    whitened,
+)
 from icon.recipes.floors import FLOORS, Floor
 from icon.recipes.material import FULL, QUICK, Budget, Material, material
 from icon.recipes.models import Learner, Model

@@ -274,6 +274,23 @@ class Spectral:
             for basis, rows, part in zip(self.basis, x, self.map, strict=True)
         )
 
+    def of_anchors(self) -> "Spectral":
+        """The first of two sets alone."""
+        return dataclasses.replace(
+            self, embedding=self.embedding[0], map=self.map[0], basis=self.basis[0]
+        )
+
+
+def rayleigh(p, z: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " c"]:
+    """λ of p z = λ z, of every column: what divides the mean of neighbours (Nyström).
+
+    Source: Bengio et al., Out-of-sample extensions for LLE, Isomap, MDS, eigenmaps, and
+    spectral clustering, 2004.
+    """
+    form = quadratic(p)
+    weighed = form.weight[:, None] * z
+    return np.sum(z * (form.attraction @ z), 0) / np.sum(z * weighed, 0)
+
 
 def _mapped(matrix: Matrix, coefficients) -> Float[np.ndarray, "n c"]:
     return np.asarray(matrix @ coefficients)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from cases import slow, soon
-from family import FAMILY, FREE, NETWORKS, NEW, quick
+from family import EVERY, FAMILY, FREE, NETWORKS, NEW, quick
 from few_rows import FAR, N, X, put
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -24,6 +24,7 @@ from icon.estimators import SNE, ContrastiveEncoder, NeighborEmbedding
 OTHERS = X[:11] + 0.1
 ALL = [pytest.param(kind, id=kind.__name__) for kind in FAMILY]
 ADDED = [pytest.param(kind, id=kind.__name__) for kind in NEW]
+MANY = [pytest.param(kind, id=kind.__name__) for kind in EVERY]
 GIVEN = [pytest.param(kind, id=kind.__name__) for kind in FREE]
 LEARNED = [pytest.param(kind, id=kind.__name__) for kind in NETWORKS]
 
@@ -41,7 +42,7 @@ def test_the_same_seed_is_the_same_bits(kind, family):
     assert not np.array_equal(other.fit_transform(X), again.embedding_)
 
 
-@pytest.mark.parametrize("kind", ADDED)
+@pytest.mark.parametrize("kind", MANY)
 def test_a_new_row_has_its_bits_whatever_rows_are_beside_it(kind, family):
     model = family(kind)
     both = model.transform(OTHERS)
@@ -60,7 +61,7 @@ def test_a_fitted_row_has_its_place(kind, family):
     assert model.embedding_.dtype == np.float32
 
 
-@pytest.mark.parametrize("kind", ADDED)
+@pytest.mark.parametrize("kind", MANY)
 def test_a_pickle_is_the_fitted_model(kind, family):
     again = pickle.loads(pickle.dumps(family(kind)))
     assert np.array_equal(again.transform(OTHERS), family(kind).transform(OTHERS))
@@ -89,7 +90,7 @@ SAME = {
 
 
 @pytest.mark.parametrize("case", ["a unit of 2**66", *map(slow, list(SAME)[1:])])
-@pytest.mark.parametrize("kind", ADDED)
+@pytest.mark.parametrize("kind", MANY)
 def test_it_is_the_same_with(kind, case, family):
     found = quick(kind).fit_transform(SAME[case])
     assert np.array_equal(found, family(kind).embedding_)
@@ -104,7 +105,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("kind", ADDED)
+@pytest.mark.parametrize("kind", MANY)
 def test_data_is_refused_by_what_is_wrong(kind, case):
     x, got = REFUSED[case]
     with pytest.raises(icon.InvalidInput, match="^X: expected ") as error:
@@ -244,7 +245,7 @@ def test_double_precision_comes_in_and_single_goes_out(x64):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ADDED)
+@pytest.mark.parametrize("kind", MANY)
 def test_scikit_learn_agrees(kind):
     from sklearn.utils.estimator_checks import check_estimator
 
