@@ -30,6 +30,7 @@ from icon._neighborhoods import (
     clusters,
     cosine,
     density,
+    dirac,
     dot,
     entropic,
     fuzzy,

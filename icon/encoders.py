@@ -281,5 +281,54 @@ class TokenEncoder(nn.Module):
         return nn.LayerNorm()(h)
 
 
+class CausalEncoder(nn.Module):
+    """A vector for each place of a sequence, which depends on the tokens before it.
+
+    h_t -> h_t + MLP(norm(h_t, h_{t-s}, h_{t-2s})), with s = 1, 2, 4, ..., one a layer,
+    from the token at t - 1 and the place t.
+
+    Args:
+        words: how many tokens there are; the id `words` is that of the start.
+        width: the width of the vectors.
+        layers: how often what came before is looked at, twice as far each time.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from icon import encoders
+        >>> x, model = jnp.full((4, 16), 31), encoders.CausalEncoder(32)
+        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        (4, 16, 32)
+
+    Source: van den Oord et al., WaveNet (2016).
+    """
+
+    words: int
+    width: int = 32
+    layers: int = 6
+
+    @nn.compact
+    def __call__(self, x: Int[Array, "b t"]) -> Float[Array, "b t k"]:
+        words, width = check.size("words", self.words), check.size("width", self.width)
+        check.count("layers", self.layers, 0, 30)
+        x = check.real("x", x)
+        whole = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer)
+        check.require(whole, "x", f"dtype {x.dtype}, shape {x.shape}", "ids [b, t]")
+        start = nn.initializers.normal(width**-0.5)
+        before = jnp.pad(x, ((0, 0), (1, 0)), constant_values=words)[:, :-1]
+        h = nn.Embed(words + 1, width, embedding_init=start)(before)
+        h = h + self.param("position", start, (1, x.shape[1], width))
+        for layer in range(self.layers):
+            near = _earlier(nn.LayerNorm()(h), 2**layer)
+            h = h + Decoder((2 * width, width))(near)
+        return nn.LayerNorm()(h)
+
+
+def _earlier(h: Float[Array, "b t k"], step: int) -> Float[Array, "b t m"]:
+    """Every place with those one and two steps before it, 0 before the start."""
+    t = h.shape[1]
+    padded = jnp.pad(h, ((0, 0), (2 * step, 0), (0, 0)))
+    return jnp.concatenate([padded[:, k * step :][:, :t] for k in range(3)], -1)
+
+
 def _mix(x: Float[Array, "b n k"], width: int) -> Float[Array, "b n k"]:
     return Decoder((2 * width, width))(x)

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from icon._base import checks as check
 
@@ -35,6 +37,7 @@ PROTOCOL = {
     "uniformity": "all ordered pairs i != j of rows scaled to length 1, t=2; exact, "
     "in blocks of rows, at any n",
     "cluster_entropy": "all rows; nats",
+    "importance_bound": "each row; as many samples as p draws of it; nats",
 }
 """Each metric's protocol at its defaults: what to print beside a number."""
 
@@ -540,6 +543,48 @@ def cluster_entropy(clusters: Int[ArrayLike, " n"]) -> float:
     sizes = np.bincount(_classes("clusters", clusters))
     share = sizes / sizes.sum()
     return float(share @ np.log(1 / share))
+
+
+def importance_bound(p, q, *, rows: int = 256) -> Float[Array, " n"]:
+    """How likely each anchor is at least, by the samples of its cloud.
+
+        log 1/S sum_s q(x_i, z_s) / p_i(z_s),  z_s ~ p_i
+
+    Protocol: each row; as many samples as p draws of it; nats. In the mean it is from
+    -kl(p, q), which it is at one sample, up to log q(x_i), and rises with S.
+
+    Args:
+        p: a cloud that is sampled, `icon.normal(mean, std, key, samples=S)`.
+        q: a density over the same anchors.
+        rows: how many anchors are evaluated at once.
+
+    Raises:
+        InvalidInput: rows < 1, p and q over different anchors.
+
+    Example:
+        >>> import icon, jax, jax.numpy as jnp
+        >>> x, half = jnp.ones((3, 1)), 0.5**0.5  # z ~ N(0, 1), x ~ N(z, 1)
+        >>> def log_joint(params, x, z):
+        ...     normal = jax.scipy.stats.norm.logpdf
+        ...     return jnp.sum(normal(z) + normal(x, z))
+        >>> p = icon.normal(x / 2, half, jax.random.key(0), samples=5)
+        >>> evidence = jax.scipy.stats.norm.logpdf(1.0, 0.0, 2**0.5)
+        >>> bound = importance_bound(p, icon.density(log_joint, (), x))
+        >>> bool(jnp.allclose(bound, evidence))  # p is the posterior
+        True
+
+    Source: Burda et al. 2016, "Importance weighted autoencoders".
+    """
+    rows = check.size("rows", rows)
+    got = f"{p.shape[0]} and {q.shape[0]} anchors"
+    check.require(p.shape[0] == q.shape[0], "q", got, "the anchors of p")
+
+    def bound(i):
+        at, weight = p.support(i)
+        ratio = q.score(i, at) - (p.score(i, at) - p.log_mass(i))
+        return jax.nn.logsumexp(jnp.log(weight) + ratio)
+
+    return jax.lax.map(bound, jnp.arange(p.shape[0]), batch_size=rows)
 
 
 def _nearest(

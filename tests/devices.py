@@ -172,6 +172,7 @@ GATHERED = {
     ),
     "SigLIP": lambda b, ask: ask(icon.kl, *siglip(b)),
     "VAE": lambda b, ask: ask(icon.kl, cloud(b), icon.density(log_joint, b.t, b.x)),
+    "two normals": lambda b, ask: ask(icon.kl, cloud(b), icon.normal(b.z_other, b.t)),
 }
 LOSSES = PLAIN | GATHERED
 

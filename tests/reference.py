@@ -808,6 +808,12 @@ def masked_lm(hidden, tokens, masked, temperature=1.0):
     return cross_entropy(hidden, tokens, masked, temperature)
 
 
+@row("autoregression")
+def autoregression(hidden, levels, following, temperature=1.0):
+    """-E log softmax(levels · hidden of all before)_{next}; Bengio et al. 2003."""
+    return cross_entropy(hidden, levels, following, temperature)
+
+
 @row("distillation")
 def distillation(
     teacher, student, logits, labels, hot=4.0, hot_student=4.0, temperature=1.0
@@ -837,6 +843,39 @@ def som(log_h, x, units, temperature=1.0, scale=ROOT_HALF):
     return total / len(x)
 
 
+def decoded_at(x, decoded, std):
+    """-E log N(x_i; decoded_i, std²)."""
+    d = x.shape[1]
+    error = sum(
+        squared(row, code) for row, code in zip(x, decoded[:, None], strict=True)
+    )
+    return sum(error) / len(x) / (2 * std**2) + d / 2 * np.log(2 * math.pi * std**2)
+
+
+@row("autoencoder")
+def autoencoder(x, decoded, std=1.0):
+    """-E log N(x; decoder(encoder(x)), std²); Hinton & Salakhutdinov 2006."""
+    return decoded_at(x, decoded, std)
+
+
+@row("sparse autoencoder")
+def sparse_autoencoder(
+    x, decoded, rate, on, std=1.0, temperature=1.0, temperature_on=1.0
+):
+    """The same, and β Σ_k KL(Bernoulli(ρ) ‖ Bernoulli(ρ_k)); Ng 2011."""
+    total = 0
+    for r, u in zip(rate / temperature, on / temperature_on, strict=True):
+        log_p, log_q = r - log_sum_exp(r), u - log_sum_exp(u)
+        total = total + (np.exp(log_p) * (log_p - log_q)).sum()
+    return decoded_at(x, decoded, std) + 384 * total / len(rate)
+
+
+@row("denoising autoencoder")
+def denoising_autoencoder(x, decoded, std=1.0):
+    """-E log N(x; decoder(encoder(masked x)), std²); Vincent et al. 2008."""
+    return decoded_at(x, decoded, std)
+
+
 @row("VAE")
 def vae(mean, std, noise, decoder, x):
     """-ELBO: E log q(z|x) - log p(z) - log p(x|z), z = mean + std ε; Kingma & Welling.
@@ -853,3 +892,13 @@ def vae(mean, std, noise, decoder, x):
             log_likelihood = log_likelihood - len(x[i]) / 2 * math.log(2 * math.pi)
             total = total + log_posterior - log_prior - log_likelihood
     return total / noise[..., 0].size
+
+
+@row("diffusion")
+def diffusion(posterior, posterior_std, mean, std):
+    """E KL(p(x_{t-1} | x_t, x) ‖ q(x_{t-1} | x_t)), two normals; Ho et al. 2020."""
+    total = 0
+    for m, s, n, t in zip(posterior, posterior_std, mean, std, strict=True):
+        gaps = ((m - n) ** 2 + s**2) / (2 * t**2)
+        total = total + (np.log(t) - np.log(s) + gaps - 0.5).sum()
+    return total / len(mean)

@@ -43,6 +43,7 @@ MODELS = [
     (encoders.Decoder((16, 64)), IMAGES, (5, 8, 64)),
     (encoders.ClusterHead(3, (16,)), IMAGES, (5, 3)),
     (encoders.TokenEncoder(32, 12, 1), TOKENS, (5, 16, 12)),
+    (encoders.CausalEncoder(32, 12, 2), TOKENS, (5, 16, 12)),
 ]
 
 

@@ -441,6 +441,7 @@ CALLS = {  # argument: calls, values
             lambda v: encoders.CNN((1,), v).init(KEY, IMAGES),
             lambda v: encoders.Signals((1,), v).init(KEY, X),
             lambda v: encoders.TokenEncoder(8, v).init(KEY, TOKENS),
+            lambda v: encoders.CausalEncoder(8, v).init(KEY, TOKENS),
         ],
         COUNTS,
     ),
@@ -448,8 +449,20 @@ CALLS = {  # argument: calls, values
     "count": ([lambda v: encoders.Prototypes(v, 3).init(KEY)], COUNTS),
     "dim": ([lambda v: encoders.Prototypes(3, v).init(KEY)], COUNTS),
     "latent": ([lambda v: encoders.Posterior(v).init(KEY, X)], COUNTS),
-    "words": ([lambda v: encoders.TokenEncoder(v).init(KEY, TOKENS)], COUNTS),
-    "layers": ([lambda v: encoders.TokenEncoder(8, 8, v).init(KEY, TOKENS)], COUNTS),
+    "words": (
+        [
+            lambda v: encoders.TokenEncoder(v).init(KEY, TOKENS),
+            lambda v: encoders.CausalEncoder(v).init(KEY, TOKENS),
+        ],
+        COUNTS,
+    ),
+    "layers": (
+        [
+            lambda v: encoders.TokenEncoder(8, 8, v).init(KEY, TOKENS),
+            lambda v: encoders.CausalEncoder(8, 8, v).init(KEY, TOKENS),
+        ],
+        COUNTS,
+    ),
     "data": ([recipes.material], (*THINGS, few._replace(features=X[:1]))),
     "budget": ([lambda v: recipes.material(few, 0, v)], THINGS),
     "budget.steps": ([lambda v: recipes.material(few, 0, budget(steps=v))], COUNTS),

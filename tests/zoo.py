@@ -210,6 +210,7 @@ TWO_SETS = {
 }
 CONTINUUM = {
     "normal": lambda lib, d: lib.normal(d.x, lib.exp(d.std), KEY, samples=3),
+    "dirac": lambda lib, d: lib.dirac(d.x),
     "density": lambda lib, d: lib.density(log_joint, d.t, d.x),
 }
 

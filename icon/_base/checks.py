@@ -225,6 +225,17 @@ def positive(argument: str, x, like, shapes=((),)) -> jax.Array:
     return x
 
 
+def triangular(argument: str, x, like, shape: tuple[int, ...]) -> jax.Array:
+    """Lower triangular factors in one shape [..., d, d], each diagonal above 0."""
+    x = numbers(argument, x, like, (shape,))
+    if concrete(x):
+        upper = np.triu(np.asarray(x, np.float64), 1)
+        _all(argument, upper, lambda x: x == 0, "lower triangular factors")
+        diagonal = np.diagonal(np.asarray(x), axis1=-2, axis2=-1)
+        positive(argument, diagonal, like, (shape[:-1],))
+    return x
+
+
 def weights(argument: str, x, like, size: int) -> jax.Array:
     """One non-negative number each, not all of them zero."""
     x = numbers(argument, x, like, ((size,),))

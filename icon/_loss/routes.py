@@ -343,7 +343,7 @@ def checked(loss: Loss, p, q, weight=None, block=None, axis_name=None) -> Any:
         _refuse_partial_support(p, q, placement)
     if placement.axis is not None:
         p, q, weight = local_share(p, q, weight, placement)
-    return p, q, weight, placement
+    return p.against(q) if loss.coefficients else p, q, weight, placement
 
 
 def _refuse_irreproducible(loss: Loss, p, q) -> None:

@@ -22,7 +22,7 @@ from icon._neighborhoods.compose import (
     smooth,
     tabulated,
 )
-from icon._neighborhoods.continuum import density, normal
+from icon._neighborhoods.continuum import density, dirac, normal
 from icon._neighborhoods.graph import Graph, from_sparse, graph, to_sparse
 from icon._neighborhoods.kernels import Shortcut, umap
 from icon._neighborhoods.limits import hard, sharp, wide

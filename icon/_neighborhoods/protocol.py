@@ -12,7 +12,7 @@ from icon._base.numerics import lse
 from icon._base.pytrees import pytree, static
 
 
-At = Any  # what indexes candidates: EVERYBODY, listed ids [s], or latent points [s, d]
+At = Any  # what indexes candidates: EVERYBODY, ids [s], points [s, d], or their moments
 EVERYBODY = slice(None)
 ONE_OR_TWO = "one set, as same(ids), or two, as same(ids, ids), on both sides"
 
@@ -129,6 +129,10 @@ class Neighborhood:
         return None
 
     # ------------------------------------------------------- the same, another way
+
+    def against(self, q) -> "Neighborhood":
+        """As p: the same, with the support that serves best where q scores it."""
+        return self
 
     def prepared(self) -> "Neighborhood":
         """A p that does not learn, with what many steps need worked out once."""

@@ -12,6 +12,7 @@ from icon._neighborhoods import (
     clusters,
     cosine,
     density,
+    dirac,
     dot,
     entropic,
     fuzzy,
@@ -358,6 +359,9 @@ ROWS = (
     Cell("masked LM", same, dot, kl, "masked words", G, TOKENS, KNOWN,
          "Devlin et al. 2019",
          differs="a mixer for a transformer; a hidden word is always the mask"),
+    Cell("autoregression", same, dot, kl, "next levels", G, TOKENS, KNOWN,
+         "Bengio et al. 2003; van den Oord et al. 2016",
+         differs="pixels in one line, by convolutions along it"),
     dataclasses.replace(
         0.9 * Cell("soft labels", at_temperature, at_temperature, hinton)
         + 0.1 * Cell("hard labels", same, scores),
@@ -366,8 +370,23 @@ ROWS = (
     Cell("SOM", scores, squared, attraction,
          "a grid of units", S, GRID, KNOWN, "Kohonen 1982; Heskes 1999",
          differs="Adam on batches for Kohonen's rule"),
+    Cell("autoencoder", dirac, normal, kl, "rows", DENSITY, SELF, KNOWN,
+         "Hinton & Salakhutdinov 2006", {"std": positive(1.0)},
+         differs="without pretraining by restricted Boltzmann machines"),
+    dataclasses.replace(
+        Cell("autoencoder", dirac, normal, learned={"std": positive(1.0)})
+        + 384.0 * Cell("sparse units", scores, scores),
+        # 3 for each of 128 units, of which the cell has the mean
+        name="sparse autoencoder", learns_from="rows and units", row=DENSITY,
+        column=SELF, status=KNOWN, reference="Ng 2011; Lee et al. 2007"),
+    Cell("denoising autoencoder", dirac, normal, kl, "masked rows", DENSITY, SELF,
+         KNOWN, "Vincent et al. 2008", {"std": positive(1.0)},
+         differs="one code of dense layers for layers that are stacked"),
     Cell("VAE", normal, density, kl, "a posterior", DENSITY, LATENT, KNOWN,
          "Kingma & Welling 2014"),
+    Cell("diffusion", normal, normal, kl, "steps of noise", DENSITY, LATENT, KNOWN,
+         "Sohl-Dickstein et al. 2015; Ho et al. 2020",
+         differs="dense layers for a U-Net; steps weighed by their KL, not alike"),
 )
 # fmt: on
 

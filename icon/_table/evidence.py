@@ -80,13 +80,27 @@ TASKS = {
         "centres [b, k], words [V, k], index [b, 6]",
     ),
     "masked words": ("hidden words [m], all words [V]", "z [m, k], words [V, k]"),
+    "next levels": (
+        "levels [b d], each of them once [17]",
+        "what is before each [b d, k], levels [17, k]",
+    ),
     "a teacher": (
         "(logits [b, C],), (labels [b], classes [C])",
         "(student's logits [b, C],), (the same,)",
     ),
+    "rows": ("x [b, d], scaled", "decoded [b, d]"),
+    "rows and units": (
+        "(x [b, d], scaled,), (log rate of each unit on and off [k, 2],)",
+        "(decoded [b, d],), (log mean of each unit on and off [k, 2],)",
+    ),
+    "masked rows": ("x [b, d], scaled", "decoded of masked rows [b, d]"),
     "a posterior": (
         "mean [b, 2], deviation [b, 2], key, 1 draw",
         "log p(x, z), decoder, x [b, d]",
+    ),
+    "steps of noise": (
+        "mean [b, d], deviation [b, d] a step before noised rows",
+        "the same, by a denoiser of these",
     ),
     "a grid of units": ("log neighbourhood of each row's unit [b, U]", "x, units"),
 }

@@ -5,10 +5,11 @@ and `networks` what learns, `training` how, `scoring` how well, `floors` how wel
 least, `bench` all of it in one call, `trial` what a cell is tried on, `layout` how
 points in few dimensions are laid out, `embedding` how they are by any p, q and loss,
 `edges` by edges that are drawn, `encoding` by a network, `cut` and `ensemble` how a
-graph is clustered, `closed_form` and `quadratic` what is solved in closed form.
+graph is clustered, `closed_form` and `quadratic` what is solved in closed form,
+`likelihoods` what a decoder's word for a row is worth.
 """
 
-from icon.recipes import cut, edges, embedding, encoding, ensemble, layout
+from icon.recipes import cut, edges, embedding, encoding, ensemble, layout, likelihoods
 from icon.recipes.bench import Bench, run, spent
 from icon.recipes.closed_form import (
     Spectral,

@@ -62,6 +62,8 @@ NEGATIVES = np.stack([(IDS + 1) % N, (IDS + 5) % N, (IDS + 7) % N], 1)
 WORDS = np.stack([LABELS, (LABELS + 1) % CLASSES, (LABELS + 2) % CLASSES], 1)
 LOG_H = -((normal(N, 1) - CLASS) ** 2) / 2
 STD, DECODER = np.exp(normal(N, 3) / 2), normal(5, 3)
+NARROW = np.exp(normal(N, 3) / 2)
+Y, RATES, ON = X + normal(N, 5) / 3, np.log(simplex(6)), np.log(simplex(6))
 SAMPLES = 3
 
 
@@ -85,7 +87,17 @@ class Case(NamedTuple):
     host: bool = False  # the evidence goes through scipy, which has no bfloat16
 
 
-FIELDS = ("anchors", "candidates", "weight", "logit", "alpha", "mean", "std", "params")
+FIELDS = (
+    "anchors",
+    "candidates",
+    "weight",
+    "logit",
+    "alpha",
+    "mean",
+    "std",
+    "params",
+    "points",
+)
 
 
 def leaves(side, base=0, /, **names):
@@ -336,6 +348,9 @@ CASES = {
     "masked LM": Case(
         LABELED, (Z, W), two(HOT, hidden=Z, tokens=W), dict(masked=LABELS)
     ),
+    "autoregression": Case(
+        LABELED, (Z, W), two(HOT, hidden=Z, levels=W), dict(following=LABELS)
+    ),
     "distillation": Case(
         ((X,), (LABELS, np.arange(5))),
         ((CAPTIONS,), (CAPTIONS,)),
@@ -349,11 +364,31 @@ CASES = {
         (Z, W),
         p(row=("log_h", LOG_H), temperature="temperature") | two(SCALE, x=Z, units=W),
     ),
+    "autoencoder": Case(
+        (X,), (Y,), p(points=("x", X)) | q(mean=("decoded", Y), std="std")
+    ),
+    "sparse autoencoder": Case(
+        ((X,), (RATES,)),
+        ((Y,), (ON,)),
+        leaves("p[0]", points=("x", X))
+        | leaves("q[0]", mean=("decoded", Y), std="std")
+        | leaves("p[1]", row=("rate", RATES), temperature="temperature")
+        | leaves("q[1]", row=("on", ON), temperature="temperature_on"),
+    ),
+    "denoising autoencoder": Case(
+        (X,), (Y,), p(points=("x", X)) | q(mean=("decoded", Y), std="std")
+    ),
     "VAE": Case(
         (Z, STD, jax.random.key(7), SAMPLES),
         (log_joint, DECODER, X),
         p(mean=("mean", Z), std=("std", STD))
         | q(params=("decoder", DECODER), anchors=("x", X)),
+    ),
+    "diffusion": Case(
+        (Z, STD),
+        (U, NARROW),
+        p(mean=("posterior", Z), std=("posterior_std", STD))
+        | q(mean=("mean", U), std=("std", NARROW)),
     ),
 }
 
@@ -361,7 +396,7 @@ CASES = {
 # Rows whose p, q and loss are the same functions, of other evidence.
 TWINS = [
     {"SimCLR", "SupCon"},
-    {"cross-entropy", "skip-gram", "masked LM"},
+    {"cross-entropy", "skip-gram", "masked LM", "autoregression"},
     {"PCA", "LDA"},
     {"kernel PCA", "Isomap"},
     {"Laplacian eigenmaps", "LPP"},
@@ -370,6 +405,7 @@ TWINS = [
     {"t-SimCNE", "t-SupCon"},
     {"k-means", "spectral clustering"},
     {"cluster balance", "information gain"},
+    {"autoencoder", "denoising autoencoder"},
 ]
 
 

@@ -432,6 +432,7 @@ TABLE = {
         ),
         ("as p", "p", lambda: icon.kl(icon.density(flat, 1.0, X), CLOUD)),
     ],
+    "dirac": rows(icon.dirac, points=matrices(X)),
     "dot": two_sets(icon.dot, temperature=positives()),
     "entropic": rows(
         entropic,
@@ -633,11 +634,20 @@ TABLE = {
     "normal": rows(
         lambda mean=X, std=X, key=KEY, samples=1: icon.normal(mean, std, key, samples),
         mean=matrices(X),
-        std={k: v for k, v in matrices(X).items()}
-        | {"zero": X * 0, "negative": -X, "other": X[:3]},
+        std={k: v for k, v in matrices(X).items() if k != "a number"}
+        | {"zero": X * 0, "negative": -X, "other": X[:3], "no scale": 0.0}
+        | {"no lower factors": np.ones((N, D, D)), "other factors": W[:, :, None]}
+        | {"no inverse": np.zeros((N, D, D))},
         key=keys(),
         samples=counts(2**31),
-    ),
+    )
+    + [
+        (
+            "no key",
+            "key",
+            lambda: icon.kl(icon.normal(X, X), icon.density(flat, 1.0, X)),
+        )
+    ],
     "odds": rows(
         icon.odds,
         p=strangers()

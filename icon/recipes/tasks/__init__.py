@@ -2,7 +2,16 @@
 
 from icon._table import evidence
 from icon.recipes.task import Learned, Source
-from icon.recipes.tasks import eigenvectors, labels, models, points, views, words
+from icon.recipes.tasks import (
+    eigenvectors,
+    labels,
+    models,
+    points,
+    reconstructions,
+    steps,
+    views,
+    words,
+)
 
 
 POINTS, LINEAR, MATRIX = Learned.POINTS, Learned.LINEAR_MAP, Learned.MATRIX
@@ -54,8 +63,13 @@ SOURCES = {
     "words": Source(words.words, data=TEXT),
     "words and strangers": Source(words.words_and_strangers, data=TEXT),
     "masked words": Source(words.masked_words, data=TEXT),
+    "next levels": Source(steps.next_levels, data="digits"),
     "a teacher": Source(labels.a_teacher, after=("cross-entropy",)),
+    "rows": Source(reconstructions.themselves, data="digits"),
+    "rows and units": Source(reconstructions.themselves_by_units, data="digits"),
+    "masked rows": Source(reconstructions.themselves_from_noise, data="digits"),
     "a posterior": Source(models.a_posterior, data="digits"),
+    "steps of noise": Source(steps.steps_of_noise, data="digits"),
     "a grid of units": Source(models.a_grid, data="digits"),
 }
 BY_COLUMN = {  # what p is built from, unless the cell names it

@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 
 from icon._base import checks as check
+from icon.recipes import likelihoods
 from icon.recipes.material import Material
 from icon.recipes.networks import applied, started
 from icon.recipes.task import Task
@@ -17,18 +18,17 @@ from icon.recipes.task import Task
 def _bernoulli(params, x, z):
     """log N(z; 0, 1) plus, pixel by pixel, log p(x | z) under the decoded log-odds."""
     logits = _decoder(x.shape[0]).apply(params, z)
-    return _prior(z) + jnp.sum(x * logits - jax.nn.softplus(logits))
+    return _prior(z) + likelihoods.bernoulli(x, logits)
 
 
 def _normal(params, x, z):
     """log N(z; 0, 1) plus log N(x; the decoded mean, 1)."""
     mean = _decoder(x.shape[0]).apply(params, z)
-    likelihood = -jnp.sum((x - mean) ** 2) / 2
-    return _prior(z) + likelihood - x.shape[0] / 2 * math.log(2 * math.pi)
+    return _prior(z) + likelihoods.gaussian(x, mean)
 
 
 def _prior(z):
-    return -jnp.sum(z**2) / 2 - z.shape[0] / 2 * math.log(2 * math.pi)
+    return likelihoods.gaussian(z, jnp.zeros_like(z))
 
 
 def _decoder(width: int) -> Any:
@@ -72,7 +72,13 @@ def a_posterior(m: Material) -> Task:
     )
     arrays = dict(x=x[m.train])
     return Task(
-        arrays, arguments, views={}, extra=extra, scored=scored, summary=summary
+        arrays,
+        arguments,
+        views={},
+        extra=extra,
+        width=2,
+        scored=scored,
+        summary=summary,
     )
 
 

@@ -1,0 +1,252 @@
+"""What is p built from where a row is made step by step: from noise, or in its order?
+
+Entries are cut into 17 levels between the lowest and the highest of the training rows,
+as many as the digits have, so that a model has a number of bits for each.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from icon._base import checks as check
+from icon._loss import kl
+from icon._neighborhoods import normal
+from icon.recipes import likelihoods
+from icon.recipes.material import Material
+from icon.recipes.networks import applied, started
+from icon.recipes.task import Task
+
+
+LEVELS = 17
+DRAWS = 7  # the seed of the noise that held-out rows are scored with
+
+
+def levels(m: Material) -> Int[np.ndarray, "n d"]:
+    """The level of every entry, from 0 to 16."""
+    train = m.flat[m.train]
+    low, high = float(train.min()), float(train.max())
+    expected = "rows that differ"
+    check.require(high > low, "data", "entries that are all alike", expected)
+    place = np.rint((m.flat - low) / (high - low) * (LEVELS - 1))
+    return np.clip(place, 0, LEVELS - 1).astype(np.int32)
+
+
+def values(level):
+    """Levels as float32 from -1 to 1."""
+    return level.astype(np.float32) / (LEVELS - 1) * 2 - 1
+
+
+def bits_by_share(train: Int[np.ndarray, "n d"], rows: Int[np.ndarray, "r d"]) -> float:
+    """Bits of an entry by the shares of the levels at its place, each once more."""
+    counts = (train[..., None] == np.arange(LEVELS)).sum(0) + 1.0
+    shares = counts / counts.sum(1, keepdims=True)
+    return float(-np.log2(np.take_along_axis(shares, rows.T, 1)).mean())
+
+
+# ------------------------------------------------------- in its order
+
+
+WIDTH, LAYERS, SEQUENCES = 32, 5, 8  # of the network; rows of a batch
+
+
+def next_levels(m: Material) -> Task:
+    """Each entry of a row, from those before it."""
+    from icon import encoders
+
+    found = levels(m)
+    encoder: Any = encoders.CausalEncoder(LEVELS, WIDTH, LAYERS)
+    held = m.test if len(m.test) else m.train
+
+    def extra(key, width):
+        one, two = jr.split(key)
+        table = jr.normal(two, (LEVELS, WIDTH)) / math.sqrt(WIDTH)
+        return started(encoder, one, found[:1]), table
+
+    def arguments(model, key, level):
+        encoding, table = model.extra
+        hidden = applied(encoder, encoding, jnp.asarray(level))
+        hidden = hidden.reshape(-1, hidden.shape[-1])
+        return (level.reshape(-1), jnp.arange(LEVELS)), (hidden, table)
+
+    def scored(params):
+        return applied(encoder, params["extra"][0], jnp.asarray(found)).mean(1)
+
+    def scores(trained, m: Material) -> dict[str, float]:
+        encoding, table = trained.params["extra"]
+        logits = applied(encoder, encoding, jnp.asarray(found[held])) @ table.T
+        each = jax.vmap(likelihoods.categorical)(jnp.asarray(found[held]), logits)
+        own = float(-each.mean()) / math.log(2) / found.shape[1]
+        raw = bits_by_share(found[m.train], found[held])
+        return {"bits per entry": own, "raw bits per entry": raw}
+
+    return Task(
+        dict(level=found[m.train]),
+        arguments,
+        views={},
+        extra=extra,
+        size=SEQUENCES,
+        width=WIDTH,
+        scored=scored,
+        scores=scores,
+        protocol="held-out rows",
+        summary=f"{LEVELS} levels, by {LAYERS} causal convolutions",
+    )
+
+
+# ------------------------------------------------------- from noise
+
+
+STEPS, HIDDEN = 100, 256  # of noise; units of the denoiser
+WAVES = np.arange(1, 9, dtype=np.float32)  # of a time
+CLEAR, FAINT = 4.0, -6.0  # the log of signal over noise, at both ends
+
+
+class Noise(NamedTuple):
+    """x_t = √ᾱ_t x + √(1 - ᾱ_t) ε, and the step back from it; t from 1 to T.
+
+    p(x_{t-1} | x_t, x) = N(c_t x + k_t x_t, s_t²), with the noise of the first step for
+    its own deviation, which is 0.
+    """
+
+    kept: Any  # √ᾱ [T]
+    noise: Any  # √(1 - ᾱ) [T]
+    of_row: Any  # c [T]
+    of_noised: Any  # k [T]
+    std: Any  # s [T]
+
+    def at(self, t) -> "Noise":
+        """The numbers of these steps, as columns."""
+        return Noise(*(jnp.asarray(x, jnp.float32)[t - 1][:, None] for x in self))
+
+    def noised(self, x, epsilon):
+        return self.kept * x + self.noise * epsilon
+
+    def row(self, noised, velocity):
+        """The row, by the velocity √ᾱ ε - √(1 - ᾱ) x, which is of size 1 at any t."""
+        return self.kept * noised - self.noise * velocity
+
+    def back(self, x, noised):
+        """The mean and the deviation of the step before, where the row is x."""
+        mean = self.of_row * x + self.of_noised * noised
+        return mean, jnp.broadcast_to(self.std, mean.shape)
+
+
+def noise(steps: int) -> Noise:
+    """Steps that are alike in log(ᾱ / (1 - ᾱ)), from 4 down to -6.
+
+    The noise of the first is about what is between two levels.
+    """
+    share = 1 / (1 + np.exp(-np.linspace(CLEAR, FAINT, steps)))  # ᾱ
+    before = np.concatenate([[1.0], share[:-1]])
+    ratio = share / before
+    variance = (1 - before) / (1 - share) * (1 - ratio)
+    variance[0] = 1 - share[0]
+    return Noise(
+        kept=np.sqrt(share),
+        noise=np.sqrt(1 - share),
+        of_row=np.sqrt(before) * (1 - ratio) / (1 - share),
+        of_noised=np.sqrt(ratio) * (1 - before) / (1 - share),
+        std=np.sqrt(variance),
+    )
+
+
+def steps_of_noise(m: Material) -> Task:
+    """One step back from noise: of the row that it hides, and of one that is guessed.
+
+    The guess is the velocity of the noise, by a network that sees the noised row and
+    the time.
+    """
+    found, schedule = levels(m), noise(STEPS)
+    x = values(found)
+    denoiser = denoiser_of(x.shape[1])
+    held = m.test if len(m.test) else m.train
+
+    def extra(key, width):
+        return started(denoiser, key, seen(x[:1], jnp.ones(1, jnp.int32)))
+
+    def arguments(model, key, x):
+        one, two = jr.split(key)
+        t = jr.randint(one, (len(x),), 1, STEPS + 1)
+        at, epsilon = schedule.at(t), jr.normal(two, x.shape)
+        noised = at.noised(x, epsilon)
+        guess = applied(denoiser, model.extra, seen(noised, t))
+        return at.back(x, noised), at.back(at.row(noised, guess), noised)
+
+    def scores(trained, m: Material) -> dict[str, float]:
+        denoise = lambda noised, t: applied(
+            denoiser, trained.params["extra"], seen(noised, t)
+        )
+        own = bits_of(schedule, denoise, jnp.asarray(found[held]), jr.key(DRAWS))
+        raw = bits_by_share(found[m.train], found[held])
+        return {"bits per entry": own, "raw bits per entry": raw}
+
+    def scored(params):
+        """The row that is guessed after a fifth of the steps, without their noise."""
+        t = jnp.full(len(x), STEPS // 5)
+        faint = schedule.at(t).kept * x
+        guess = applied(denoiser, params["extra"], seen(faint, t))
+        return schedule.at(t).row(faint, guess)
+
+    return Task(
+        dict(x=x[m.train]),
+        arguments,
+        views={},
+        extra=extra,
+        width=x.shape[1],
+        scored=scored,
+        scores=scores,
+        protocol="held-out rows",
+        summary=f"{STEPS} steps of noise, a denoiser of two layers of {HIDDEN} units",
+    )
+
+
+def denoiser_of(d: int) -> Any:
+    from icon import encoders
+
+    return encoders.Decoder((HIDDEN, HIDDEN, d))
+
+
+def seen(noised, t):
+    """A noised row [b, d], and its time as waves [b, 16]."""
+    turn = jnp.pi / STEPS * t[:, None].astype(noised.dtype) * WAVES[None]
+    return jnp.concatenate([noised, jnp.sin(turn), jnp.cos(turn)], 1)
+
+
+def bits_of(schedule: Noise, denoise, found: Int[Array, "n d"], key) -> float:
+    """A bound on the bits of an entry: of every step back, of the end, of the levels.
+
+    KL(p(x_T | x) ‖ N(0, 1)) + Σ_{t > 1} KL(p(x_{t-1} | x_t, x) ‖ q(x_{t-1} | x_t))
+    - log q(x | x_1)
+    """
+    x = values(found)
+    steps = len(schedule.std)
+
+    def parts(t):
+        times = jnp.full(len(x), t)
+        at = schedule.at(times)
+        noised = at.noised(x, jr.normal(jr.fold_in(key, t), x.shape))
+        guess = at.row(noised, denoise(noised, times))
+        back, guessed = normal(*at.back(x, noised)), at.back(guess, noised)
+        first = jax.vmap(_of_levels)(found, *guessed)
+        return jnp.where(t > 1, kl(back, normal(*guessed)), -jnp.mean(first))
+
+    last = schedule.at(jnp.full(len(x), steps))
+    end = normal(last.kept * x, jnp.broadcast_to(last.noise, x.shape))
+    nats = kl(end, normal(jnp.zeros_like(x), 1.0))
+    nats = nats + jnp.sum(jax.lax.map(parts, jnp.arange(1, steps + 1)))
+    return float(nats) / math.log(2) / x.shape[1]
+
+
+def _of_levels(
+    found: Int[Array, " d"], mean: Float[Array, " d"], std: Float[Array, " d"]
+):
+    """log q of the levels: what a normal distribution has nearest to each of them."""
+    edges = jnp.asarray(values(np.arange(LEVELS - 1) + 0.5))
+    below = jax.scipy.stats.norm.cdf(edges[None], mean[:, None], std[:, None])
+    below = jnp.pad(below, ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1)))
+    return likelihoods.categorical(found, jnp.log(jnp.diff(below) + 1e-9))
