@@ -28,6 +28,7 @@ from icon._neighborhoods import (
     among,
     bernoulli,
     clusters,
+    components,
     cosine,
     density,
     dirac,
@@ -51,8 +52,10 @@ from icon._neighborhoods import (
     self_tuning,
     sharp,
     smooth,
+    sources,
     student_t,
     uniform,
+    unnormalized,
     wide,
 )
 from icon._search import knn, near, propagate, symmetrize, union

@@ -31,6 +31,15 @@ PROTOCOL = {
     "left out; right where the label is the class matched with the cluster",
     "calibration_error": "all rows; 10 bins of equal width of the confidence; right "
     "where the label is the class matched with the cluster",
+    "amari_error": "rows scaled by their largest entry and columns by theirs; 0 where "
+    "each source is found once, in any order and of any size, at most 1",
+    "leave_out": "of every row with two entries or more a fifth of them, rounded, at "
+    "least one, at random",
+    "recall": "the k=20 highest scores of every row among the items it has not seen; "
+    "hits over the smaller of k and what was left out; the mean over rows with some",
+    "ndcg": "the k=20 highest scores of every row among the items it has not seen; "
+    "gain 1 / log2(1 + place) over that of the best order; the mean over rows with "
+    "some",
     "nmi": "all rows; mutual information over the mean of the two entropies",
     "ari": "all rows; Rand index of pairs, adjusted so that chance is 0",
     "alignment": "all pairs of rows scaled to length 1; mean distance to the power 2",
@@ -587,6 +596,158 @@ def importance_bound(p, q, *, rows: int = 256) -> Float[Array, " n"]:
     return jax.lax.map(bound, jnp.arange(p.shape[0]), batch_size=rows)
 
 
+def amari_error(
+    unmixing: Real[ArrayLike, "d d"], mixing: Real[ArrayLike, "d d"]
+) -> float:
+    """How far independent sources are from being found.
+
+        P = |W A|:  1/(2 d (d - 1)) [sum_i (sum_j P_ij / max_j P_ij - 1)
+                                     + sum_j (sum_i P_ij / max_i P_ij - 1)]
+
+    Protocol: rows scaled by their largest entry and columns by theirs; 0 where each
+    source is found once, in any order and of any size, at most 1.
+
+    Args:
+        unmixing: W, from what was mixed to the sources.
+        mixing: A, from the sources to what was mixed; d of 2 or more.
+
+    Raises:
+        InvalidInput: matrices that are not square, of other sizes, or whose product has
+            a row or a column of zeros.
+
+    Example:
+        >>> import numpy as np
+        >>> amari_error(np.array([[0.0, 2.0], [1.0, 0.0]]), np.eye(2))
+        0.0
+
+    Source: Amari, Cichocki and Yang 1996, "A new learning algorithm for blind signal
+    separation".
+    """
+    w, a = check.matrix("unmixing", unmixing), check.matrix("mixing", mixing)
+    d = len(w)
+    check.require(w.shape == (d, d), "unmixing", f"shape {w.shape}", "a square matrix")
+    check.require(a.shape == (d, d), "mixing", f"shape {a.shape}", f"a matrix {(d, d)}")
+    product = np.abs(w @ a)
+    rows, columns = (product.max(axis) for axis in (1, 0))
+    least = min(rows.min(), columns.min())
+    check.require(least > 0, "unmixing", "a product of zeros", "matrices of full rank")
+    total = (product / rows[:, None]).sum() + (product / columns).sum()
+    return float((total - 2 * d) / (2 * d * (d - 1)))
+
+
+def leave_out(
+    counts: Real[ArrayLike, "n items"], *, share: float = 0.2, seed: int = 0
+) -> tuple[Real[np.ndarray, "n items"], Real[np.ndarray, "n items"]]:
+    """What is learned from, and what is left out to be recommended: counts in two.
+
+        counts = kept + left_out,  each entry whole in one of them
+
+    Protocol: of every row with two entries or more a fifth of them, rounded, at least
+    one, at random.
+
+    Args:
+        counts: from 0, dense.
+        share: of the entries of a row that is left out, above 0 and below 1.
+        seed: decides which.
+
+    Raises:
+        InvalidInput: no matrix of finite numbers, negative ones, a share of 0 or 1.
+
+    Example:
+        >>> import numpy as np
+        >>> kept, left_out = leave_out(np.ones((2, 5)))
+        >>> kept.sum(1).tolist(), left_out.sum(1).tolist()
+        ([4.0, 4.0], [1.0, 1.0])
+
+    Source: Liang et al. 2018, "Variational autoencoders for collaborative filtering"
+    (there for users who are not learned from).
+    """
+    table = check.matrix("counts", counts)
+    check.require((table >= 0).all(), "counts", table.min(), "numbers from 0")
+    share = check.scalar("share", share, 0, above=True)
+    check.require(share < 1, "share", share, "a number above 0 and below 1")
+    rng = np.random.default_rng(check.seed("seed", seed))
+    draw = np.where(table > 0, rng.random(table.shape), np.inf)
+    place, size = np.argsort(np.argsort(draw, 1), 1), (table > 0).sum(1)
+    count = np.where(size < 2, 0, np.maximum(1, np.rint(share * size)))
+    left_out = np.where(place < np.minimum(count, size - 1)[:, None], table, 0)
+    return table - left_out, left_out
+
+
+def recall(
+    scores: Real[ArrayLike, "n items"],
+    left_out: Real[ArrayLike, "n items"],
+    seen: Real[ArrayLike, "n items"],
+    *,
+    k: int = 20,
+) -> float:
+    """How much of what was left out is recommended.
+
+        mean_u |top_k(u) ∩ left_out_u| / min(k, |left_out_u|)
+
+    Protocol: the k=20 highest scores of every row among the items it has not seen; hits
+    over the smaller of k and what was left out; the mean over rows with some. Of equal
+    scores the earlier item comes first.
+
+    Args:
+        scores: how much each row is thought to want each item.
+        left_out: above 0 where it did: what `leave_out` left out.
+        seen: above 0 what it has already, and what is not recommended.
+        k: how many are recommended, below the number of items.
+
+    Raises:
+        InvalidInput: matrices of other shapes, nothing left out, too large a k.
+
+    Example:
+        >>> import numpy as np
+        >>> scores, item = np.array([[3.0, 2.0, 1.0]] * 2), np.eye(3)
+        >>> recall(scores, left_out=item[[1, 2]], seen=item[[0, 0]], k=1)
+        0.5
+
+    Source: Liang et al. 2018, "Variational autoencoders for collaborative filtering".
+    """
+    hits, most, _ = _recommended(scores, left_out, seen, k)
+    return float((hits.sum(1) / most).mean())
+
+
+def ndcg(
+    scores: Real[ArrayLike, "n items"],
+    left_out: Real[ArrayLike, "n items"],
+    seen: Real[ArrayLike, "n items"],
+    *,
+    k: int = 20,
+) -> float:
+    """How far up in a recommendation what was left out stands.
+
+        mean_u  sum_{r <= k} [item at place r left out] / log2(1 + r)
+                over the same with all that was left out first
+
+    Protocol: the k=20 highest scores of every row among the items it has not seen;
+    gain 1 / log2(1 + place) over that of the best order; the mean over rows with some.
+
+    Args:
+        scores: how much each row is thought to want each item.
+        left_out: above 0 where it did: what `leave_out` left out.
+        seen: above 0 what it has already, and what is not recommended.
+        k: how many are recommended, below the number of items.
+
+    Raises:
+        InvalidInput: as `recall`.
+
+    Example:
+        >>> import numpy as np
+        >>> scores, item = np.array([[3.0, 2.0, 1.0]] * 2), np.eye(3)
+        >>> ndcg(scores, left_out=item[[1, 2]], seen=item[[0, 0]], k=1)
+        0.5
+
+    Source: Järvelin and Kekäläinen 2002, "Cumulated gain-based evaluation of IR
+    techniques".
+    """
+    hits, most, k = _recommended(scores, left_out, seen, k)
+    gain = 1 / np.log2(2 + np.arange(k))
+    return float((hits @ gain / np.cumsum(gain)[most - 1]).mean())
+
+
 def _nearest(
     z: Float[np.ndarray, "n d"],
     k: int,
@@ -598,6 +759,26 @@ def _nearest(
 
     fitted = NearestNeighbors(n_neighbors=k, metric=metric).fit(z)
     return fitted.kneighbors(ask, return_distance=False)
+
+
+def _recommended(
+    scores: Any, left_out: Any, seen: Any, k: int
+) -> tuple[Bool[np.ndarray, "r k"], Int[np.ndarray, " r"], int]:
+    """Of rows with something left out: hits by place, the most there can be, and k."""
+    scores = check.matrix("scores", scores)
+    tables = dict(left_out=check.matrix("left_out", left_out))
+    tables |= dict(seen=check.matrix("seen", seen))
+    for name, table in tables.items():
+        got, expected = f"shape {table.shape}", f"that of the scores, {scores.shape}"
+        check.require(table.shape == scores.shape, name, got, expected)
+    k = check.count("k", k, 1, scores.shape[1] - 1)
+    wanted = tables["left_out"] > 0
+    some = wanted.any(1)
+    check.require(some.any(), "left_out", "nothing above 0", "an entry in some row")
+    scores = np.where(tables["seen"] > 0, -np.inf, scores)[some]
+    top = np.argsort(-scores, 1, kind="stable")[:, :k]
+    most = np.minimum(k, wanted[some].sum(1))
+    return np.take_along_axis(wanted[some], top, 1), most, k
 
 
 def _hits(votes: Int[np.ndarray, "m k"], truth: Int[np.ndarray, " m"]) -> float:

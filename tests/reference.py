@@ -228,6 +228,17 @@ def sne_graph(edges, log_weights, y, scale=ROOT_HALF):
     return sne(edges, log_weights, y, scale)
 
 
+@row("implicit recommender")
+def implicit_recommender(edges, log_weights, rows, items, temperature=1.0):
+    """-Σ_u E_{i~n_u} log softmax(items · u)_i less the entropy of n_u; Liang 2018."""
+    total = 0
+    for u in range(len(rows)):
+        j, log_p = neighbors(edges, log_weights, u)
+        s = items @ rows[u] / temperature
+        total = total + (np.exp(log_p) * (log_p - s[j] + log_sum_exp(s))).sum()
+    return total / len(rows)
+
+
 @row("SNE, uniform affinities")
 def sne_uniform(edges, log_weights, y, scale=ROOT_HALF):
     """SNE with p_ij = 1/k on the k nearest neighbours; Böhm et al. 2022."""
@@ -306,6 +317,13 @@ def cross_entropy(z, w, labels, temperature=1.0):
         logits = w @ z[i] / temperature
         total = total + log_sum_exp(logits) - logits[label]
     return total / len(z)
+
+
+@row("matrix factorisation")
+def matrix_factorisation(predicted, levels, rated, scale=1.0):
+    """E (r - prediction)² / 2σ², minus a normal log-likelihood but for its constant."""
+    error = predicted[:, 0] - levels[rated, 0]
+    return (error**2).mean() / (2 * scale**2)
 
 
 # ------------------------------------------------------- sigma to infinity
@@ -802,6 +820,17 @@ def skip_gram(u, v, contexts, temperature=1.0):
     return cross_entropy(u, v, contexts, temperature)
 
 
+@row("PLSA")
+def plsa(edges, log_weights, phi, psi):
+    """KL(N ‖ Q), Q_ij = Σ_c φ_ic ψ_jc / (n Σ_k ψ_kc), N the counts over their sum.
+
+    -Σ N log Σ_c φ_ic P(j | c) of Hofmann 1999, but for what no topic changes.
+    """
+    log_n = log_weights - log_sum_exp(log_weights)
+    log_q = np.log(shared(phi, psi)[tuple(edges)] / len(phi))
+    return (np.exp(log_n) * (log_n - log_q)).sum()
+
+
 @row("masked LM")
 def masked_lm(hidden, tokens, masked, temperature=1.0):
     """-E log softmax(tokens · hidden_i)_{masked word}; Devlin et al. 2019."""
@@ -876,6 +905,28 @@ def denoising_autoencoder(x, decoded, std=1.0):
     return decoded_at(x, decoded, std)
 
 
+@row("k-medians")
+def k_medians(x, centers, p_x, p_centers, scale=1.0, p_scale=1.0):
+    """E min_c ‖x - c‖: each point to its nearest center."""
+    total = 0
+    for i in range(len(x)):
+        nearest = np.argmin((squared(p_x[i], p_centers) / p_scale**2).real)
+        total = total + np.sqrt(squared(x[i], centers[nearest])) / scale
+    return total / len(x)
+
+
+@row("fuzzy c-means")
+def fuzzy_c_means(x, centers, p_x, p_centers, scale=1.0, p_scale=1.0):
+    """E Σ_c u_c (d_c² / T + log u_c), u ∝ e^(-d² / T), T = 2; Li & Mukaidono 1995."""
+    total = 0
+    for i in range(len(x)):
+        log_u = -squared(p_x[i], p_centers) / (2 * p_scale**2)
+        log_u = log_u - log_sum_exp(log_u)
+        energy = squared(x[i], centers) / (2 * scale**2)
+        total = total + (np.exp(log_u) * (energy + log_u)).sum()
+    return total / len(x)
+
+
 @row("VAE")
 def vae(mean, std, noise, decoder, x):
     """-ELBO: E log q(z|x) - log p(z) - log p(x|z), z = mean + std ε; Kingma & Welling.
@@ -902,3 +953,56 @@ def diffusion(posterior, posterior_std, mean, std):
         gaps = ((m - n) ** 2 + s**2) / (2 * t**2)
         total = total + (np.log(t) - np.log(s) + gaps - 0.5).sum()
     return total / len(mean)
+
+
+def joint_density(x, mean, whitening, log_weight):
+    """log w_c + log N(x; μ_c, S_c) of one point and every component, S⁻¹ = WᵀW."""
+    score = []
+    for m, w, log_w in zip(mean, whitening, log_weight, strict=True):
+        gap = w @ (x - m)
+        log_likelihood = np.log(np.diagonal(w)).sum() - (gap**2).sum() / 2
+        score.append(log_w + log_likelihood - len(x) / 2 * math.log(2 * math.pi))
+    return np.array(score)
+
+
+@row("Gaussian mixture")
+def gaussian_mixture(
+    x, mean, whitening, log_weight, p_x, p_mean, p_whitening, p_log_weight
+):
+    """E [Σ_c r_c log r_c - Σ_c r_c log p(x, c)], r the posterior: minus the log
+    likelihood where both have the same parameters; Neal & Hinton 1998.
+    """
+    total = 0
+    for i in range(len(x)):
+        log_r = joint_density(p_x[i], p_mean, p_whitening, p_log_weight)
+        log_r = log_r - log_sum_exp(log_r)
+        joint = joint_density(x[i], mean, whitening, log_weight)
+        total = total + (np.exp(log_r) * (log_r - joint)).sum()
+    return total / len(x)
+
+
+def source_density(x, unmixing, log_volume, log_weight):
+    """log w_c + log |det W_c| + Σ_k log (e^(-√2 |s_k|) / √2), s = W_c x."""
+    score = []
+    for w, volume, log_w in zip(unmixing, log_volume, log_weight, strict=True):
+        s = w @ x
+        size = np.where(s.real > 0, s, -s)
+        score.append(log_w + volume - (math.sqrt(2) * size + math.log(2) / 2).sum())
+    return np.array(score)
+
+
+@row("ICA")
+def ica(
+    x, unmixing, log_volume, log_weight,
+    p_x, p_unmixing, p_log_volume, p_log_weight,
+):  # fmt: skip
+    """-E log p(x) of sources of Laplace's distribution where p and q are of the same
+    parameters: of one model, Pham & Garat 1997; of several, a mixture of ICAs.
+    """
+    total = 0
+    for i in range(len(x)):
+        log_r = source_density(p_x[i], p_unmixing, p_log_volume, p_log_weight)
+        log_r = log_r - log_sum_exp(log_r)
+        joint = source_density(x[i], unmixing, log_volume, log_weight)
+        total = total + (np.exp(log_r) * (log_r - joint)).sum()
+    return total / len(x)

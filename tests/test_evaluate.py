@@ -448,6 +448,149 @@ def test_refused(case):
     assert got in str(refusal.value)
 
 
+# ------------------------------------------------------- recommendations
+
+
+COUNTS = RNG.integers(0, 3, (40, 25))
+COUNTS[0], COUNTS[1] = 0, 0
+COUNTS[1, 3] = 2  # no entry, and one alone
+
+
+def test_a_fifth_of_a_row_is_left_out_and_nothing_is_lost():
+    kept, left_out = evaluate.leave_out(COUNTS, seed=3)
+    assert np.array_equal(kept + left_out, COUNTS) and not (kept * left_out).any()
+    entries, out = (COUNTS > 0).sum(1), (left_out > 0).sum(1)
+    assert out[:2].tolist() == [0, 0]
+    assert np.array_equal(out[2:], np.rint(0.2 * entries[2:]))
+    again, other = (evaluate.leave_out(COUNTS, seed=s)[1] for s in (3, 4))
+    assert np.array_equal(again, left_out) and (other != left_out).any()
+
+
+def test_of_two_entries_one_is_left_out_and_never_all():
+    two = np.array([[1.0, 1, 0], [1, 0, 1]])
+    for share in (0.01, 0.99):
+        _, left_out = evaluate.leave_out(two, share=share)
+        assert left_out.sum(1).tolist() == [1, 1]
+
+
+def recommended(scores, wanted, seen, k):
+    """Hits by place, of one row, by sorting what is not seen."""
+    items = [j for j in range(len(scores)) if not seen[j]]
+    items.sort(key=lambda j: -scores[j])
+    return [bool(wanted[j]) for j in items[:k]]
+
+
+@pytest.mark.parametrize("k", [1, 5, 24])
+def test_recall_and_ndcg_are_their_definitions(k):
+    kept, left_out = evaluate.leave_out(COUNTS, share=0.4)
+    scores = RNG.normal(size=COUNTS.shape)
+    recalls, gains = [], []
+    for row in zip(scores, left_out, kept, strict=True):
+        most = min(k, int((row[1] > 0).sum()))
+        if most:
+            hits = recommended(*row, k)
+            recalls.append(sum(hits) / most)
+            best = sum(1 / math.log2(1 + r) for r in range(1, most + 1))
+            found = [1 / math.log2(1 + r) for r, hit in enumerate(hits, 1) if hit]
+            gains.append(sum(found) / best)
+    args = scores, left_out, kept
+    assert evaluate.recall(*args, k=k) == pytest.approx(np.mean(recalls), rel=1e-12)
+    assert evaluate.ndcg(*args, k=k) == pytest.approx(np.mean(gains), rel=1e-12)
+
+
+def test_ndcg_is_scikit_learns_where_nothing_was_seen():
+    from sklearn.metrics import ndcg_score
+
+    wanted = (COUNTS[2:] > 1).astype(float)
+    scores = RNG.normal(size=wanted.shape)
+    exact = ndcg_score(wanted, scores, k=7)
+    found = evaluate.ndcg(scores, wanted, 0 * wanted, k=7)
+    assert found == pytest.approx(exact, rel=1e-12)
+
+
+def test_what_was_left_out_first_is_perfect_and_what_was_seen_is_not_recommended():
+    kept, left_out = evaluate.leave_out(COUNTS)
+    for measure in (evaluate.recall, evaluate.ndcg):
+        assert measure(left_out + 9 * kept, left_out, kept, k=5) == 1
+        assert measure(-left_out, left_out, kept, k=1) == 0
+
+
+RECOMMENDED = np.ones((3, 4)), np.eye(3, 4), np.zeros((3, 4))
+
+
+@pytest.mark.parametrize("measure", [evaluate.recall, evaluate.ndcg])
+@pytest.mark.parametrize(
+    "at, bad, argument",
+    [
+        (0, np.ones(4), "scores"),
+        (1, np.ones((3, 5)), "left_out"),
+        (1, np.zeros((3, 4)), "left_out"),
+        (2, np.ones((2, 4)), "seen"),
+        (2, np.full((3, 4), np.nan), "seen"),
+    ],
+)
+def test_what_is_no_recommendation_is_refused(measure, at, bad, argument):
+    given = [*RECOMMENDED]
+    given[at] = bad
+    with pytest.raises(InvalidInput) as refusal:
+        measure(*given, k=2)
+    assert refusal.value.argument == argument
+    with pytest.raises(InvalidInput, match="^k: "):
+        measure(*RECOMMENDED, k=4)
+
+
+@pytest.mark.parametrize(
+    "options, argument",
+    [
+        (dict(counts=-np.ones((2, 2))), "counts"),
+        (dict(counts=np.ones(3)), "counts"),
+        (dict(share=0.0), "share"),
+        (dict(share=1.0), "share"),
+        (dict(seed=-1), "seed"),
+    ],
+)
+def test_what_cannot_be_left_out_is_refused(options, argument):
+    with pytest.raises(InvalidInput) as refusal:
+        evaluate.leave_out(**dict(counts=COUNTS) | options)
+    assert refusal.value.argument == argument
+
+
+# ------------------------------------------------------- sources
+
+
+def test_the_amari_error_is_its_definition():
+    w, a = RNG.normal(size=(2, 4, 4))
+    p, d = abs(w @ a), 4
+    by_rows = sum(sum(p[i, j] for j in range(d)) / max(p[i]) - 1 for i in range(d))
+    by_columns = sum(
+        sum(p[i, j] for i in range(d)) / max(p[:, j]) - 1 for j in range(d)
+    )
+    exact = (by_rows + by_columns) / (2 * d * (d - 1))
+    assert evaluate.amari_error(w, a) == pytest.approx(exact, rel=1e-12)
+
+
+def test_neither_the_order_nor_the_size_of_sources_counts_for_the_amari_error():
+    mixing = RNG.normal(size=(4, 4))
+    found = np.diag([2.0, -1, 0.1, 5])[[2, 0, 3, 1]] @ np.linalg.inv(mixing)
+    assert evaluate.amari_error(found, mixing) < 1e-12
+    assert evaluate.amari_error(np.ones((3, 3)), np.eye(3)) == 1
+
+
+@pytest.mark.parametrize(
+    "unmixing, mixing, argument",
+    [
+        (np.ones((2, 3)), np.eye(3), "unmixing"),
+        (np.eye(3), np.eye(4), "mixing"),
+        (np.diag([1.0, 0]), np.eye(2), "unmixing"),
+        (np.eye(2) * np.nan, np.eye(2), "unmixing"),
+    ],
+)
+def test_what_has_no_amari_error_is_refused(unmixing, mixing, argument):
+    with pytest.raises(InvalidInput) as refusal:
+        evaluate.amari_error(unmixing, mixing)
+    assert refusal.value.argument == argument
+
+
 # ------------------------------------------------------- protocols
 
 

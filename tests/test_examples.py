@@ -96,6 +96,13 @@ def test_vae_on_digits(picture):
 
 
 @pytest.mark.slow
+def test_topics_of_the_documentation(picture, capsys):
+    loss, peer = example("topics_docs").main(60, picture)
+    assert loss < 1.01 * peer
+    assert capsys.readouterr().out.count("\n") == 13  # a line a topic, and the loss
+
+
+@pytest.mark.slow
 def test_a_new_cell(picture, capsys):
     assert example("new_cell").main(30, picture) > 0.8
     assert "Report" in capsys.readouterr().out

@@ -235,6 +235,7 @@ WRAPPERS = {
     "wide, order 2": lambda lib, d, q: lib.wide(q, 2),
     "sharp": lambda lib, d, q: lib.sharp(q),
     "hard": lambda lib, d, q: lib.hard(q, 2),
+    "unnormalized": lambda lib, d, q: lib.unnormalized(q),
 }
 KINDS = ONE_SET | TWO_SETS | CONTINUUM
 

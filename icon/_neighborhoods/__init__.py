@@ -10,6 +10,7 @@ from icon._neighborhoods.both_ends import (
     pairwise,
 )
 from icon._neighborhoods.clusters import Factors, clusters
+from icon._neighborhoods.components import components
 from icon._neighborhoods.compose import (
     among,
     bernoulli,
@@ -25,7 +26,7 @@ from icon._neighborhoods.compose import (
 from icon._neighborhoods.continuum import density, dirac, normal
 from icon._neighborhoods.graph import Graph, from_sparse, graph, to_sparse
 from icon._neighborhoods.kernels import Shortcut, umap
-from icon._neighborhoods.limits import hard, sharp, wide
+from icon._neighborhoods.limits import hard, sharp, unnormalized, wide
 from icon._neighborhoods.points import (
     Points,
     cosine,
@@ -47,3 +48,4 @@ from icon._neighborhoods.protocol import (
     of_base,
 )
 from icon._neighborhoods.rows import finite, weighted_sum
+from icon._neighborhoods.sources import sources

@@ -1,4 +1,4 @@
-"""What does a log-mass become where the temperature is infinite, or zero?"""
+"""What is a log-mass that is no sum: a mean, a maximum, or none at all?"""
 
 import dataclasses
 from collections.abc import Callable
@@ -162,3 +162,59 @@ def hard(q, k: int = 1) -> Hard:
     q = as_part("q", q)
     others = q.shape[1] - q.excludes_self
     return Hard(q, check.count("k", k, 1, others))
+
+
+@pytree
+@of_base("shape sets excludes_self is_self listed score")
+class Unnormalized(Neighborhood):
+    """The same scores, as log-densities that need not sum to one."""
+
+    base: Any
+
+    @property
+    def is_normalized(self):
+        return False
+
+    @property
+    def T(self):
+        return Unnormalized(self.base.T)
+
+    def gathered(self, gather, first):
+        return Unnormalized(self.base.gathered(gather, first))
+
+    def log_mass(self, i):
+        score = jax.eval_shape(lambda: self.base.score(i, slice(0, 1)))
+        return jnp.zeros((), score.dtype)
+
+
+def unnormalized(q) -> Unnormalized:
+    """The same scores with their mass left as it is: joint densities, plain energies.
+
+    $$\\mathrm{KL}(p_i \\| q_i) = E_{j \\sim p_i}[\\log p_{ij} - s_{ij}] =
+      \\mathrm{KL}\\big(p_i \\| \\mathrm{softmax}(s_i)\\big) -
+      \\log \\textstyle\\sum_j e^{s_{ij}}$$
+
+    The free energy of variational inference: lowest where p is the softmax of the
+    scores, and there minus the log of what they sum to. Where the scores are joint
+    log-densities of an anchor and a candidate, as of points and `components`, that is
+    minus the log-likelihood, and p and q in turn are EM. It does among candidates what
+    `density` does in a continuum, and stands on the right only.
+
+    Args:
+        q: the neighbours; their scores are kept.
+
+    Raises:
+        InvalidInput: a continuum, no neighbourhood; the verb, where it stands as p or
+            where a divergence wants probabilities.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> joint = icon.scores(jnp.log(jnp.array([[0.1, 0.3], [0.2, 0.2]])))
+        >>> loss = icon.kl(joint, icon.unnormalized(joint))  # -log 0.4
+        >>> round(float(loss), 4)
+        0.9163
+
+    Source: Neal & Hinton, A view of the EM algorithm that justifies incremental, sparse
+    and other variants, 1998.
+    """
+    return Unnormalized(as_part("q", q))

@@ -10,6 +10,7 @@ from icon._neighborhoods import (
     among,
     bernoulli,
     clusters,
+    components,
     cosine,
     density,
     dirac,
@@ -20,6 +21,7 @@ from icon._neighborhoods import (
     graph,
     grouped,
     hard,
+    laplace,
     margin,
     normal,
     odds,
@@ -29,9 +31,11 @@ from icon._neighborhoods import (
     scores,
     sharp,
     smooth,
+    sources,
     student_t,
     umap,
     uniform,
+    unnormalized,
     wide,
 )
 from icon._search import knn, symmetrize, union
@@ -111,6 +115,7 @@ ROOT_HALF = 0.5**0.5  # s = -d²: SNE, and the limits without their factor of a 
 TEACHER_TEMPERATURE = 4.0
 
 squared = ft.partial(gaussian, scale=ROOT_HALF)  # -d²
+warm = ft.partial(gaussian, scale=1.0)
 narrow_hinge = ft.partial(hinge, m=0.2)
 
 
@@ -215,6 +220,9 @@ ROWS = (
          "Wang & Isola 2020, as a cell"),
     Cell("SNE graph embedding", graph, squared, kl, "graph", G, GRAPH, PREDICTED,
          "I-Con 2025, grey"),
+    Cell("implicit recommender", graph, dot, kl, "choices", G, GRAPH, KNOWN,
+         "Liang et al. 2018, multinomial likelihood",
+         differs="factors of rows and items for an autoencoder of rows"),
     Cell("SNE, uniform affinities", uniform_knn, squared, kl, "features", G, KNN, KNOWN,
          "Böhm et al. 2022"),
     Cell("LGSimCLR", ft.partial(uniform_knn, k=1),
@@ -236,6 +244,9 @@ ROWS = (
          "labels", G, CLASS, KNOWN, "Khosla et al. 2020"),
     Cell("cross-entropy", same, dot, kl, "labels and classes", G, LABEL, KNOWN,
          "Good 1952"),
+    Cell("matrix factorisation", same,
+         lambda predicted, levels: unnormalized(gaussian(predicted, levels)), kl,
+         "ratings", G, LABEL, KNOWN, "Salakhutdinov & Mnih 2008 (PMF)"),
     # ---- sigma to infinity: the mean where the others have logsumexp
     Cell("classical MDS", lambda x: wide(dot(x, x), 2), lambda y: wide(dot(y, y), 2),
          kl, "centered features", W, G, NEW,
@@ -356,6 +367,8 @@ ROWS = (
          lambda u, v, index: bernoulli(among(dot(u, v), index)), kl,
          "words and strangers", YES, TOKENS, KNOWN, "Mikolov et al. 2013"),
     Cell("skip-gram", same, dot, kl, "words", G, TOKENS, KNOWN, "Mikolov et al. 2013"),
+    Cell("PLSA", graph, clusters, joint, "word counts", C, TOKENS, KNOWN,
+         "Hofmann 1999; NMF under KL, Lee & Seung 2001"),
     Cell("masked LM", same, dot, kl, "masked words", G, TOKENS, KNOWN,
          "Devlin et al. 2019",
          differs="a mixer for a transformer; a hidden word is always the mask"),
@@ -382,11 +395,24 @@ ROWS = (
     Cell("denoising autoencoder", dirac, normal, kl, "masked rows", DENSITY, SELF,
          KNOWN, "Vincent et al. 2008", {"std": positive(1.0)},
          differs="one code of dense layers for layers that are stacked"),
+    Cell("k-medians", lambda x, c: hard(laplace(x, c)),
+         lambda x, c: unnormalized(laplace(x, c)), kl,
+         "centers", DENSITY, LATENT, KNOWN, "Bradley, Mangasarian & Street 1997",
+         differs="Euclidean distances, spatial medians; Adam for the alternation"),
+    Cell("fuzzy c-means", warm, lambda x, c: unnormalized(warm(x, c)), kl,
+         "centers", DENSITY, LATENT, KNOWN, "Li & Mukaidono 1995, maximum entropy",
+         differs="Adam for the alternation"),
     Cell("VAE", normal, density, kl, "a posterior", DENSITY, LATENT, KNOWN,
          "Kingma & Welling 2014"),
     Cell("diffusion", normal, normal, kl, "steps of noise", DENSITY, LATENT, KNOWN,
          "Sohl-Dickstein et al. 2015; Ho et al. 2020",
          differs="dense layers for a U-Net; steps weighed by their KL, not alike"),
+    Cell("Gaussian mixture", components,
+         lambda x, *mixture: unnormalized(components(x, *mixture)), kl,
+         "a mixture", DENSITY, LATENT, KNOWN, "Dempster, Laird & Rubin 1977"),
+    Cell("ICA", sources, lambda x, w: unnormalized(sources(x, w)), kl,
+         "mixed sources", DENSITY, LATENT, KNOWN,
+         "Pham & Garat 1997; Bell & Sejnowski 1995"),
 )
 # fmt: on
 

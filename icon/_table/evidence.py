@@ -103,4 +103,19 @@ TASKS = {
         "the same, by a denoiser of these",
     ),
     "a grid of units": ("log neighbourhood of each row's unit [b, U]", "x, units"),
+    "choices": ("counts, sparse [n, items]", "rows [n, 5], items [items, 5]"),
+    "ratings": (
+        "level of each rating [e], levels [L]",
+        "predictions [e, 1], the numbers of the levels [L, 1]",
+    ),
+    "word counts": (
+        "counts, sparse [n, words]",
+        "topics of rows [n, C], of words [words, C]",
+    ),
+    "centers": ("x [n, d], centers [C, d]", "the same"),
+    "a mixture": (
+        "x [n, d], mean [C, d], covariance [C, d, d], weight [C]",
+        "the same",
+    ),
+    "mixed sources": ("x [n, d], matrices [1, d, d] to the sources", "the same"),
 }

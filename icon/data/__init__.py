@@ -1,11 +1,12 @@
 """What is there to learn from?
 
 `record` says what is known of some rows, `sets` what comes with the library, `files`
-how a file is read, `batches` which rows come when, `views` what changes a row and keeps
-its meaning, `text` which text every machine has.
+how a file is read, `choices` who rated what, `batches` which rows come when, `views`
+what changes a row and keeps its meaning, `text` which text every machine has.
 """
 
 from icon.data.batches import _cut, batches, split, spread
+from icon.data.choices import movielens, ratings
 from icon.data.files import load
 from icon.data.record import Dataset, dataset, word_counts
 from icon.data.sets import (
@@ -14,6 +15,7 @@ from icon.data.sets import (
     glove,
     karate,
     les_miserables,
+    mixed_sources,
     mnist,
     mnist1d,
     python_docs,
@@ -36,6 +38,8 @@ SETS = {  # what comes with it, by the name that a command line or a task gives 
     "mnist": mnist,
     "banking77": banking77,
     "glove": glove,
+    "ratings": ratings,
+    "mixed_sources": mixed_sources,
 }
 
 __all__ = [
@@ -51,10 +55,13 @@ __all__ = [
     "karate",
     "les_miserables",
     "load",
+    "mixed_sources",
     "mnist",
     "mnist1d",
+    "movielens",
     "patches",
     "python_docs",
+    "ratings",
     "split",
     "spread",
     "slow_sources",

@@ -23,10 +23,11 @@ class Dataset(NamedTuple):
 
     What `also` has under these names is used by what needs it: "second", the rows in
     another modality [n, ...]; "time" [n]; "tokens", int [n, t], words in order;
-    "counts" [n, items]; "logits" [n, C]; "graph", a symmetric `scipy.sparse.csr_array`
-    [n, n] of weights; "tags" [n, L] of 0 and 1; "hierarchy", int [n, levels], a label
-    of each level; "side" [n] or [n, k], what is known beside of a row, as of its
-    caption; "train" [n], whether a row may be learned from: the split.
+    "counts" [n, items]; "ratings" [n, items], 0 where there is none; "logits" [n, C];
+    "graph", a symmetric `scipy.sparse.csr_array` [n, n] of weights; "tags" [n, L] of 0
+    and 1; "hierarchy", int [n, levels], a label of each level; "side" [n] or [n, k],
+    what is known beside of a row, as of its caption; "train" [n], whether a row may be
+    learned from: the split.
 
     Args:
         name: what to call it.
@@ -173,6 +174,7 @@ KINDS = {
     "time": Kind(np.float64, (1,), axes="[n]"),  # float32 has seconds to 128 s only
     "tokens": Kind(np.int32, (2,), 0, WHOLE, "[n, t]"),
     "counts": Kind(np.float32, (2,), 0, axes="[n, items]"),
+    "ratings": Kind(np.float32, (2,), 0, axes="[n, items]"),
     "logits": Kind(np.float32, (2,), axes="[n, classes]"),
     "tags": Kind(np.int32, (2,), 0, 1, "[n, tags]"),
     "side": Kind(np.float32, (1, 2), axes="[n] or [n, k]"),

@@ -257,6 +257,32 @@ def slow_sources(n: int = 1000, seed: int = 0) -> Dataset:
     return dataset("slow sources", rows, None, also)
 
 
+def mixed_sources(n: int = 2000, d: int = 4, seed: int = 0) -> Dataset:
+    """Independent sources of Laplace's distribution, mixed by a random matrix.
+
+    also["sources"] has them, each of variance 1; the rows are their mixtures.
+
+    Args:
+        n: how many rows, at least 2.
+        d: how many sources, and mixtures.
+        seed: decides the sources and the matrix.
+
+    Raises:
+        InvalidInput: n is below 2, d below 1, or seed is no seed.
+
+    Example:
+        >>> from icon import data
+        >>> found = data.mixed_sources(100)
+        >>> found.features.shape, found.also["sources"].shape
+        ((100, 4), (100, 4))
+    """
+    n, d = check.size("n", n, 2), check.size("d", d)
+    rng = np.random.default_rng(check.seed("seed", seed))
+    sources = rng.laplace(size=(n, d)) / 2**0.5
+    mixing = rng.normal(size=(d, d))
+    return dataset("mixed sources", sources @ mixing.T, None, {"sources": sources})
+
+
 # ------------------------------------------------------- graphs
 
 

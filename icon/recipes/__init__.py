@@ -6,10 +6,24 @@ least, `bench` all of it in one call, `trial` what a cell is tried on, `layout` 
 points in few dimensions are laid out, `embedding` how they are by any p, q and loss,
 `edges` by edges that are drawn, `encoding` by a network, `cut` and `ensemble` how a
 graph is clustered, `closed_form` and `quadratic` what is solved in closed form,
-`likelihoods` what a decoder's word for a row is worth.
+`likelihoods` what a decoder's word for a row is worth; `mixture`, `topics`, `factors`
+and `unmixing` have the textbook's steps of a mixture, of counts, of ratings and of
+mixed sources, as optimizers where a gradient is enough.
 """
 
-from icon.recipes import cut, edges, embedding, encoding, ensemble, layout, likelihoods
+from icon.recipes import (
+    cut,
+    edges,
+    embedding,
+    encoding,
+    ensemble,
+    factors,
+    layout,
+    likelihoods,
+    mixture,
+    topics,
+    unmixing,
+)
 from icon.recipes.bench import Bench, run, spent
 from icon.recipes.closed_form import (
     Spectral,

@@ -64,6 +64,11 @@ def _no_worse_than_k_means(slack: float = 0.0) -> Floor:
     return Floor("loss", slack, why, "loss of k-means", least=True)
 
 
+def _below_k_means(margin: float) -> Floor:
+    why = f"the centers of k-means have {margin:g} more"
+    return Floor("loss", -margin, why, "loss of k-means", least=True)
+
+
 RETRIEVED = Floor("R@1", 0.05, "twenty times of what chance has")
 
 
@@ -125,6 +130,18 @@ FLOORS: dict[str, Floor] = {
                        least=True),
     "NCA": _above_a_plane(0.3),
     "distillation": _above_untrained(0.05),
+    "k-medians": _below_k_means(0.001),
+    "fuzzy c-means": _below_k_means(0.02),
+    "Gaussian mixture": Floor("log-likelihood", -0.01, "as scikit-learn's EM has it",
+                              "log-likelihood of scikit-learn"),
+    "PLSA": Floor("KL", 0.02, "a hundredth above scikit-learn's NMF",
+                  "KL of scikit-learn", least=True),
+    "implicit recommender": Floor("recall@20", 0.02, "above truncated SVD's",
+                                  "recall@20 of truncated SVD"),
+    "matrix factorisation": Floor("RMSE", 0.01, "as alternating least squares have it",
+                                  "RMSE of alternating least squares", least=True),
+    "ICA": Floor("Amari error", 0.002, "as scikit-learn's FastICA has it",
+                 "Amari error of FastICA", least=True),
     "SOM": Floor("quantisation error", -0.4, "below the mean", "raw quantisation error",
                  least=True),
     **{name: Floor("perplexity", 0.0, "that of the words' shares", "raw perplexity",

@@ -55,6 +55,7 @@ class Learner(NamedTuple):
     summary: str = ""  # what it is, in a few words
     by: str = "Adam"  # by what it is trained
     share: float = 1.0  # of the steps of a budget, where all points are placed at once
+    on_both_sides: bool = False  # p has its parameters too, and is built in every step
 
 
 class Model:
@@ -255,6 +256,16 @@ WIDE_FREE = FREE._replace(start=lambda key, x: 10 * FREE.start(key, x))
 OF_PAIRS = WIDE_FREE._replace(share=0.4)
 
 
+# the further parameters of a task are all that is learned
+PARAMETERS = FREE._replace(
+    optimizer=adam(0.05),
+    summary="",
+    by="Adam 0.05",
+    share=0.15,
+    on_both_sides=True,
+)
+
+
 # ------------------------------------------------------- memberships of clusters
 
 
@@ -340,8 +351,11 @@ def learner_of(
     | Student-t, … | free embedding   | orthonormal map | a network to 128 numbers,  |
     |              |                  |                 | then to the plane          |
 
-    A width of the task takes the place of the plane.
+    A width of the task takes the place of the plane; parameters of its own are the
+    same in all rows.
     """
+    if learned is Learned.PARAMETERS:
+        return PARAMETERS
     if learned is Learned.POINTS:
         if row == evidence.C:
             return memberships(clusters)

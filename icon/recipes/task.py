@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.random as jr
+import optax
 
 from icon._base import checks as check
 
@@ -25,6 +26,7 @@ class Learned(enum.Enum):
     LINEAR_MAP = "an orthonormal map"
     MATRIX = "a linear map"
     NETWORK = "a network"
+    PARAMETERS = "parameters of its own"
 
 
 class Task(NamedTuple):
@@ -109,6 +111,18 @@ class Source(NamedTuple):
 def prototypes(*shape: int) -> Callable:
     """Points of the model's width, of length about 1, to be learned."""
     return lambda key, width: jr.normal(key, (*shape, width)) / math.sqrt(width)
+
+
+def of_extra(transformation: optax.GradientTransformation) -> Callable:
+    """An optimizer of a task whose further parameters are all that it learns."""
+
+    def update(updates: Any, state, params: Any = None):
+        own = updates["extra"], state, params["extra"]
+        steps, state = transformation.update(*own)
+        return updates | {"extra": steps}, state
+
+    begin = lambda params: transformation.init(params["extra"])
+    return lambda steps: optax.GradientTransformation(begin, update)
 
 
 # ------------------------------------------------------- several at once

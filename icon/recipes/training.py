@@ -265,7 +265,8 @@ def _descend_at_once(cell: Cell, setup: Setup, checkpoint=None) -> Descent:
     start = setup.start(keys[0], keys[0])
     evidence, _ = setup.arguments(start, keys[0], setup.task.arrays)
     p = None
-    if not any(takes(cell.p, name) for name in cell.learned):
+    learns = any(takes(cell.p, name) for name in cell.learned)
+    if not (learns or learner.on_both_sides):
         p = _each(lambda p: tabulated(p).prepared(), cell.p(*evidence))
     whole = m.budget.annealing if learner.alternatives else m.budget.steps
     steps = max(1, round(learner.share * whole))
@@ -409,7 +410,8 @@ class Trained(NamedTuple):
         """What was trained, with what: and where it differs from the paper."""
         learner = self.learner
         network = learner.summary if self.task.views else ""
-        by = learner.by if self.task.solution is None else "in closed form"
+        by = learner.by if self.task.optimizer is None else ""
+        by = by if self.task.solution is None else "in closed form"
         words = [self.task.summary, network, by]
         differs = self.cell.differs
         return ". ".join([", ".join(filter(None, words)), *filter(None, [differs])])

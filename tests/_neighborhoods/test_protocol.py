@@ -450,6 +450,7 @@ WITHIN = {
     "hard": lambda q: icon.hard(q, 2),
     "bernoulli": icon.bernoulli,
     "sampled": lambda q: icon.sampled(q, zoo.KEY, 3),
+    "unnormalized": icon.unnormalized,
 }
 
 

@@ -61,6 +61,28 @@ TRIPLETS = np.stack([(IDS + 1) % N, (IDS + 5) % N], 1)
 NEGATIVES = np.stack([(IDS + 1) % N, (IDS + 5) % N, (IDS + 7) % N], 1)
 WORDS = np.stack([LABELS, (LABELS + 1) % CLASSES, (LABELS + 2) % CLASSES], 1)
 LOG_H = -((normal(N, 1) - CLASS) ** 2) / 2
+FACTOR = np.tril(normal(CLASSES, 3, 3) / 4) + np.eye(3)
+MIXTURE = W, FACTOR @ FACTOR.swapaxes(1, 2), np.array([3.0, 1.0, 2.0, 2.0])
+PARTS = {
+    "anchors": ("x", Z),
+    "candidates.mean": ("mean", W),
+    "candidates.whitening": ("whitening", np.linalg.inv(FACTOR)),
+    "candidates.log_weight": ("log_weight", np.log(MIXTURE[2] / 8)),
+}
+ITEMS = normal(6, 3)
+COUNTS = 2.0 ** RNG.integers(0, 8, (N, 6))
+MODELS = normal(2, 3, 3)
+OF_MODELS = {
+    "anchors": ("x", Z),
+    "candidates.unmixing": ("unmixing", MODELS),
+    "candidates.log_volume": ("log_volume", np.linalg.slogdet(MODELS)[1]),
+    "candidates.log_weight": ("log_weight", np.log([0.5, 0.5])),
+}
+CENTERS = {
+    "anchors": ("x", Z),
+    "candidates": ("centers", W),
+    "params['scale']": ("scale", None),
+}
 STD, DECODER = np.exp(normal(N, 3) / 2), normal(5, 3)
 NARROW = np.exp(normal(N, 3) / 2)
 Y, RATES, ON = X + normal(N, 5) / 3, np.log(simplex(6)), np.log(simplex(6))
@@ -121,6 +143,12 @@ SCALE, HOT = q(scale="scale"), q(temperature="temperature")
 STUDENT = SCALE | q(dof="dof")
 
 
+def of_both_sides(parts, of_p="p"):
+    """The same leaves of p, where arguments are p_..., and of an unnormalized q."""
+    named = {f"{of_p}.{path}": (f"p_{x}", value) for path, (x, value) in parts.items()}
+    return named | {f"q.base.{path}": part for path, part in parts.items()}
+
+
 def weights(matrix):
     return p(logit=("log_weights", matrix))
 
@@ -168,6 +196,12 @@ CASES = {
     "SNE graph embedding": Case(
         (GRAPH,), (Z,), weights(LOG_GRAPH) | one(SCALE, y=Z), host=True
     ),
+    "implicit recommender": Case(
+        (COUNTS,),
+        (Z, ITEMS),
+        weights(np.log(COUNTS)) | two(HOT, rows=Z, items=ITEMS),
+        host=True,
+    ),
     "SNE, uniform affinities": Case((X, 6), (Z,), weights(KNN_6) | one(SCALE, y=Z)),
     "LGSimCLR": Case(
         (CAPTIONS,),
@@ -180,6 +214,12 @@ CASES = {
     "CMC": Case(PAIRS, (Z, U), two(HOT, one=UNIT, other=UNIT_U)),
     "SupCon": Case((LABELS,), (Z,), one(HOT, u=UNIT), dict(labels=LABELS)),
     "cross-entropy": Case(LABELED, (Z, W), two(HOT, z=Z, w=W), dict(labels=LABELS)),
+    "matrix factorisation": Case(
+        LABELED,
+        (Z[:, :1], W[:, :1]),
+        inside(two(SCALE, predicted=Z[:, :1], levels=W[:, :1])),
+        dict(rated=LABELS),
+    ),
     # ---- sigma to infinity
     "classical MDS": Case(
         (CENTERED,),
@@ -345,6 +385,12 @@ CASES = {
         dict(contexts=LABELS, negatives=WORDS[:, 1:]),
     ),
     "skip-gram": Case(LABELED, (Z, W), two(HOT, u=Z, v=W), dict(contexts=LABELS)),
+    "PLSA": Case(
+        (COUNTS,),
+        (PHI, PSI[:6]),
+        weights(np.log(COUNTS)) | two({}, phi=PHI, psi=PSI[:6]),
+        host=True,
+    ),
     "masked LM": Case(
         LABELED, (Z, W), two(HOT, hidden=Z, tokens=W), dict(masked=LABELS)
     ),
@@ -378,6 +424,8 @@ CASES = {
     "denoising autoencoder": Case(
         (X,), (Y,), p(points=("x", X)) | q(mean=("decoded", Y), std="std")
     ),
+    "k-medians": Case((Z, W), (Z, W), of_both_sides(CENTERS, "p.base")),
+    "fuzzy c-means": Case((Z, W), (Z, W), of_both_sides(CENTERS)),
     "VAE": Case(
         (Z, STD, jax.random.key(7), SAMPLES),
         (log_joint, DECODER, X),
@@ -390,6 +438,8 @@ CASES = {
         p(mean=("posterior", Z), std=("posterior_std", STD))
         | q(mean=("mean", U), std=("std", NARROW)),
     ),
+    "Gaussian mixture": Case((Z, *MIXTURE), (Z, *MIXTURE), of_both_sides(PARTS)),
+    "ICA": Case((Z, MODELS), (Z, MODELS), of_both_sides(OF_MODELS)),
 }
 
 
@@ -406,6 +456,7 @@ TWINS = [
     {"k-means", "spectral clustering"},
     {"cluster balance", "information gain"},
     {"autoencoder", "denoising autoencoder"},
+    {"DCD", "PLSA"},
 ]
 
 

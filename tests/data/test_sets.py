@@ -98,6 +98,16 @@ def test_refuses_a_folder_without_the_file(tmp_path, monkeypatch, load):
 # ------------------------------------------------------- sets that are computed
 
 
+def test_mixed_sources():
+    found = data.mixed_sources(5000, 3, 1)
+    sources, rows = found.also["sources"], found.features
+    np.testing.assert_allclose(np.cov(sources.T), np.eye(3), atol=0.1)
+    assert np.mean(sources**4) > 5  # 6 of Laplace's, 3 of a normal distribution
+    _, left, rank, _ = np.linalg.lstsq(sources, rows, rcond=None)
+    assert left.max() < 1e-6 and rank == 3  # a matrix and nothing else
+    np.testing.assert_array_equal(rows, data.mixed_sources(5000, 3, 1).features)
+
+
 def test_two_moons():
     found = data.two_moons(50, seed=1)
     assert np.bincount(found.labels).tolist() == [25, 25]
@@ -121,6 +131,9 @@ def test_the_flat_swiss_roll_has_the_lengths_of_the_roll():
     [
         (lambda: data.two_moons(1), "n"),
         (lambda: data.two_moons(9, -1), "seed"),
+        (lambda: data.mixed_sources(1), "n"),
+        (lambda: data.mixed_sources(9, 0), "d"),
+        (lambda: data.mixed_sources(9, 2, -1), "seed"),
         (lambda: data.swiss_roll(9), "n"),
         (lambda: data.python_docs(words=0), "words"),
         (lambda: data.python_docs(length=0), "length"),

@@ -302,6 +302,19 @@ def hard(q, k=1):
     return normalized(best, q.one_set)
 
 
+def unnormalized(q):
+    part(q)
+    return Rows(
+        q.score,
+        np.zeros(len(q.score)),
+        None,
+        q.one_set,
+        listed=q.listed,
+        is_whole=q.listed is None,
+        turned=lambda: unnormalized(q.T),
+    )
+
+
 # ------------------------------------------------------- made of others
 
 

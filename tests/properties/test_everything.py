@@ -345,23 +345,24 @@ def test_a_wrapper_around_another_is_its_formula_under_more_losses(turn, name):
 # rows are outside, columns inside, around a Gaussian: 2 stands on both sides of a loss,
 # q on the right alone, and . is refused
 AROUND = """
-                 i t s a s s m r g o b m w w s h
-    interpolated . . . . . . . . . . . . . . . .
-    tiled        . 2 . . . . . 2 . . . . . . . .
-    sampled      q . q . q . q q q q . q . . . q
-    among        2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
-    smooth       2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2
-    smooth, s    . . . . . . . . . . . . . . . .
-    margin       2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
-    reweigh      2 . . . . . . 2 . . . . 2 2 2 .
-    grouped      2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
-    odds         q . q q q . q q q q . q q q q q
-    bernoulli    2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2
-    mix          2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2
-    wide         2 . . 2 . . 2 2 . . . . 2 2 2 .
-    wide, 2      2 . . 2 . . 2 2 . . . . 2 2 2 .
-    sharp        2 . . 2 . . 2 2 . . . . 2 2 2 .
-    hard         2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2
+                 i t s a s s m r g o b m w w s h u
+    interpolated . . . . . . . . . . . . . . . . .
+    tiled        . 2 . . . . . 2 . . . . . . . . .
+    sampled      q . q . q . q q q q . q . . . q q
+    among        2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2 2
+    smooth       2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2 2
+    smooth, s    . . . . . . . . . . . . . . . . .
+    margin       2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2 2
+    reweigh      2 . . . . . . 2 . . . . 2 2 2 . .
+    grouped      2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2 2
+    odds         q . q q q . q q q q . q q q q q q
+    bernoulli    2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2 2
+    mix          2 . 2 2 2 . 2 2 . 2 . 2 2 2 2 2 2
+    wide         2 . . 2 . . 2 2 . . . . 2 2 2 . .
+    wide, 2      2 . . 2 . . 2 2 . . . . 2 2 2 . .
+    sharp        2 . . 2 . . 2 2 . . . . 2 2 2 . .
+    hard         2 . 2 2 2 . 2 2 2 2 . 2 2 2 2 2 2
+    unnormalized q . q q q . q q q q . q q q q q q
 """
 
 
@@ -398,7 +399,7 @@ def test_what_may_be_around_what(lib):
 
 
 @pytest.mark.parametrize("verb", ("kl", "tv"))
-@pytest.mark.parametrize("name", ("odds", "sampled"))
+@pytest.mark.parametrize("name", ("odds", "sampled", "unnormalized"))
 def test_what_gives_no_probabilities_is_no_p(name, verb):
     p = around("gaussian", name)(OURS, zoo.traced(0, 0.0, jnp.float32))
     q = KINDS["gaussian"](OURS, zoo.traced(1, 0.0, jnp.float32))

@@ -28,6 +28,7 @@ KEY = jax.random.key(0)
 P, Q = icon.same(IDS), icon.dot(X)
 GRAPH = icon.graph(W)
 CLOUD = icon.normal(X, X, KEY)
+ONES = np.stack([np.eye(D), 2 * np.eye(D)])
 SGD = optax.sgd(0.1)
 
 
@@ -417,6 +418,24 @@ TABLE = {
             size=weights(PHI.shape[1]),
         ),
     ],
+    "components": [
+        *rows(
+            lambda anchors=X, mean=X[:2], covariance=(1.0, 1.0), **weight: (
+                icon.components(anchors, mean, covariance, **weight)
+            ),
+            anchors=matrices(X),
+            mean=matrices(X[:2]) | {"other columns": np.ones((2, 3), np.float32)},
+            covariance={k: v for k, v in positives().items() if k != "two numbers"}
+            | {
+                "three": np.ones(3),
+                "a matrix for all": np.eye(3),
+                "a row of zeros": np.zeros((2, D)),
+                "indefinite": np.ones((2, D, D)) - 2 * np.eye(D),
+                "singular": np.ones((2, D, D)),
+            },
+            weight=weights(2),
+        ),
+    ],
     "cosine": two_sets(icon.cosine, temperature=positives()),
     "cross_entropy": verb(icon.cross_entropy)
     + with_joint(icon.cross_entropy, "weight"),
@@ -767,6 +786,22 @@ TABLE = {
         dof={k: v for k, v in positives().items() if k not in BEYOND},
         scale=positives(),
     ),
+    "sources": rows(
+        lambda anchors=X, unmixing=ONES, **weight: icon.sources(
+            anchors, unmixing, **weight
+        ),
+        anchors=matrices(X),
+        unmixing={
+            "a matrix": ONES[0],
+            "other columns": np.ones((2, D, D + 1)),
+            "integers": ONES.astype(int),
+            "nan": ONES * np.nan,
+            "singular": 0 * ONES + 1,
+            "nothing": None,
+            "words": "W",
+        },
+        weight=weights(2),
+    ),
     "symmetrize": rows(
         icon.symmetrize,
         graph=strangers() | {"points": Q, "wide": icon.graph(W[:2])},
@@ -800,6 +835,11 @@ TABLE = {
         index=INDEX,
         candidates=CANDIDATES,
     ),
+    "unnormalized": [
+        *rows(icon.unnormalized, q=strangers() | {"a continuum": CLOUD}),
+        ("as p", "p", lambda: icon.kl(icon.unnormalized(Q), Q)),
+        ("under tv", "q", lambda: icon.tv(Q, icon.unnormalized(Q))),
+    ],
     "wide": [
         *rows(icon.wide, q=strangers() | {"a graph": GRAPH}),
         *rows(ft.partial(icon.wide, Q), order=counts(3)),

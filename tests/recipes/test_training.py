@@ -9,11 +9,11 @@ import jax.random as jr
 import numpy as np
 import optax
 import pytest
-from cases import slow
+from cases import slow, soon
 
 import icon
 from icon import recipes
-from icon.recipes import training
+from icon.recipes import mixture, training
 from icon.recipes.tasks import SOURCES
 from icon.recipes.training import _averaged, setup_of
 
@@ -152,3 +152,45 @@ def test_momentum_keys_follow_slowly(digits):
     ]
     moved = lambda view: np.linalg.norm(kernel(end, view) - kernel(start, view))
     assert 0 < moved("slow") < 0.05 * moved("z")
+
+
+# ------------------------------------------------------- parameters of its own
+
+
+def test_a_p_that_has_the_parameters_too_is_built_in_every_step(digits):
+    """Of a mixture that is EM: after its steps, as after those of EM alone."""
+    cell = icon.TABLE["Gaussian mixture"]
+    trained = recipes.train(cell, digits)
+    x, by = trained.task.arrays["x"], mixture.em(1e-3)
+
+    def loss(found):
+        q = icon.components(x, *found)
+        return icon.kl(q, icon.unnormalized(q))
+
+    start = trained.task.extra(None, None)
+    found, history = icon.minimize(loss, start, by, len(trained.loss))
+    assert len(trained.loss) > 2 and history.loss[0] - history.loss[-1] > 0.01
+    np.testing.assert_allclose(trained.loss, history.loss, rtol=1e-4)
+    np.testing.assert_allclose(trained.params["extra"].mean, found.mean, atol=1e-3)
+    assert len(x) == len(digits.x)  # it has no map: all rows are learned from
+    assert trained.summary.endswith("EM from k-means")  # and not by Adam
+
+
+PARAMETERS = [
+    name for name, cell in icon.TABLE.items()
+    if SOURCES[cell.learns_from].learned is recipes.Learned.PARAMETERS
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", soon(PARAMETERS, "k-medians", "ICA"))
+def test_a_row_of_parameters_is_scored_by_itself_beside_what_it_started_as(name):
+    of_source = SOURCES[icon.TABLE[name].learns_from].data
+    small = dict(ratings=lambda: icon.data.ratings(200, 60))
+    small |= dict(mixed_sources=lambda: icon.data.mixed_sources(200))
+    data = small[of_source]() if of_source in small else of_source
+    found = recipes.run(name, data, points=200, steps=400)
+    scores, (main, value) = found["scores"], next(iter(found["scores"].items()))
+    least = not any(word in main for word in ("recall", "likelihood"))
+    before = scores.get(f"untrained {main}", scores.get(f"{main} of popularity"))
+    assert value < before if least else value > before
+    assert found["protocol"] and np.isfinite([*scores.values()]).all()

@@ -3,8 +3,10 @@
 from icon._table import evidence
 from icon.recipes.task import Learned, Source
 from icon.recipes.tasks import (
+    counts,
     eigenvectors,
     labels,
+    mixtures,
     models,
     points,
     reconstructions,
@@ -14,7 +16,8 @@ from icon.recipes.tasks import (
 )
 
 
-POINTS, LINEAR, MATRIX = Learned.POINTS, Learned.LINEAR_MAP, Learned.MATRIX
+POINTS, LINEAR = Learned.POINTS, Learned.LINEAR_MAP
+MATRIX, OWN = Learned.MATRIX, Learned.PARAMETERS
 TEXT = "python_docs"
 
 
@@ -71,6 +74,12 @@ SOURCES = {
     "a posterior": Source(models.a_posterior, data="digits"),
     "steps of noise": Source(steps.steps_of_noise, data="digits"),
     "a grid of units": Source(models.a_grid, data="digits"),
+    "choices": Source(counts.choices, OWN, data="ratings"),
+    "ratings": Source(counts.ratings, OWN, data="ratings"),
+    "word counts": Source(counts.word_counts, OWN, data=TEXT),
+    "centers": Source(mixtures.centers, OWN, data="digits"),
+    "a mixture": Source(mixtures.a_mixture, OWN, data="digits"),
+    "mixed sources": Source(mixtures.mixed_sources, OWN, data="mixed_sources"),
 }
 BY_COLUMN = {  # what p is built from, unless the cell names it
     evidence.G: "features",
