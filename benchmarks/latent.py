@@ -133,15 +133,10 @@ def mnist(plan: Plan):
         params, seconds = trained(loss, start, train, 128, plan.epochs, 1e-3)
         cloud = icon.normal(*ENCODER.apply(params[0], test), jr.key(6), DRAWS)
         q = icon.density(log_joint, params[1], test)
-        lines.append(
-            dict(
-                who=name,
-                elbo=round(-float(icon.kl(cloud, q, block=500)), 2),
-                bound=round(float(evaluate.importance_bound(cloud, q).mean()), 2),
-                samples=DRAWS,
-                cpu_s=seconds,
-            )
-        )
+        elbo = round(-float(icon.kl(cloud, q, block=500)), 2)
+        bound = round(float(evaluate.importance_bound(cloud, q).mean()), 2)
+        line = dict(who=name, elbo=elbo, bound=bound, samples=DRAWS, cpu_s=seconds)
+        lines.append(line)
         drawn[name] = of_prior(params[1]).reshape(-1, 28, 28)
     return lines, drawn
 

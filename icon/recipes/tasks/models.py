@@ -67,18 +67,15 @@ def a_posterior(m: Material) -> Task:
     def scored(params):
         return applied(encoder, params["extra"][0], x)[0]
 
-    summary = (
-        f"a {'Bernoulli' if pixels else 'normal'} decoder of a code of two numbers"
-    )
-    arrays = dict(x=x[m.train])
+    kind = "Bernoulli" if pixels else "normal"
     return Task(
-        arrays,
+        dict(x=x[m.train]),
         arguments,
         views={},
         extra=extra,
         width=2,
         scored=scored,
-        summary=summary,
+        summary=f"a {kind} decoder of a code of two numbers",
     )
 
 

@@ -83,32 +83,25 @@ def _autoencoder(
         code = model(seen(key, jnp.asarray(x)))
         return (target,), (applied(decoder, model.extra, units(code)),)
 
-    def scores(trained, m: Material) -> dict[str, float]:
-        held = m.test if len(m.test) else m.train
-        noisy = seen(jr.key(MASKS), jnp.asarray(m.x[held]))
+    def decoded(trained, x):
         encode = trained.setup.of("z").apply
-        code = encode(trained.params["z"], noisy, trained.states.get("z", ()))
-        found = np.asarray(applied(decoder, trained.params["extra"], units(code)))
-        count = width if units is rows else round(RATE * width)
-        directions = _principal(scaled(m.x[m.train]), count)
-        by_pca = scaled(np.asarray(noisy)) @ directions.T @ directions
-        truth = scaled(m.x[held])
-        return {
-            "reconstruction error": _left(truth, found),
-            "error of PCA": _left(truth, by_pca),
-            **_near(trained, m),
-        }
+        code = encode(trained.params["z"], x, trained.states.get("z", ()))
+        return np.asarray(applied(decoder, trained.params["extra"], units(code)))
 
-    return Task(
-        dict(x=m.x[m.train], target=scaled(m.x[m.train])),
-        arguments,
-        extra=extra,
-        size=BATCH,
-        width=width,
-        scores=scores,
-        protocol="held-out rows",
-        summary=summary,
-    )
+    def scores(trained, m: Material) -> dict[str, float]:
+        held = m.x[m.test if len(m.test) else m.train]
+        noisy = seen(jr.key(MASKS), jnp.asarray(held))
+        count = width if units is rows else round(RATE * width)
+        by_pca = _by_pca(scaled(m.x[m.train]), scaled(np.asarray(noisy)), count)
+        errors = {
+            "reconstruction error": _left(scaled(held), decoded(trained, noisy)),
+            "error of PCA": _left(scaled(held), by_pca),
+        }
+        return errors | _near(trained, m)
+
+    arrays = dict(x=m.x[m.train], target=scaled(m.x[m.train]))
+    how: Any = dict(size=BATCH, width=width, protocol="held-out rows", summary=summary)
+    return Task(arrays, arguments, extra=extra, scores=scores, **how)
 
 
 def _scaling(m: Material) -> Callable[[np.ndarray], np.ndarray]:
@@ -121,9 +114,10 @@ def _scaling(m: Material) -> Callable[[np.ndarray], np.ndarray]:
     return lambda x: np.asarray((flat(x) - mean) / deviation, np.float32)
 
 
-def _principal(x: np.ndarray, width: int) -> np.ndarray:
-    """The directions [width, d] in which centered rows vary most."""
-    return np.linalg.svd(x, full_matrices=False)[2][:width]
+def _by_pca(train: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
+    """Rows by the directions [width, d] in which centered rows vary most."""
+    directions = np.linalg.svd(train, full_matrices=False)[2][:width]
+    return rows @ directions.T @ directions
 
 
 def _left(truth: np.ndarray, found: np.ndarray) -> float:

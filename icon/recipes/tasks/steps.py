@@ -5,6 +5,7 @@ as many as the digits have, so that a model has a number of bits for each.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from icon.recipes.task import Task
 
 
 LEVELS = 17
+HELD_OUT: Any = dict(views={}, protocol="held-out rows")
 DRAWS = 7  # the seed of the noise that held-out rows are scored with
 
 
@@ -48,6 +50,18 @@ def bits_by_share(train: Int[np.ndarray, "n d"], rows: Int[np.ndarray, "r d"]) -
     return float(-np.log2(np.take_along_axis(shares, rows.T, 1)).mean())
 
 
+def _by_bits(m: Material, found: Int[np.ndarray, "n d"], bits: Callable) -> Callable:
+    """The bits of an entry of held-out rows, beside those by the levels' shares."""
+    held = found[m.test if len(m.test) else m.train]
+    raw = bits_by_share(found[m.train], held)
+
+    def scores(trained, m: Material) -> dict[str, float]:
+        own = bits(trained.params["extra"], jnp.asarray(held))
+        return {"bits per entry": own, "raw bits per entry": raw}
+
+    return scores
+
+
 # ------------------------------------------------------- in its order
 
 
@@ -60,7 +74,6 @@ def next_levels(m: Material) -> Task:
 
     found = levels(m)
     encoder: Any = encoders.CausalEncoder(LEVELS, WIDTH, LAYERS)
-    held = m.test if len(m.test) else m.train
 
     def extra(key, width):
         one, two = jr.split(key)
@@ -76,24 +89,20 @@ def next_levels(m: Material) -> Task:
     def scored(params):
         return applied(encoder, params["extra"][0], jnp.asarray(found)).mean(1)
 
-    def scores(trained, m: Material) -> dict[str, float]:
-        encoding, table = trained.params["extra"]
-        logits = applied(encoder, encoding, jnp.asarray(found[held])) @ table.T
-        each = jax.vmap(likelihoods.categorical)(jnp.asarray(found[held]), logits)
-        own = float(-each.mean()) / math.log(2) / found.shape[1]
-        raw = bits_by_share(found[m.train], found[held])
-        return {"bits per entry": own, "raw bits per entry": raw}
+    def bits(extra, rows) -> float:
+        logits = applied(encoder, extra[0], rows) @ extra[1].T
+        each = jax.vmap(likelihoods.categorical)(rows, logits)
+        return float(-each.mean()) / math.log(2) / rows.shape[1]
 
     return Task(
         dict(level=found[m.train]),
         arguments,
-        views={},
         extra=extra,
         size=SEQUENCES,
         width=WIDTH,
         scored=scored,
-        scores=scores,
-        protocol="held-out rows",
+        scores=_by_bits(m, found, bits),
+        **HELD_OUT,
         summary=f"{LEVELS} levels, by {LAYERS} causal convolutions",
     )
 
@@ -164,7 +173,6 @@ def steps_of_noise(m: Material) -> Task:
     found, schedule = levels(m), noise(STEPS)
     x = values(found)
     denoiser = denoiser_of(x.shape[1])
-    held = m.test if len(m.test) else m.train
 
     def extra(key, width):
         return started(denoiser, key, seen(x[:1], jnp.ones(1, jnp.int32)))
@@ -172,35 +180,29 @@ def steps_of_noise(m: Material) -> Task:
     def arguments(model, key, x):
         one, two = jr.split(key)
         t = jr.randint(one, (len(x),), 1, STEPS + 1)
-        at, epsilon = schedule.at(t), jr.normal(two, x.shape)
-        noised = at.noised(x, epsilon)
+        at = schedule.at(t)
+        noised = at.noised(x, jr.normal(two, x.shape))
         guess = applied(denoiser, model.extra, seen(noised, t))
         return at.back(x, noised), at.back(at.row(noised, guess), noised)
 
-    def scores(trained, m: Material) -> dict[str, float]:
-        denoise = lambda noised, t: applied(
-            denoiser, trained.params["extra"], seen(noised, t)
-        )
-        own = bits_of(schedule, denoise, jnp.asarray(found[held]), jr.key(DRAWS))
-        raw = bits_by_share(found[m.train], found[held])
-        return {"bits per entry": own, "raw bits per entry": raw}
+    def bits(extra, rows) -> float:
+        denoise = lambda noised, t: applied(denoiser, extra, seen(noised, t))
+        return bits_of(schedule, denoise, rows, jr.key(DRAWS))
 
     def scored(params):
         """The row that is guessed after a fifth of the steps, without their noise."""
         t = jnp.full(len(x), STEPS // 5)
-        faint = schedule.at(t).kept * x
-        guess = applied(denoiser, params["extra"], seen(faint, t))
-        return schedule.at(t).row(faint, guess)
+        at, faint = schedule.at(t), schedule.at(t).kept * x
+        return at.row(faint, applied(denoiser, params["extra"], seen(faint, t)))
 
     return Task(
         dict(x=x[m.train]),
         arguments,
-        views={},
         extra=extra,
         width=x.shape[1],
         scored=scored,
-        scores=scores,
-        protocol="held-out rows",
+        scores=_by_bits(m, found, bits),
+        **HELD_OUT,
         summary=f"{STEPS} steps of noise, a denoiser of two layers of {HIDDEN} units",
     )
 
