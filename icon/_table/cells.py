@@ -177,16 +177,6 @@ def smoothed(ids):
 at_temperature = ft.partial(scores, temperature=TEACHER_TEMPERATURE)
 
 
-def whole_and_wide(z, degree):
-    """d² over all, each counted by its degree."""
-    return wide(reweigh(squared(z, z), degree))
-
-
-def walked(gram, degree):
-    """Given inner products of all, each counted by its degree."""
-    return wide(reweigh(scores(gram), degree), 2)
-
-
 def harmonic(z, prototypes):
     """(d² + eps)^-n, with n near the square root of the dimension and eps = 1e-4."""
     dof = 2.0 * round(z.shape[1] ** 0.5) - 1
@@ -256,12 +246,15 @@ ROWS = (
     Cell("kernel PCA", lambda gram: wide(scores(gram), 2),
          lambda y: wide(dot(y, y), 2), kl, "kernels", W, G, NEW,
          "Schölkopf, Smola & Müller 1998"),
-    Cell("Laplacian eigenmaps", graph, whole_and_wide, by_degree,
+    Cell("Laplacian eigenmaps", graph,
+         lambda y, degree: wide(reweigh(squared(y, y), degree)), by_degree,
          "graph and degrees", W, GRAPH, NEW, "Belkin & Niyogi 2003"),
-    Cell("LPP", graph, whole_and_wide, by_degree,
+    Cell("LPP", graph,
+         lambda y, degree: wide(reweigh(squared(y, y), degree)), by_degree,
          "rows of a graph", W, GRAPH, NEW, "He & Niyogi 2004",
          differs="rows are centred: a constant is no projection"),
-    Cell("diffusion maps", walked,
+    Cell("diffusion maps",
+         lambda gram, degree: wide(reweigh(scores(gram), degree), 2),
          lambda y, degree: wide(reweigh(dot(y, y), degree), 2),
          ft.partial(by_degree, loss=kl), "diffusion", W, GRAPH, NEW,
          "Coifman & Lafon 2006"),
