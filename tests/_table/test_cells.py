@@ -455,8 +455,8 @@ TWINS = [
     {"t-SimCNE", "t-SupCon"},
     {"k-means", "spectral clustering"},
     {"cluster balance", "information gain"},
-    {"autoencoder", "denoising autoencoder"},
     {"DCD", "PLSA"},
+    {"autoencoder", "denoising autoencoder"},
 ]
 
 
