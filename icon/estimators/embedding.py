@@ -26,7 +26,7 @@ from icon.estimators.input import (
     renamed,
 )
 from icon.estimators.neighbors import Listed, given_neighbors, nearest
-from icon.estimators.progress import progress
+from icon.estimators.progress import phase, progress
 from icon.estimators.settings import functions, seed_of
 
 
@@ -56,6 +56,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     embedding_: Float[np.ndarray, "n c"]
 
     _given: tuple[str, ...] = GIVEN  # metrics that say what X is
+    _phase = "layout"  # what a descent is called
 
     def fit(self, X, y=None):
         """Find the points of the rows of X.
@@ -147,7 +148,10 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             if identical:
                 warnings.warn("all rows of X are identical in float32", stacklevel=3)
                 warnings.simplefilter("ignore", UserWarning)  # that they tie, too
-            return self._affinity(*self._listed(x, k, seed))
+            with phase(self.verbose, "neighbors"):
+                near = self._listed(x, k, seed)
+            with phase(self.verbose, "affinities"):
+                return self._affinity(*near)
 
     def _listed(self, x, k: int, seed: int) -> Listed:
         if self.neighbors is None:
@@ -164,7 +168,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
             every: steps between two calls of the callbacks.
             descend: callbacks -> (what is found, its history).
         """
-        with progress(self.verbose, steps) as bar:
+        with progress(self.verbose, steps, self._phase) as bar:
             found, history = descend([*bar, *self.callbacks])
         self.loss_, self._steps = history.loss, steps
         self.n_iter_ = min(every * len(history.loss), steps)

@@ -26,6 +26,7 @@ class Encoder(Embedding):
     learning_rate: float
 
     _given = ()  # a network needs features
+    _phase = "training"
 
     def _cell(self) -> Callable:
         """(points of a batch, the batch) -> a number."""

@@ -1,26 +1,45 @@
-"""How far is a descent?"""
+"""Which phase of a fit is it, and how far is a descent?"""
 
 import contextlib
 import functools as ft
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 
+def _tqdm() -> Any:
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm
+
+
 @contextlib.contextmanager
-def progress(verbose, steps: int) -> Iterator[list[Callable]]:
+def phase(verbose, name: str) -> Iterator[None]:
+    """A phase whose end is not known: its name on stderr, and then its seconds."""
+    if not verbose:
+        yield
+        return
+    began, end = time.monotonic(), "\n" if _tqdm() is None else "\r"
+    print(f"{name} ...", end=end, file=sys.stderr, flush=True)
+    yield
+    seconds = time.monotonic() - began
+    print(f"{name}: {seconds:.1f} s", file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def progress(verbose, steps: int, name: str) -> Iterator[list[Callable]]:
     """Callbacks that show it on stderr: a bar where tqdm is installed, else lines."""
     if not verbose:
         yield []
         return
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        tqdm = None
+    tqdm = _tqdm()
     if tqdm is None:
         yield [_print_line]
         return
-    with tqdm(total=steps, unit="step", dynamic_ncols=True) as bar:
+    with tqdm(total=steps, desc=name, unit="step", dynamic_ncols=True) as bar:
         yield [ft.partial(_update, bar)]
 
 

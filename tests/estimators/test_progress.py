@@ -2,9 +2,10 @@
 
 import sys
 
+import pytest
 from few_rows import X, model
 
-from icon.estimators.progress import progress
+from icon.estimators.progress import phase, progress
 
 
 def test_a_bar_reaches_its_end(capsys):
@@ -13,9 +14,23 @@ def test_a_bar_reaches_its_end(capsys):
     assert "50/50" in printed.err and "loss" in printed.err and not printed.out
 
 
+def test_phases_are_named_in_turn(capsys):
+    model(verbose=1, max_iter=50).fit(X)
+    printed = capsys.readouterr().err
+    found = [printed.index(name) for name in ("neighbors: ", "affinities: ", "layout")]
+    assert found == sorted(found) and " s\n" in printed
+
+
+def test_a_phase_that_fails_has_no_seconds(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    with pytest.raises(ValueError, match="a fault"), phase(1, "neighbors"):
+        raise ValueError("a fault")
+    assert capsys.readouterr().err == "neighbors ...\n"
+
+
 def test_without_tqdm_there_are_lines(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
-    with progress(True, 100) as callbacks:
+    with progress(True, 100, "layout") as callbacks:
         for step, loss in ((50, 2.0), (100, 1.23456)):
             assert [callback(step, loss, None) for callback in callbacks] == [None]
     printed = capsys.readouterr()
@@ -24,7 +39,7 @@ def test_without_tqdm_there_are_lines(capsys, monkeypatch):
 
 
 def test_nothing_is_shown_unless_it_is_asked_for(capsys):
-    with progress(0, 100) as callbacks:
+    with progress(0, 100, "layout") as callbacks:
         assert callbacks == []
     model(max_iter=0).fit(X)
     assert capsys.readouterr() == ("", "")
