@@ -550,7 +550,38 @@ def test_what_is_warned_of_is_one_line(tmp_path, capsys):
     assert (tmp_path / "embedding.csv").read_text().startswith("tsne0,tsne1\n")
 
 
+METHODS = {
+    "SNE": (["--perplexity", "5", "--max-iter", "50"], "sne0"),
+    "UMAP": (["--n-neighbors", "5", "--max-iter", "50"], "umap0"),
+    "PCA": ([], "spectralembedding0"),
+    "LDA": ([], "spectralembedding0"),
+    "LPP": (["--n-neighbors", "5"], "spectralembedding0"),
+    "eigenmaps": (["--n-neighbors", "5", "--n-components", "3"], "spectralembedding0"),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_method_lays_it_out(method, rows, tmp_path, capsys):
+    options, column = METHODS[method]
+    embed(rows, "--method", method, *options, "--out", tmp_path, "--seed", "7")
+    head, *lines = (tmp_path / "embedding.csv").read_text().splitlines()
+    assert head.startswith(column) and len(lines) == 40
+    run = json.loads((tmp_path / "embedding.json").read_text())
+    assert run["method"] == method and run["settings"]["seed"] == 7
+    z = np.load(tmp_path / "embedding.npy")
+    assert z.shape[1] == run["settings"]["n_components"] and np.isfinite(z).all()
+    if method == "PCA":
+        x = icon.data.load(rows).features
+        exact = np.linalg.svd(x - x.mean(0))[1][:2]
+        np.testing.assert_allclose(np.linalg.norm(z, axis=0), exact, rtol=1e-4)
+
+
 NOT_LAID_OUT = {
+    "no such method": (["{rows}", "--method", "foo"], "method"),
+    "a setting of another method": (
+        ["{rows}", "--method", "PCA", "--perplexity", "5"],
+        "perplexity",
+    ),
     "no such file": (["nowhere.npz"], "path"),
     "no such array": (["{rows}", "--features", "z"], "features"),
     "labels without a file": (["--labels", "y"], "labels"),

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,10 @@ SUFFIXES = ("npy", "csv", "json", "png")
 
 @dataclasses.dataclass(frozen=True)
 class How:
-    """How rows are laid out: as icon.estimators.TSNE takes it."""
+    """How rows are laid out: as the estimator of the method takes it."""
 
+    method: str = "t-SNE"
+    """t-SNE, SNE, UMAP, PCA, LDA, LPP or eigenmaps; which has the settings it knows."""
     n_components: int = 2
     """Columns of the embedding."""
     perplexity: tuple[float, ...] = (30.0,)
@@ -48,6 +50,33 @@ class How:
     """euclidean, cosine, manhattan, correlation, precomputed or affinity."""
     dof: float = 1.0
     """Degrees of freedom of the tail."""
+    n_neighbors: int | None = None
+    """How many nearest rows count; as the method says."""
+
+
+class Method(NamedTuple):
+    """An estimator, by its name in icon.estimators, and what of it is reported."""
+
+    estimator: str
+    reported: dict[str, str]  # the name in the report: that of the attribute
+    options: dict[str, Any] = {}
+    supervised: bool = False
+
+
+CLOSED: Any = dict(map="linear")
+LOSS = dict(loss="loss_")
+DIVERGENCE = dict(kl_divergence="kl_divergence_", perplexity_used="perplexity_")
+METHODS = {
+    "t-SNE": Method("TSNE", DIVERGENCE),
+    "SNE": Method("SNE", DIVERGENCE),
+    "UMAP": Method("UMAP", {}),
+    "PCA": Method(
+        "SpectralEmbedding", LOSS, CLOSED | dict(p="items", constraint="orthonormal")
+    ),
+    "LDA": Method("SpectralEmbedding", LOSS, CLOSED | dict(p="labels"), True),
+    "LPP": Method("SpectralEmbedding", LOSS, CLOSED),
+    "eigenmaps": Method("SpectralEmbedding", LOSS),
+}
 
 
 def embed(
@@ -59,7 +88,7 @@ def embed(
     out: Path = Path("icon-embed"),
     seed: int = 0,
 ) -> None:
-    """Lay out the rows of a file with t-SNE.
+    """Lay out the rows of a file: with t-SNE, or another method.
 
     Writes embedding.npy, embedding.csv, embedding.json and, of two components,
     embedding.png into a folder, replacing them. Ctrl-C ends it early and writes what
@@ -67,7 +96,7 @@ def embed(
 
     Args:
         file: a .npy, .npz or .csv file; scikit-learn's digits without one.
-        how: the settings of t-SNE.
+        how: the method and its settings.
         features: which array or columns to lay out; by default the only matrix.
         labels: which array or column has the labels; by default label, labels or y.
         out: the folder to write to.
@@ -81,36 +110,43 @@ def embed(
         dataset_of(file, features, labels, "a file"),
         folder_for(out, names),
     )
-    settings = dataclasses.asdict(how) | dict(seed=seed)
-    if len(how.perplexity) == 1:
-        settings["perplexity"] = how.perplexity[0]
-    model, seconds = _fitted(dataset.features, **settings)
-    run = _outcome(model, dataset) | dict(settings=settings, seconds=seconds)
-    _keep(folder, model.embedding_, dataset.labels, run | versions())
+    required("tqdm", "cli")
+    method = METHODS[check.one_of("method", how.method, METHODS)]
+    y = dataset.labels if method.supervised else None
+    model, seconds = timed(_model(method, how, seed), dataset.features, y)
+    settings = model.get_params()
+    run = dict(data=origin(dataset), method=how.method, steps=model.n_iter_)
+    run |= {name: getattr(model, of) for name, of in method.reported.items()}
+    run |= dict(settings={k: settings[k] for k in settings if k not in OURS})
+    run["settings"]["seed"] = seed
+    _keep(folder, model, dataset.labels, run | dict(seconds=seconds) | versions())
     if model.interrupted_:
         raise KeyboardInterrupt("the embedding was written as it was")
 
 
-def _fitted(x, seed: int, **settings):
-    """A t-SNE and its seconds."""
-    from icon.estimators import TSNE
-
-    required("tqdm", "cli")
-    return timed(TSNE(**settings, random_state=seed, verbose=1), x)
+OURS = ("callbacks", "verbose", "random_state")  # settings that are not the user's
 
 
-def _outcome(model, dataset) -> dict[str, Any]:
-    """What an embedding is of, and how good it became."""
-    return dict(
-        data=origin(dataset),
-        kl_divergence=model.kl_divergence_,
-        perplexity_used=model.perplexity_,
-        steps=model.n_iter_,
-    )
+def _model(method: Method, how: How, seed: int) -> Any:
+    """The estimator with the settings that were given; an unknown one is refused."""
+    from icon import estimators
+
+    kind: Any = getattr(estimators, method.estimator)
+    known = {field.name for field in dataclasses.fields(kind)}
+    usual = dataclasses.asdict(How(method=how.method))
+    given = {k: v for k, v in dataclasses.asdict(how).items() if v != usual[k]}
+    for name, value in given.items():
+        got = f"{value!r} for {how.method}"
+        check.require(name in known, name, got, "a setting that this method has")
+    if len(given.get("perplexity", ())) == 1:
+        given["perplexity"] = how.perplexity[0]
+    shown = dict(verbose=1) if "verbose" in known else {}
+    return kind(**method.options, **given, **shown, random_state=seed)
 
 
-def _keep(folder: Path, z, labels, run: dict[str, Any]) -> None:
-    contents = {"npy": _npy(z), "csv": _csv(z, labels), "json": as_json(run)}
+def _keep(folder: Path, model, labels, run: dict[str, Any]) -> None:
+    z, names = model.embedding_, model.get_feature_names_out()
+    contents = {"npy": _npy(z), "csv": _csv(z, names, labels), "json": as_json(run)}
     if z.shape[1] == 2:
         contents["png"] = _png(z, labels)
     replaced(folder, {f"embedding.{suffix}": x for suffix, x in contents.items()})
@@ -122,9 +158,9 @@ def _npy(z) -> bytes:
     return file.getvalue()
 
 
-def _csv(z, labels) -> bytes:
+def _csv(z, names, labels) -> bytes:
     """A column per component, and one of labels; digits to the last bit of float32."""
-    head = [f"tsne{k}" for k in range(z.shape[1])]
+    head = [*names]
     rows = [[f"{x:.9g}" for x in row] for row in z]
     if labels is not None:
         head = [*head, "label"]

@@ -32,12 +32,12 @@ def dataset_of(data: Path | None, features, labels, source: str = "--data"):
     return datasets.digits()
 
 
-def timed(model, x):
+def timed(model, x, y=None):
     """The model, fitted, and its seconds; each of its warnings is printed as a line."""
     start = time.perf_counter()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(x)
+        model.fit(x, y)
     for warning in caught:
         print(f"icon: {warning.message}", file=sys.stderr)
     return model, round(time.perf_counter() - start, 3)
