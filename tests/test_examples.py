@@ -57,6 +57,13 @@ def test_simclr_on_digits(picture):
     assert probe > 0.93 and accuracy > 0.93
 
 
+@pytest.mark.slow
+def test_closed_forms_of_a_swiss_roll(picture):
+    found = example("swiss_roll").main(picture)
+    assert found["Isomap"] > 0.99 and found["Laplacian eigenmaps"] > 0.95
+    assert found["PCA"] < 0.5
+
+
 def test_clip_on_halves(picture):
     assert example("clip_digits").main(10, picture) > 0.1  # chance is 0.02
 
