@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -358,8 +360,12 @@ def spectral(
     p = as_neighborhood("p", p, "support")
     check.require(p.shape[1] is not None, "p", "a continuum", "listed candidates")
     count = check.count("components", components, 1)
+    check.function("constraint", constraint, "metrics")
+    if kernel is not None:
+        check.function("kernel", kernel, "rows", "rows")
     if weight is not None:
-        weight = check.weights("weight", weight, np.float64(0), p.shape[0])
+        like = jax.ShapeDtypeStruct((), jnp.result_type(float))
+        weight = np.asarray(check.weights("weight", weight, like, p.shape[0]))
     if isinstance(x, tuple):
         return _of_two(p, x, count, constraint, kernel, weight)
     got = f"{p.shape[0]} anchors and {p.shape[1]} candidates"

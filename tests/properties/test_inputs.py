@@ -28,6 +28,8 @@ KEY = jax.random.key(0)
 P, Q = icon.same(IDS), icon.dot(X)
 GRAPH = icon.graph(W)
 CLOUD = icon.normal(X, X, KEY)
+TAKEN_ON_THE_HOST = ("nothing", "sparse", "integers", "booleans", "beyond float32")
+ITSELF, P_OF_OTHERS = icon.same(range(N), range(N)), icon.same(range(N), range(2))
 ONES = np.stack([np.eye(D), 2 * np.eye(D)])
 SGD = optax.sgd(0.1)
 
@@ -830,6 +832,20 @@ TABLE = {
         columns=counts(),
     ),
     "tv": verb(icon.tv),
+    "spectral": rows(
+        lambda p=ITSELF, x=X, components=1, constraint=icon.orthonormal, **more: (
+            icon.spectral(p, x, components=components, constraint=constraint, **more)
+        ),
+        p=strangers() | {"a continuum": CLOUD, "other candidates": P_OF_OTHERS},
+        x={k: v for k, v in matrices(X).items() if k not in TAKEN_ON_THE_HOST}
+        | {"other rows": X[:2], "sparse and nan": sp.csr_array(X * np.nan)}
+        | {"three sets": (X, X, X), "a set of other rows": (X, X[:2])},
+        components=counts(D + 1),
+        constraint=functions(),
+        kernel={k: v for k, v in functions().items() if k != "nothing"}
+        | {"numbers of another shape": lambda a, b: np.ones(2)},
+        weight=weights(N),
+    ),
     "uniform": rows(
         lambda index=LISTED, **options: icon.uniform(index, **options),
         index=INDEX,
@@ -855,6 +871,8 @@ EXEMPT = {
     "Neighborhood": "a protocol",
     "TABLE": "data",
     "check": "looks at cells; test_cells has it",
+    "orthonormal": "handed to spectral, and called by it",
+    "whitened": "handed to spectral, and called by it",
     "data": "a module",
     "encoders": "a module",
     "evaluate": "a module",
