@@ -114,12 +114,11 @@ def embed(
     method = METHODS[check.one_of("method", how.method, METHODS)]
     y = dataset.labels if method.supervised else None
     model, seconds = timed(_model(method, how, seed), dataset.features, y)
-    settings = model.get_params()
+    settings = {k: v for k, v in model.get_params().items() if k not in OURS}
     run = dict(data=origin(dataset), method=how.method, steps=model.n_iter_)
     run |= {name: getattr(model, of) for name, of in method.reported.items()}
-    run |= dict(settings={k: settings[k] for k in settings if k not in OURS})
-    run["settings"]["seed"] = seed
-    _keep(folder, model, dataset.labels, run | dict(seconds=seconds) | versions())
+    run |= dict(settings=settings | dict(seed=seed), seconds=seconds)
+    _keep(folder, model, dataset.labels, run | versions())
     if model.interrupted_:
         raise KeyboardInterrupt("the embedding was written as it was")
 
