@@ -5,12 +5,12 @@ SUMS, YES, DENSITY = "Class sums", "Yes or no", "Density"
 KNN, POSITIVE, MODAL = "kNN", "Positive pairs", "Cross-modal pairs"
 LABEL, GRAPH, SELF, CLASS = "Data-label pairs", "Graph", "Identity", "Classes"
 TOKENS, TEACHER, LATENT, GRID = "Tokens", "Teacher", "Latent", "Grid"
-TIME = "Time"
+TIME, PARTS = "Time", "Components"
 KNOWN, PREDICTED, NEW = "known", "predicted", "new"
 STATUS = (KNOWN, PREDICTED, NEW)
 FAMILIES = (G, W, S, T, C, SUMS, YES, DENSITY)  # of q
 EVIDENCE = (G, T, SELF, GRAPH, KNN, POSITIVE, MODAL, CLASS, LABEL)  # of p, in the grid
-BEYOND = (TOKENS, TEACHER, LATENT, GRID, TIME)
+BEYOND = (TOKENS, TEACHER, LATENT, GRID, TIME, PARTS)
 COLUMNS = (*EVIDENCE, *BEYOND)
 
 # what p is built from -> what p is handed, what q is handed; of a batch of b rows or of

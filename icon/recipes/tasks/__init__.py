@@ -96,4 +96,5 @@ BY_COLUMN = {  # what p is built from, unless the cell names it
     evidence.LATENT: "a posterior",
     evidence.GRID: "a grid of units",
     evidence.TIME: "order",
+    evidence.PARTS: "a mixture",
 }
