@@ -99,9 +99,17 @@ class Basis(NamedTuple):
 
     @property
     def matrix(self) -> Matrix:
-        return self.of(self.rows)
+        return self._of(self.rows)
 
     def of(self, x) -> Matrix:
+        """The same features, or kernels, of new rows."""
+        x, width = _read("x", x), self.rows.shape[1]
+        got = f"{x.shape[1]} columns"
+        check.require(x.shape[1] == width, "x", got, f"{width}, as the rows had")
+        dense = isinstance(self.rows, np.ndarray) and not isinstance(x, np.ndarray)
+        return self._of(x.toarray() if dense else x)
+
+    def _of(self, x: Matrix) -> Matrix:
         x = x if self.kernel is None else np.asarray(self.kernel(x, self.rows))
         return x - self.offset if isinstance(x, np.ndarray) else x
 
@@ -114,15 +122,20 @@ class Basis(NamedTuple):
         return np.asarray(self.kernel(self.rows, self.rows), np.float64)
 
 
-def basis_of(argument: str, x, n: int, kernel: Callable | None) -> Basis:
-    """Features [n, k], or the kernel's values at all rows."""
+def _read(argument: str, x) -> Matrix:
+    """Finite numbers as float64, sparse where they are."""
     import scipy.sparse as sp
 
-    if sp.issparse(x):
-        rows: Matrix = sp.csr_array(x, dtype=np.float64)
-        check.reals(argument, rows.data, np.float64)
-    else:
-        rows = np.asarray(check.matrix(argument, x), np.float64)
+    if not sp.issparse(x):
+        return np.asarray(check.matrix(argument, x), np.float64)
+    rows: Matrix = sp.csr_array(x, dtype=np.float64)
+    check.reals(argument, rows.data, np.float64)
+    return rows
+
+
+def basis_of(argument: str, x, n: int, kernel: Callable | None) -> Basis:
+    """Features [n, k], or the kernel's values at all rows."""
+    rows = _read(argument, x)
     got = f"{rows.shape[0]} rows"
     check.require(rows.shape[0] == n, argument, got, f"{n}, as p has")
     if kernel is None:
@@ -266,7 +279,8 @@ class Spectral:
         """New rows through the map, [m, d] -> [m, c]; of two sets, a pair of them.
 
         Raises:
-            InvalidInput: an embedding that is free: it has no map.
+            InvalidInput: an embedding that is free: it has no map; rows that are not
+                finite, or have other columns.
         """
         check.require(self.map is not None, "x", "a free embedding", "one with a map")
         if isinstance(self.basis, Basis):

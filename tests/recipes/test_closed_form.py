@@ -379,6 +379,19 @@ def test_bad_input_is_named():
         free.transform(X)
 
 
+def test_new_rows_are_read_as_the_rows_were():
+    found = icon.spectral(icon.same(Y, Y), X, components=2, constraint=icon.whitened)
+    for x in (X, X.tolist(), sp.csr_array(X)):
+        np.testing.assert_allclose(found.transform(x), found.embedding, atol=1e-12)
+    sparse = icon.spectral(
+        icon.same(Y, Y), sp.csr_array(X), components=2, constraint=icon.whitened
+    )
+    np.testing.assert_allclose(sparse.transform(X), sparse.embedding, atol=1e-12)
+    for x in (X[:, :3], X * np.nan, X[0]):
+        with pytest.raises(icon.InvalidInput, match="^x: expected "):
+            found.transform(x)
+
+
 def test_a_constant_feature_is_left_out():
     x = np.c_[X, np.ones(N), X[:, 0]]
     options = dict(components=2, constraint=icon.whitened)
