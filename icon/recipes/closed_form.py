@@ -103,11 +103,12 @@ class Basis(NamedTuple):
 
     def of(self, x) -> Matrix:
         """The same features, or kernels, of new rows."""
-        x, width = _read("x", x), self.rows.shape[1]
+        width, x = self.rows.shape[1], _read("x", x)
         got = f"{x.shape[1]} columns"
         check.require(x.shape[1] == width, "x", got, f"{width}, as the rows had")
-        dense = isinstance(self.rows, np.ndarray) and not isinstance(x, np.ndarray)
-        return self._of(x.toarray() if dense else x)
+        if isinstance(self.rows, np.ndarray) and not isinstance(x, np.ndarray):
+            x = x.toarray()
+        return self._of(x)
 
     def _of(self, x: Matrix) -> Matrix:
         x = x if self.kernel is None else np.asarray(self.kernel(x, self.rows))
@@ -126,10 +127,12 @@ def _read(argument: str, x) -> Matrix:
     """Finite numbers as float64, sparse where they are."""
     import scipy.sparse as sp
 
-    if not sp.issparse(x):
-        return np.asarray(check.matrix(argument, x), np.float64)
-    rows: Matrix = sp.csr_array(x, dtype=np.float64)
-    check.reals(argument, rows.data, np.float64)
+    rows: Any
+    if sp.issparse(x):
+        rows = sp.csr_array(x, dtype=np.float64)
+        check.reals(argument, rows.data, np.float64)
+    else:
+        rows = np.asarray(check.matrix(argument, x), np.float64)
     return rows
 
 
