@@ -269,9 +269,7 @@ class TokenEncoder(nn.Module):
     def __call__(self, x: Int[Array, "b t"]) -> Float[Array, "b t k"]:
         words, width = check.size("words", self.words), check.size("width", self.width)
         check.count("layers", self.layers, 0, 1000)
-        x = check.real("x", x)
-        whole = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer)
-        check.require(whole, "x", f"dtype {x.dtype}, shape {x.shape}", "ids [b, t]")
+        x = _token_ids(x)
         start = nn.initializers.normal(width**-0.5)
         h = nn.Embed(words + 1, width, embedding_init=start)(x)
         h = h + self.param("position", start, (1, x.shape[1], self.width))
@@ -310,9 +308,7 @@ class CausalEncoder(nn.Module):
     def __call__(self, x: Int[Array, "b t"]) -> Float[Array, "b t k"]:
         words, width = check.size("words", self.words), check.size("width", self.width)
         check.count("layers", self.layers, 0, 30)
-        x = check.real("x", x)
-        whole = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer)
-        check.require(whole, "x", f"dtype {x.dtype}, shape {x.shape}", "ids [b, t]")
+        x = _token_ids(x)
         start = nn.initializers.normal(width**-0.5)
         before = jnp.pad(x, ((0, 0), (1, 0)), constant_values=words)[:, :-1]
         h = nn.Embed(words + 1, width, embedding_init=start)(before)
@@ -321,6 +317,13 @@ class CausalEncoder(nn.Module):
             near = _earlier(nn.LayerNorm()(h), 2**layer)
             h = h + Decoder((2 * width, width))(near)
         return nn.LayerNorm()(h)
+
+
+def _token_ids(x) -> Int[Array, "b t"]:
+    x = check.real("x", x)
+    whole = x.ndim == 2 and jnp.issubdtype(x.dtype, jnp.integer)
+    check.require(whole, "x", f"dtype {x.dtype}, shape {x.shape}", "ids [b, t]")
+    return x
 
 
 def _earlier(h: Float[Array, "b t k"], step: int) -> Float[Array, "b t m"]:

@@ -31,7 +31,7 @@ PROTOCOL = {
     "left out; right where the label is the class matched with the cluster",
     "calibration_error": "all rows; 10 bins of equal width of the confidence; right "
     "where the label is the class matched with the cluster",
-    "amari_error": "rows scaled by their largest entry and columns by theirs; 0 where "
+    "amari_error": "rows and columns scaled, each by its largest entry; 0 where "
     "each source is found once, in any order and of any size, at most 1",
     "leave_out": "of every row with two entries or more a fifth of them, rounded, at "
     "least one, at random",
@@ -604,7 +604,7 @@ def amari_error(
         P = |W A|:  1/(2 d (d - 1)) [sum_i (sum_j P_ij / max_j P_ij - 1)
                                      + sum_j (sum_i P_ij / max_i P_ij - 1)]
 
-    Protocol: rows scaled by their largest entry and columns by theirs; 0 where each
+    Protocol: rows and columns scaled, each by its largest entry; 0 where each
     source is found once, in any order and of any size, at most 1.
 
     Args:

@@ -16,7 +16,7 @@ from icon.recipes import encoding
 class Encoder(Embedding):
     """A network that turns rows into points, trained batch after batch.
 
-    Beside what `Embedding` asks, an estimator says what it follows (`_cell`) and what
+    Beside what `Embedding` asks, an estimator says what it follows (`_cell`) and
     what its batches are (`_batches`).
     """
 

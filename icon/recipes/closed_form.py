@@ -97,10 +97,6 @@ class Basis(NamedTuple):
     kernel: Callable | None
     offset: Float[np.ndarray, " k"]  # a mean that is taken off before, for precision
 
-    @property
-    def matrix(self) -> Matrix:
-        return self._of(self.rows)
-
     def of(self, x) -> Matrix:
         """The same features, or kernels, of new rows."""
         width, x = self.rows.shape[1], _read("x", x)
@@ -108,19 +104,16 @@ class Basis(NamedTuple):
         check.require(x.shape[1] == width, "x", got, f"{width}, as the rows had")
         if isinstance(self.rows, np.ndarray) and not isinstance(x, np.ndarray):
             x = x.toarray()
-        return self._of(x)
-
-    def _of(self, x: Matrix) -> Matrix:
         x = x if self.kernel is None else np.asarray(self.kernel(x, self.rows))
         return x - self.offset if isinstance(x, np.ndarray) else x
 
-    def metrics(self, weight) -> Metrics:
-        return Metrics(self._gram, lambda: covariance(self.matrix, weight))
-
-    def _gram(self) -> Float[np.ndarray, "k k"]:
+    def metrics(self, matrix: Matrix, weight) -> Metrics:
+        """Of this basis at its own rows, which is the matrix, under their weights."""
         if self.kernel is None:
-            return np.eye(self.rows.shape[1])
-        return np.asarray(self.kernel(self.rows, self.rows), np.float64)
+            gram = lambda: np.eye(self.rows.shape[1])
+        else:
+            gram = lambda: matrix + self.offset
+        return Metrics(gram, lambda: covariance(matrix, weight))
 
 
 def _read(argument: str, x) -> Matrix:
@@ -136,18 +129,19 @@ def _read(argument: str, x) -> Matrix:
     return rows
 
 
-def basis_of(argument: str, x, n: int, kernel: Callable | None) -> Basis:
-    """Features [n, k], or the kernel's values at all rows."""
+def basis_of(argument: str, x, n: int, kernel: Callable | None) -> tuple[Basis, Matrix]:
+    """Features [n, k], or the kernel's values at all rows; and these at the rows."""
     rows = _read(argument, x)
     got = f"{rows.shape[0]} rows"
     check.require(rows.shape[0] == n, argument, got, f"{n}, as p has")
     if kernel is None:
-        dense = isinstance(rows, np.ndarray)
-        return Basis(rows, None, rows.mean(0) if dense else np.zeros(rows.shape[1]))
+        if not isinstance(rows, np.ndarray):
+            return Basis(rows, None, np.zeros(rows.shape[1])), rows
+        return Basis(rows, None, rows.mean(0)), rows - rows.mean(0)
     made = np.asarray(kernel(rows, rows))
     check.require(made.shape == (n, n), "kernel", f"shape {made.shape}", f"[{n}, {n}]")
-    check.reals("kernel", made, np.float64)
-    return Basis(rows, kernel, made.mean(0))
+    made = check.reals("kernel", made, np.float64)
+    return Basis(rows, kernel, made.mean(0)), made - made.mean(0)
 
 
 # ------------------------------------------------------- eigenvectors
@@ -390,9 +384,8 @@ def spectral(
     form = quadratic(p, weight)
     if x is None:
         return _of_points(form, count, constraint)
-    basis = basis_of("x", x, p.shape[0], kernel)
-    matrix = basis.matrix
-    metric = constraint(basis.metrics(form.weight))
+    basis, matrix = basis_of("x", x, p.shape[0], kernel)
+    metric = constraint(basis.metrics(matrix, form.weight))
     value, found = _lowest(form.between(matrix), metric, count)
     embedding = _mapped(matrix, found)
     signs = _signs(embedding)
@@ -414,12 +407,12 @@ def _of_two(p, x, count: int, constraint: Callable, kernel, weight) -> Spectral:
     """Two maps at once: singular vectors between two conditioned bases."""
     check.require(len(x) == 2, "x", f"{len(x)} sets", "a pair")
     form = quadratic(p, weight)
-    bases = [basis_of("x", rows, n, kernel) for rows, n in zip(x, p.shape, strict=True)]
-    matrices = [basis.matrix for basis in bases]
+    sets = [basis_of("x", rows, n, kernel) for rows, n in zip(x, p.shape, strict=True)]
+    bases, matrices = zip(*sets, strict=True)
     shares = form.weight, form.candidate
     made = [
-        _conditioned(constraint(basis.metrics(share)))
-        for basis, share in zip(bases, shares, strict=True)
+        _conditioned(constraint(basis.metrics(matrix, share)))
+        for (basis, matrix), share in zip(sets, shares, strict=True)
     ]
     _enough(count, min(part.shape[1] for part in made))
     between = made[0].T @ form.across(*matrices) @ made[1]
@@ -429,4 +422,4 @@ def _of_two(p, x, count: int, constraint: Callable, kernel, weight) -> Spectral:
     maps = tuple(part * signs for part in maps)
     embedding = tuple(map(_mapped, matrices, maps))
     value = -value[:count]
-    return Spectral(embedding, float(value.sum()), value, maps, tuple(bases))
+    return Spectral(embedding, float(value.sum()), value, maps, bases)

@@ -31,7 +31,7 @@ NONE = -1  # the id of what has none
 def network_of(model, width: int) -> Network:
     """A model as functions; None: dense layers to so many columns.
 
-    One for equal models, where they can be told to be: programs are found by it.
+    One for equal models, where they have a hash: programs are found by it.
     """
     if model is None:
         from icon import encoders

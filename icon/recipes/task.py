@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import jax.random as jr
 import optax
 
@@ -17,6 +18,11 @@ BATCH, WIDTH = 256, 128
 def rows(x):
     """All of the data, for a model that sees all of it."""
     return x
+
+
+def ids_of(x):
+    """An id of its own for every row: two views of it share one."""
+    return jnp.arange(len(x), dtype=jnp.int32)
 
 
 class Learned(enum.Enum):
@@ -111,6 +117,19 @@ class Source(NamedTuple):
 def prototypes(*shape: int) -> Callable:
     """Points of the model's width, of length about 1, to be learned."""
     return lambda key, width: jr.normal(key, (*shape, width)) / math.sqrt(width)
+
+
+def of_parameters(start: Callable, arrays, arguments: Callable, **others) -> Task:
+    """A task of all rows, of which further parameters are all that is learned.
+
+    Args:
+        start: key -> the parameters before the first step.
+        arrays: as those of a Task.
+        arguments: as those of a Task.
+        others: what else a Task has.
+    """
+    extra = lambda key, width: start(key)
+    return Task(arrays, arguments, views={}, extra=extra, size=None, **others)
 
 
 def of_extra(transformation: optax.GradientTransformation) -> Callable:

@@ -16,7 +16,7 @@ from icon._neighborhoods import clusters, graph
 from icon.recipes import factors, topics
 from icon.recipes.material import Material
 from icon.recipes.models import adam, principal
-from icon.recipes.task import Task, of_extra
+from icon.recipes.task import Task, of_extra, of_parameters
 
 
 STEPS = 100  # of scikit-learn's
@@ -48,19 +48,17 @@ def word_counts(m: Material) -> Task:
 
     def scores(trained, m: Material) -> dict[str, float]:
         p = graph(counts)
-        apart = lambda found: float(kl(p, clusters(*found), weight=mass))
+        divergence = lambda found: float(kl(p, clusters(*found), weight=mass))
         return {
-            "KL": apart(trained.params["extra"]),
+            "KL": divergence(trained.params["extra"]),
             "KL of scikit-learn": _by_scikit_learn(counts, start),
-            "untrained KL": apart(start),
+            "untrained KL": divergence(start),
         }
 
-    return Task(
+    return of_parameters(
+        lambda key: start,
         dict(row=np.arange(rows, dtype=np.int32)),
         arguments,
-        views={},
-        extra=lambda key, width: start,
-        size=None,
         optimizer=of_extra(topics.em()),
         scored=lambda params: np.asarray(principal(params["extra"].of_rows)),
         scores=scores,
@@ -117,12 +115,10 @@ def choices(m: Material) -> Task:
             **_recommended(popular, left_out, kept, " of popularity"),
         }
 
-    return Task(
+    return of_parameters(
+        lambda key: _tastes(key, kept),
         dict(row=np.arange(len(kept), dtype=np.int32)),
         arguments,
-        views={},
-        extra=lambda key, width: _tastes(key, kept),
-        size=None,
         scored=lambda params: np.asarray(principal(params["extra"][0])),
         scores=scores,
         protocol="choices left out",
@@ -179,12 +175,10 @@ def ratings(m: Material) -> Task:
         found = start._replace(rows=rows, items=items)
         return _errors(start, found, kept, left_out)
 
-    return Task(
+    return of_parameters(
+        lambda key: begun,
         dict(row=row, item=item, level=np.searchsorted(levels, kept[row, item])),
         arguments,
-        views={},
-        extra=lambda key, width: begun,
-        size=None,
         optimizer=lambda steps: _shrunk(RIDGE / len(row), steps),
         scored=lambda params: np.asarray(principal(params["extra"][0])),
         scores=scores,

@@ -1,6 +1,5 @@
 """What is p built from where eigenvectors are the minimum, and no step is taken?"""
 
-import functools as ft
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,9 +9,9 @@ from icon._neighborhoods import Graph, graph, same
 from icon._search import knn
 from icon.recipes.closed_form import orthonormal, spectral, whitened
 from icon.recipes.material import Material
-from icon.recipes.task import Task, rows
-from icon.recipes.tasks.points import NEAR, _adjacency, _at_once, _ids, _told
-from icon.recipes.tasks.views import HALVES, _Second
+from icon.recipes.task import Task, ids_of, rows
+from icon.recipes.tasks.points import NEAR, at_once, name_of, weights_of
+from icon.recipes.tasks.views import HALVES, Second
 
 
 PLANE = 2
@@ -41,7 +40,7 @@ def _by_gram(m: Material, gram, summary: str) -> Task:
     from scipy.sparse.linalg import eigsh
 
     value, vectors = eigsh(gram, PLANE, which="LA", v0=gram[0])
-    task = _at_once(m, jnp.asarray(gram, jnp.float32), summary=summary)
+    task = at_once(m, jnp.asarray(gram, jnp.float32), summary=summary)
     return _solved(task, (vectors * np.sqrt(value))[:, ::-1])
 
 
@@ -52,7 +51,7 @@ def centered(m: Material) -> Task:
     x = np.asarray(m.flat[m.train], np.float64)
     x = x - x.mean(0)
     found = spectral(_itself(len(x)), x, components=PLANE, constraint=orthonormal)
-    task = _at_once(m, jnp.asarray(x, jnp.float32), summary="features less their mean")
+    task = at_once(m, jnp.asarray(x, jnp.float32), summary="features less their mean")
     return _solved(task, found.embedding)
 
 
@@ -71,7 +70,7 @@ def geodesics(m: Material) -> Task:
 
 
 def kernels(m: Material) -> Task:
-    """Gaussian kernels as inner products, as wide as rows are apart at the median."""
+    """Gaussian kernels as inner products, as wide as the median distance."""
     from scipy.spatial.distance import pdist, squareform
 
     square = pdist(m.flat[m.train], "sqeuclidean")
@@ -84,7 +83,7 @@ def kernels(m: Material) -> Task:
 
 
 def _weighed(m: Material) -> tuple[Any, Graph, np.ndarray]:
-    weights = _adjacency(m)
+    weights = weights_of(m)
     return weights, graph(weights), np.asarray(weights.sum(1), np.float32)
 
 
@@ -92,8 +91,8 @@ def with_degrees(m: Material) -> Task:
     """A graph; embeddings are whitened under its degrees."""
     weights, p, degree = _weighed(m)
     found = spectral(p, components=PLANE, constraint=whitened, weight=degree)
-    task = _at_once(
-        m, weights, summary=f"{_told(m)}, whitened under the degrees",
+    task = at_once(
+        m, weights, summary=f"{name_of(m)}, whitened under the degrees",
         degree=jnp.asarray(degree),
     )  # fmt: skip
     return _solved(task, found.embedding)
@@ -118,8 +117,8 @@ def diffusion(m: Material) -> Task:
     found = spectral(p, components=PLANE, constraint=whitened, weight=degree)
     walk = np.linalg.matrix_power(weights.toarray() / degree[:, None], STEPS)
     gram = (walk * (degree.sum() / degree)) @ walk.T
-    summary = f"random walks of {STEPS} steps along {_told(m)}"
-    task = _at_once(
+    summary = f"random walks of {STEPS} steps along {name_of(m)}"
+    task = at_once(
         m, jnp.asarray(gram, jnp.float32), jnp.asarray(degree), summary=summary,
         degree=jnp.asarray(degree),
     )  # fmt: skip
@@ -161,21 +160,19 @@ def order(m: Material) -> Task:
     weights = after + after.T
     x = m.flat[m.train]
     found = spectral(graph(weights), x, components=PLANE, constraint=whitened)
-    slowness = ft.partial(_slowness, x=x[at])
 
     def scores(trained, m: Material) -> dict[str, float]:
-        numbers = [slowness(W=trained.params["z"]), slowness(W=np.eye(x.shape[1]))]
-        return dict(zip(("slowness", "raw slowness"), numbers, strict=True))
+        slow = x[at] @ np.asarray(trained.params["z"])
+        return {"slowness": _slowness(slow), "raw slowness": _slowness(x[at])}
 
     summary = "the row before and the row after, a map that is whitened"
-    task = _at_once(m, weights, summary=summary)
+    task = at_once(m, weights, summary=summary)
     task = task._replace(scores=scores, protocol="all rows")
     return _solved(task, found.map)
 
 
-def _slowness(x, W) -> float:
-    """The mean squared step of features of variance 1."""
-    y = x @ np.asarray(W)
+def _slowness(y) -> float:
+    """The mean squared step from row to row, of features of variance 1."""
     return float(np.mean(np.diff(y, axis=0) ** 2 / y.var(0)))
 
 
@@ -185,36 +182,33 @@ def _slowness(x, W) -> float:
 def _two(m: Material, constraint) -> Task:
     """Either modality of each row, as `pairs` has them, by a linear map of each."""
     if "second" in m.also:
-        see = dict(left=rows, right=_Second(m.also["second"]))
+        see = dict(left=rows, right=Second(m.also["second"]))
     else:
         see = HALVES
-    both = [np.asarray(part(m.x)).reshape(len(m.x), -1) for part in see.values()]
-    ids = _ids(m.train)
-    found = spectral(
-        same(ids, ids), tuple(x[m.train] for x in both), components=PLANE,
-        constraint=constraint,
-    )  # fmt: skip
+    left, right = (np.asarray(part(m.x)).reshape(len(m.x), -1) for part in see.values())
+    ids, both = ids_of(m.train), (left[m.train], right[m.train])
+    found = spectral(same(ids, ids), both, components=PLANE, constraint=constraint)
 
     def arguments(model, key, one, two):
         return (ids, ids), (model(one, "left"), model(two, "right"))
 
     def scores(trained, m: Material) -> dict[str, float]:
-        at = m.test if len(m.test) else m.train
-        made = [
-            x[at] @ np.asarray(trained.params[name])
-            for x, name in zip(both, see, strict=True)
-        ]
-        pairs = zip(*(z.T for z in made), strict=True)
-        held = [abs(np.corrcoef(u, v)[0, 1]) for u, v in pairs]
-        return {"correlation": float(np.mean(held))}
+        at, maps = m.test if len(m.test) else m.train, trained.params
+        u = left[at] @ np.asarray(maps["left"])
+        v = right[at] @ np.asarray(maps["right"])
+        return {"correlation": _correlation(u, v)}
 
-    arrays: dict[str, Any] = dict(
-        zip(("one", "two"), (x[m.train] for x in both), strict=True)
-    )
+    arrays: Any = dict(zip(("one", "two"), both, strict=True))
     task = Task(arrays, arguments, see, size=None, scores=scores)
     return _solved(
         task._replace(protocol="held-out rows"), *found.map, views=("left", "right")
     )
+
+
+def _correlation(u, v) -> float:
+    """The mean of those of the columns with their counterparts."""
+    pairs = zip(u.T, v.T, strict=True)
+    return float(np.mean([abs(np.corrcoef(one, two)[0, 1]) for one, two in pairs]))
 
 
 def covarying(m: Material) -> Task:

@@ -12,7 +12,7 @@ from icon._neighborhoods import components, unnormalized
 from icon.recipes import mixture, unmixing
 from icon.recipes.material import Material
 from icon.recipes.models import principal
-from icon.recipes.task import Task, of_extra
+from icon.recipes.task import Task, of_extra, of_parameters
 
 
 AXES = 8  # principal ones: of few rows more have no covariance
@@ -54,12 +54,10 @@ def a_mixture(m: Material) -> Task:
             "untrained log-likelihood": log_likelihood(x, start),
         }
 
-    return Task(
+    return of_parameters(
+        lambda key: start,
         dict(x=x),
         arguments,
-        views={},
-        extra=lambda key, width: start,
-        size=None,
         optimizer=of_extra(mixture.em(LEAST)),
         scored=lambda params: np.asarray(dense(components(x, *params["extra"]))),
         scores=scores,
@@ -121,12 +119,10 @@ def centers(m: Material) -> Task:
         far = rows[:, None] - np.asarray(params["extra"])[None]
         return np.asarray(principal((far**2).sum(2)))
 
-    return Task(
+    return of_parameters(
+        lambda key: start,
         dict(x=x),
         arguments,
-        views={},
-        extra=lambda key, width: start,
-        size=None,
         scored=scored,
         scores=scores,
         protocol="all rows",
@@ -167,12 +163,10 @@ def mixed_sources(m: Material) -> Task:
         }
         return {name: evaluate.amari_error(w, mixing) for name, w in names.items()}
 
-    return Task(
+    return of_parameters(
+        lambda key: start,
         dict(x=x),
         arguments,
-        views={},
-        extra=lambda key, width: start,
-        size=None,
         optimizer=lambda steps: of_extra(unmixing.relative(steps))(steps),
         scored=lambda params: rows @ np.asarray(params["extra"][0]).T,
         scores=scores,

@@ -10,17 +10,13 @@ import numpy as np
 from icon._neighborhoods import fuzzy
 from icon._search import knn, symmetrize, union
 from icon.recipes.material import Material
-from icon.recipes.task import Task
+from icon.recipes.task import Task, ids_of
 
 
 NEAR, STRANGERS = 15, 5
 
 
-def _ids(x):
-    return jnp.arange(len(x), dtype=jnp.int32)
-
-
-def _at_once(m: Material, *evidence, summary: str, start=None, **others) -> Task:
+def at_once(m: Material, *evidence, summary: str, start=None, **others) -> Task:
     """p of this evidence, q of the embedding of the training rows and these arrays."""
 
     def arguments(model, key, x, **others):
@@ -31,7 +27,7 @@ def _at_once(m: Material, *evidence, summary: str, start=None, **others) -> Task
 
 
 def features(m: Material) -> Task:
-    return _at_once(m, jnp.asarray(m.flat[m.train]), summary="features as they are")
+    return at_once(m, jnp.asarray(m.flat[m.train]), summary="features as they are")
 
 
 def neighborhoods(m: Material) -> Task:
@@ -40,18 +36,18 @@ def neighborhoods(m: Material) -> Task:
     perplexity = min(30.0, (n - 1) / 3)
     near = min(n - 1, math.ceil(3 * perplexity))
     summary = f"perplexity {perplexity:g} among the {near} nearest"
-    return _at_once(m, jnp.asarray(m.flat[m.train]), near, perplexity, summary=summary)
+    return at_once(m, jnp.asarray(m.flat[m.train]), near, perplexity, summary=summary)
 
 
 def items(m: Material) -> Task:
-    ids = _ids(m.train)
-    return _at_once(m, ids, ids, summary="each row its own neighbour")
+    ids = ids_of(m.train)
+    return at_once(m, ids, ids, summary="each row its own neighbour")
 
 
 # ------------------------------------------------------- graphs
 
 
-def _adjacency(m: Material):
+def weights_of(m: Material):
     """The graph of the data; else 1 where either of two rows is near the other."""
     import scipy.sparse as sp
 
@@ -65,7 +61,7 @@ def _adjacency(m: Material):
     return one.maximum(one.T)
 
 
-def _told(m: Material) -> str:
+def name_of(m: Material) -> str:
     return "the graph of the data" if "graph" in m.also else f"its {NEAR} nearest rows"
 
 
@@ -85,23 +81,23 @@ def _spectral(weights, m: Material, drop_first: bool = False, count: int | None 
 
 
 def adjacency(m: Material) -> Task:
-    weights = _adjacency(m)
-    return _at_once(m, weights, start=_spectral(weights, m), summary=_told(m))
+    weights = weights_of(m)
+    return at_once(m, weights, start=_spectral(weights, m), summary=name_of(m))
 
 
 def over_degrees(m: Material) -> Task:
-    weights = _adjacency(m)
+    weights = weights_of(m)
     degree = weights.sum(1)
     matrix = jnp.asarray(weights.toarray() / degree[None])
     start = _spectral(weights, m)
     degree = jnp.asarray(degree)
-    return _at_once(m, matrix, start=start, degree=degree, summary=_told(m))
+    return at_once(m, matrix, start=start, degree=degree, summary=name_of(m))
 
 
 def spectral_features(m: Material) -> Task:
-    vectors = _spectral(_adjacency(m), m)
-    summary = f"eigenvectors of {_told(m)}"
-    return _at_once(m, jnp.asarray(vectors), start=vectors, summary=summary)
+    vectors = _spectral(weights_of(m), m)
+    summary = f"eigenvectors of {name_of(m)}"
+    return at_once(m, jnp.asarray(vectors), start=vectors, summary=summary)
 
 
 # ------------------------------------------------------- sampled edges
@@ -137,6 +133,6 @@ def edges_by_membership(m: Material) -> Task:
     """The same, the edge of a point drawn by the weights of UMAP's fuzzy union."""
     x = m.flat[m.train]
     graph = symmetrize(fuzzy(*knn(x, min(NEAR, len(x) - 1))), union)
-    near, weight = jax.vmap(graph.support)(_ids(x))
+    near, weight = jax.vmap(graph.support)(ids_of(x))
     summary = f"an edge drawn by its weight among {NEAR} nearest, {STRANGERS} others"
     return _listed(m, near, summary, jnp.log(weight))

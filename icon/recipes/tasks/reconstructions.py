@@ -116,8 +116,10 @@ def _scaling(m: Material) -> Callable[[np.ndarray], np.ndarray]:
 
 def _by_pca(train: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
     """Rows by the directions [width, d] in which centered rows vary most."""
-    directions = np.linalg.svd(train, full_matrices=False)[2][:width]
-    return rows @ directions.T @ directions
+    from sklearn.decomposition import PCA
+
+    pca = PCA(width).fit(train)
+    return pca.inverse_transform(pca.transform(rows))
 
 
 def _left(truth: np.ndarray, found: np.ndarray) -> float:

@@ -10,16 +10,12 @@ import numpy as np
 from icon import data as datasets
 from icon._search import knn
 from icon.recipes.material import Material
-from icon.recipes.task import BATCH, WIDTH, Task, prototypes, rows
+from icon.recipes.task import BATCH, WIDTH, Task, ids_of, prototypes, rows
 
 
 SECOND_VIEWS = 3  # of how many nearest neighbours
 ROWS = BATCH // 2  # of a batch that shows each of them twice or more
 HEAD = (256,)  # hidden, between what is scored and what q gets
-
-
-def _ids(x):
-    return jnp.arange(len(x), dtype=jnp.int32)
 
 
 def _both(m: Material, key, x):
@@ -31,7 +27,7 @@ def views(m: Material) -> Task:
     """Two views of each row."""
 
     def arguments(model, key, x):
-        return (jnp.tile(_ids(x), 2),), (model(_both(m, key, x)),)
+        return (jnp.tile(ids_of(x), 2),), (model(_both(m, key, x)),)
 
     summary = "two views of a row"
     return Task(dict(x=m.x[m.train]), arguments, size=ROWS, head=HEAD, summary=summary)
@@ -50,7 +46,7 @@ def momentum_keys(m: Material) -> Task:
         a, b = m.two_views(key, x)
         keys = jax.lax.stop_gradient(model(b, "slow"))
         queries = predictor(keys.shape[1]).apply(model.extra, model(a))
-        return (_ids(a), _ids(a)), (queries, keys)
+        return (ids_of(a), ids_of(a)), (queries, keys)
 
     def extra(key, width):
         return predictor(width).init(key, jnp.zeros((1, width)))
@@ -72,7 +68,7 @@ def views_of_neighbors(m: Material) -> Task:
         count = neighbors.shape[1]
         others = (neighbors[:, k] for k in range(count))
         every = jnp.concatenate([_both(m, key, x), *others])
-        return (jnp.tile(_ids(x), 2 + count),), (model(every),)
+        return (jnp.tile(ids_of(x), 2 + count),), (model(every),)
 
     summary = f"two views of a row and its {SECOND_VIEWS} nearest rows"
     arrays = dict(x=x, neighbors=x[near])
@@ -116,7 +112,7 @@ def pairs(m: Material) -> Task:
     def arguments(model, key, x):
         left, right = datasets.halves(m.two_views(key, x)[0])
         embedding = model(left, "left"), model(right, "right")
-        return (_ids(left), _ids(left)), embedding
+        return (ids_of(left), ids_of(left)), embedding
 
     summary = "the left and the right half of a view"
     arrays = dict(x=m.x[m.train])
@@ -129,7 +125,7 @@ HALVES = dict(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class _Second:
+class Second:
     """The second modality; of the same array one and the same."""
 
     rows: Any
@@ -138,19 +134,19 @@ class _Second:
         return self.rows[:, None] if self.rows.ndim == 1 else self.rows
 
     def __eq__(self, other):
-        return isinstance(other, _Second) and other.rows is self.rows
+        return isinstance(other, Second) and other.rows is self.rows
 
     def __hash__(self):
         return id(self.rows)
 
 
 def _modalities(m: Material) -> Task:
-    see = _Second(m.also["second"])
+    see = Second(m.also["second"])
     second = see(m.x)
 
     def arguments(model, key, x, second):
         one = m.two_views(key, x)[0]
-        return (_ids(x), _ids(x)), (model(one, "left"), model(second, "right"))
+        return (ids_of(x), ids_of(x)), (model(one, "left"), model(second, "right"))
 
     arrays = dict(x=m.x[m.train], second=second[m.train])
     models = dict(left=rows, right=see)
