@@ -56,8 +56,6 @@ class Quadratic(NamedTuple):
 
     def between(self, basis: Matrix) -> Float[np.ndarray, "k k"]:
         """Φᵀ M Φ of a basis [n, k]."""
-        if isinstance(basis, np.ndarray):
-            return basis.T @ self.times(basis)
         attracted = product(basis, self.attraction, basis)
         repelled = np.outer(basis.T @ self.against, basis.T @ self.candidate)
         alone = _weighed(basis, self.diagonal)
@@ -158,6 +156,8 @@ def product(one: Matrix, operator, two: Matrix) -> Float[np.ndarray, "k l"]:
 
 def _weighed(basis: Matrix, weight) -> Float[np.ndarray, "k k"]:
     """Φᵀ diag(w) Φ."""
+    if isinstance(basis, np.ndarray) and not np.ptp(weight):
+        return weight[0] * (basis.T @ basis)
     if isinstance(basis, np.ndarray):
         return basis.T @ (weight[:, None] * basis)
     return (basis.T @ basis.multiply(weight[:, None]).tocsr()).toarray()
