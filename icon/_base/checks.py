@@ -389,7 +389,7 @@ def matrix(argument: str, x) -> np.ndarray:
     two = x.ndim == 2 and x.shape[0] >= 2 and x.shape[1] >= 1
     require(two, argument, f"shape {x.shape}", "a matrix of two or more rows")
     x = reals(argument, x, np.float64)
-    largest = abs(x).max()
+    largest = max(x.max(), -x.min())
     require(largest <= 1e150, argument, largest, "numbers whose squares are floats")
     return x
 

@@ -12,6 +12,8 @@ from icon._neighborhoods.both_ends import (
 from icon._neighborhoods.clusters import Factors, clusters
 from icon._neighborhoods.components import components
 from icon._neighborhoods.compose import (
+    Mixture,
+    Smoothed,
     among,
     bernoulli,
     grouped,

@@ -137,11 +137,13 @@ def basis_of(argument: str, x, n: int, kernel: Callable | None) -> tuple[Basis, 
     if kernel is None:
         if not isinstance(rows, np.ndarray):
             return Basis(rows, None, np.zeros(rows.shape[1])), rows
-        return Basis(rows, None, rows.mean(0)), rows - rows.mean(0)
+        mean = rows.mean(0)
+        return Basis(rows, None, mean), rows - mean
     made = np.asarray(kernel(rows, rows))
     check.require(made.shape == (n, n), "kernel", f"shape {made.shape}", f"[{n}, {n}]")
     made = check.reals("kernel", made, np.float64)
-    return Basis(rows, kernel, made.mean(0)), made - made.mean(0)
+    mean = made.mean(0)
+    return Basis(rows, kernel, mean), made - mean
 
 
 # ------------------------------------------------------- eigenvectors
@@ -341,8 +343,8 @@ def spectral(
 
     Args:
         p: neighbours of n points among themselves, or, with a pair as x, among m other
-            ones. A graph stays sparse, classes are known by their members; of others
-            all n · m probabilities are held.
+            ones. A graph stays sparse, classes are known by their members, a mixture
+            by its parts; of others all n · m probabilities are held.
         x: rows [n, d], dense or sparse; None: the embedding is free; a pair of rows
             [n, d] and [m, e]: two sets, each with a map of its own.
         components: columns of the embedding.

@@ -7,6 +7,9 @@ With d² as the energy, and weights A_ij = π_i p_ij and B_ij = a_i ω_j, where 
     M = diag(W 1) - W,  W = A + Aᵀ - B - Bᵀ
 """
 
+import functools as ft
+import operator as op
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +17,7 @@ from jaxtyping import Float
 
 from icon._base import checks as check
 from icon._loss import dense
-from icon._neighborhoods import Graph, Neighborhood, to_sparse
+from icon._neighborhoods import Graph, Mixture, Neighborhood, Smoothed, to_sparse
 
 
 HELD = 2**28  # probabilities of a p that is not sparse: so many are held at once
@@ -56,14 +59,21 @@ class Quadratic(NamedTuple):
 
     def between(self, basis: Matrix) -> Float[np.ndarray, "k k"]:
         """Φᵀ M Φ of a basis [n, k]."""
-        attracted = product(basis, self.attraction, basis)
+        degree = self.diagonal[:, None] / 2
+
+        def half(y):
+            """(D / 2 - A) Y: with its transpose, M without its repulsion."""
+            made = degree * y
+            made -= self.attraction @ y
+            return made
+
+        one = product(basis, half, basis)
         repelled = np.outer(basis.T @ self.against, basis.T @ self.candidate)
-        alone = _weighed(basis, self.diagonal)
-        return alone - attracted - attracted.T + repelled + repelled.T
+        return one + one.T + repelled + repelled.T
 
     def across(self, one: Matrix, two: Matrix) -> Float[np.ndarray, "k l"]:
         """Φᵀ (A - B) Ψ of two bases [n, k] and [m, l], of unlike points."""
-        attracted = product(one, self.attraction, two)
+        attracted = product(one, lambda y: self.attraction @ y, two)
         return attracted - np.outer(one.T @ self.against, two.T @ self.candidate)
 
 
@@ -74,19 +84,45 @@ def quadratic(p: Neighborhood, weight=None) -> Quadratic:
         p: of one set, or of two.
         weight: of anchors [n], and of the same points as candidates; None: alike.
     """
-    from scipy.sparse.linalg import aslinearoperator
-
     n, m = p.shape[0], p.shape[1] or 0
-    rows, valid, edges = _probabilities(p)
+    rows = _probabilities(p)
     given = np.ones(n) if weight is None else np.asarray(weight, np.float64)
-    share = given * valid / (given @ valid)
+    share = given * rows.valid / (given @ rows.valid)
     candidate = np.ones(m) / m if weight is None or n != m else given / given.sum()
     others = 1 - candidate if p.sets == 1 else np.ones(n)
-    attraction = _diagonal(share) @ rows
-    if edges is not None:
-        edges = edges.multiply(share[:, None]).tocsr()
-        attraction = aslinearoperator(edges)
-    return Quadratic(attraction, edges, share, share / others, candidate)
+    shared = rows.scaled(share)
+    return Quadratic(shared.operator, shared.edges, share, share / others, candidate)
+
+
+# ------------------------------------------------------- what p is
+
+
+class Rows(NamedTuple):
+    """Rows of probabilities, as what multiplies a matrix."""
+
+    operator: Any  # [n, m]
+    valid: Float[np.ndarray, " n"]  # 1 for an anchor with a neighbour, else 0
+    edges: Any = None  # the same as a sparse matrix, where it is one
+
+    def scaled(self, by: Float[np.ndarray, " n"]) -> "Rows":
+        """Each row times a number."""
+        if self.edges is None:
+            return self._replace(operator=_diagonal(by) @ self.operator)
+        return _of_edges(_scaled(self.edges, by), self.valid)
+
+
+def _of_edges(edges, valid) -> Rows:
+    from scipy.sparse.linalg import aslinearoperator
+
+    return Rows(aslinearoperator(edges), valid, edges)
+
+
+def _scaled(edges, by: Float[np.ndarray, " n"]):
+    """A sparse matrix, each of its rows times a number."""
+    import scipy.sparse as sp
+
+    data = edges.data * np.repeat(by, np.diff(edges.indptr))
+    return sp.csr_array((data, edges.indices, edges.indptr), shape=edges.shape)
 
 
 def _diagonal(weight) -> Any:
@@ -96,31 +132,37 @@ def _diagonal(weight) -> Any:
     return aslinearoperator(sp.diags_array(np.asarray(weight, np.float64)).tocsr())
 
 
-def _probabilities(p: Neighborhood) -> tuple[Any, Float[np.ndarray, " n"], Any]:
-    """p as a linear operator, which anchors have a neighbour, and its sparse matrix."""
+def _probabilities(p: Neighborhood) -> Rows:
     from scipy.sparse.linalg import aslinearoperator
 
+    if isinstance(p, Mixture):
+        return _mixed(p)
+    if isinstance(p, Smoothed):
+        return _smoothed(p)
     labels = p.as_labels()
     if labels is not None:
         return _of_labels(p, *map(np.asarray, labels))
     if isinstance(p, Graph):
-        return _of_edges(to_sparse(p))
+        return _normalized(to_sparse(p))
     n, m = p.shape[0], p.shape[1] or 0
     expected = f"{HELD} at most, or a sparse p: icon.entropic lists few neighbours"
     check.require(n * m <= HELD, "p", f"{n} x {m} probabilities", expected)
     matrix = np.asarray(dense(p), np.float64)
-    return aslinearoperator(matrix), (matrix.sum(1) > 0).astype(np.float64), None
+    return Rows(aslinearoperator(matrix), (matrix.sum(1) > 0).astype(np.float64))
 
 
-def _of_edges(weights):
-    from scipy.sparse.linalg import aslinearoperator
+def _inverse(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """1 / x, and 0 of 0."""
+    return np.where(x > 0, 1 / np.where(x > 0, x, 1), 0)
 
+
+def _normalized(weights) -> Rows:
     mass = np.asarray(weights.sum(1)).ravel()
-    edges = weights.multiply(1 / np.where(mass > 0, mass, 1)[:, None]).tocsr()
-    return aslinearoperator(edges), (mass > 0).astype(np.float64), edges
+    edges = _scaled(weights.tocsr(), _inverse(mass))
+    return _of_edges(edges, (mass > 0).astype(np.float64))
 
 
-def _of_labels(p: Neighborhood, anchors, candidates, present):
+def _of_labels(p: Neighborhood, anchors, candidates, present) -> Rows:
     """Classes by their members, where too many pairs would be listed."""
     import scipy.sparse as sp
     from scipy.sparse.linalg import aslinearoperator
@@ -139,30 +181,57 @@ def _of_labels(p: Neighborhood, anchors, candidates, present):
     count = one @ size - within
     if size[code[:n]].sum() <= LISTED * n:
         pairs = one @ two.T
-        return _of_edges(pairs - sp.diags_array(within) if p.sets == 1 else pairs)
+        return _normalized(pairs - sp.diags_array(within) if p.sets == 1 else pairs)
     pairs = aslinearoperator(one) @ aslinearoperator(two.T.tocsr()) - _diagonal(within)
-    valid = (count > 0).astype(np.float64)
-    return _diagonal(valid / np.where(count > 0, count, 1)) @ pairs, valid, None
+    return Rows(_diagonal(_inverse(count)) @ pairs, (count > 0).astype(np.float64))
 
 
-def product(one: Matrix, operator, two: Matrix) -> Float[np.ndarray, "k l"]:
+def _mixed(p: Mixture) -> Rows:
+    """Parts by their weights: of an anchor, those in which it has a neighbour."""
+    parts = [_probabilities(part) for part in p.parts]
+    weight = np.asarray(p.weight, np.float64)
+    total = sum(w * part.valid for w, part in zip(weight, parts, strict=True))
+    share = _inverse(np.asarray(total))
+    scaled = [part.scaled(w * share) for w, part in zip(weight, parts, strict=True)]
+    valid = (share > 0).astype(np.float64)
+    if all(part.edges is not None for part in scaled):
+        return _of_edges(ft.reduce(op.add, [part.edges for part in scaled]), valid)
+    return Rows(ft.reduce(op.add, [part.operator for part in scaled]), valid)
+
+
+def _smoothed(p: Smoothed) -> Rows:
+    """The base, and all candidates alike, for anchors that have a neighbour."""
+    from scipy.sparse.linalg import aslinearoperator
+
+    base, alpha, (n, m) = _probabilities(p.base), float(p.alpha), p.shape
+    one, all_of = np.ones((n, 1)), np.ones((1, m or 0))
+    everybody = aslinearoperator(one) @ aslinearoperator(all_of)
+    if p.excludes_self:
+        everybody = everybody - _diagonal(np.ones(n))
+    others = all_of.size - p.excludes_self
+    mean = _diagonal(alpha * base.valid / others) @ everybody
+    return Rows(base.scaled(np.full(n, 1 - alpha)).operator + mean, base.valid)
+
+
+# ------------------------------------------------------- products
+
+
+def product(one: Matrix, times: Callable, two: Matrix) -> Float[np.ndarray, "k l"]:
     """Φᵀ A Ψ, of a sparse Ψ some columns at a time."""
     if isinstance(two, np.ndarray):
-        return one.T @ (operator @ two)
+        return one.T @ times(two)
     parts = range(0, two.shape[1], COLUMNS)
     dense = (two[:, at : at + COLUMNS].toarray() for at in parts)
-    return np.hstack([one.T @ (operator @ part) for part in dense])
-
-
-def _weighed(basis: Matrix, weight) -> Float[np.ndarray, "k k"]:
-    """Φᵀ diag(w) Φ."""
-    if isinstance(basis, np.ndarray) and not np.ptp(weight):
-        return weight[0] * (basis.T @ basis)
-    if isinstance(basis, np.ndarray):
-        return basis.T @ (weight[:, None] * basis)
-    return (basis.T @ basis.multiply(weight[:, None]).tocsr()).toarray()
+    return np.hstack([one.T @ times(part) for part in dense])
 
 
 def covariance(basis: Matrix, weight) -> Float[np.ndarray, "k k"]:
+    """Of a basis whose rows have weights that sum to 1."""
     mean = basis.T @ weight
-    return _weighed(basis, weight) - np.outer(mean, mean)
+    if not isinstance(basis, np.ndarray):
+        squares = (basis.T @ basis.multiply(weight[:, None]).tocsr()).toarray()
+    elif np.ptp(weight):
+        squares = basis.T @ (weight[:, None] * basis)
+    else:
+        squares = weight[0] * (basis.T @ basis)
+    return squares - np.outer(mean, mean)

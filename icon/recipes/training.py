@@ -439,11 +439,15 @@ def train(cell: Cell, m: Material, *, model=None, checkpoint=None) -> Trained:
         >>> recipes.train(icon.TABLE["PCA"], m).embedding.shape
         (500, 2)
     """
+    from threadpoolctl import threadpool_limits
+
     checks.instance("cell", cell, Cell, "a Cell")
     checks.instance("m", m, Material, "what recipes.material returns")
     began = time.monotonic()
     setup = setup_of(cell, m, model)
-    end, note = _descended(cell, setup, checkpoint)
+    # factors inside of a step are small: LAPACK's threads would wait for those of XLA
+    with threadpool_limits(1, "blas"):
+        end, note = _descended(cell, setup, checkpoint)
     _, untrained = _all_rows(setup, end.start, setup.states(jr.key(m.seed)))
     embedding, scored = _all_rows(setup, end.params, end.states)
     value = (

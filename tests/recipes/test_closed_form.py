@@ -64,6 +64,18 @@ CASES = {  # p, whether it is over one set, weights
     "one way": (lambda: icon.uniform(icon.knn(X, 5)[0]), False, None),
     "all": (lambda: icon.gaussian(X, scale=0.7), True, np.linspace(1, 3, N)),
     "all, and itself": (lambda: icon.student_t(X, X), False, None),
+    "hierarchy": (
+        lambda: icon.mix(icon.same(Y), icon.same(Y // 2), weights=[1.0, 3.0]),
+        True,
+        None,
+    ),
+    "near and some labels": (
+        lambda: icon.mix(icon.graph(W), icon.same(SOME, ignore=-1), [1.0, 2.0]),
+        True,
+        DEGREE,
+    ),
+    "smoothed": (lambda: icon.smooth(icon.graph(W), 0.3), False, None),
+    "others smoothed": (lambda: icon.smooth(icon.same(Y), 0.3), True, None),
 }
 FORMS = {
     "free": (None, None),
@@ -306,11 +318,14 @@ def test_many_rows_are_as_few(monkeypatch):
     assert alike(found.embedding, exact.embedding) > 1 - 1e-6
 
 
-@pytest.mark.parametrize("case", ["itself", "classes", "other members", "some labels"])
+@pytest.mark.parametrize(
+    "case", ["itself", "classes", "other members", "some labels", "hierarchy"]
+)
 def test_large_classes_are_known_by_their_members(case, monkeypatch):
     make, _, weight = CASES[case]
     listed = quadratic.quadratic(make(), weight)
     monkeypatch.setattr(quadratic, "LISTED", 0)
+    monkeypatch.setattr(quadratic, "HELD", 0)
     by_members = quadratic.quadratic(make(), weight)
     assert listed.edges is not None
     assert by_members.edges is None
