@@ -222,20 +222,21 @@ def drawn_from_noise(params, count):
 
     def guessed(noised, t):
         times = jnp.full(len(noised), t)
-        at = schedule.at(times)
-        return at, at.row(noised, denoiser.apply(params, steps.seen(noised, times)))
+        expected = denoiser.apply(params, steps.seen(noised, times))
+        expected = expected.reshape(*noised.shape, steps.LEVELS)
+        return schedule.at(times), schedule.at(times).levels(expected, noised)
 
     def back(k, noised):
         t = steps.STEPS - k
-        at, guess = guessed(noised, t)
-        mean, std = at.back(guess, noised)
+        at, log_prob = guessed(noised, t)
+        mean, std = at.back(steps.mean(log_prob), noised)
         return mean + std * jr.normal(jr.fold_in(jr.key(9), t), mean.shape)
 
     start = jr.normal(jr.key(10), (count, 64))
     last = jax.jit(
         lambda: guessed(jax.lax.fori_loop(0, steps.STEPS - 1, back, start), 1)
     )()
-    return jnp.clip(jnp.rint((last[1] + 1) / 2 * 16), 0, 16)
+    return jr.categorical(jr.key(11), last[1])
 
 
 def digits(plan: Plan):

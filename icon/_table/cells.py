@@ -401,7 +401,7 @@ ROWS = (
          "Kingma & Welling 2014"),
     Cell("diffusion", normal, normal, kl, "steps of noise", DENSITY, LATENT, KNOWN,
          "Sohl-Dickstein et al. 2015; Ho et al. 2020",
-         differs="dense layers for a U-Net; steps weighed by their KL, not alike"),
+         differs="dense layers for a U-Net, which guess levels; steps weighed by KL"),
     Cell("Gaussian mixture", components,
          lambda x, *mixture: unnormalized(components(x, *mixture)), kl,
          "a mixture", DENSITY, PARTS, KNOWN, "Dempster, Laird & Rubin 1977"),

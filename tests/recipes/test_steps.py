@@ -1,8 +1,5 @@
 """Is a step back from noise what Bayes says, and is read only what was before?"""
 
-import math
-
-import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
@@ -53,11 +50,31 @@ def test_a_step_back_is_bayes_rule():
     assert schedule.of_row[0] == 1 and schedule.of_noised[0] == 0
 
 
-def test_the_row_is_that_of_its_velocity():
-    x, epsilon = RNG.normal(size=(2, N, D)).astype(np.float32)
+def test_levels_are_guessed_by_bayes_rule():
+    """π_l N(x_t; √ᾱ v_l, 1 - ᾱ), normalised."""
     at = steps.noise(T).at(np.array([1, 2, 9, 15, 20]))
-    velocity = at.kept * epsilon - at.noise * x
-    np.testing.assert_allclose(at.row(at.noised(x, epsilon), velocity), x, atol=1e-6)
+    expected = RNG.normal(size=(N, D, steps.LEVELS)).astype(np.float32)
+    noised = RNG.normal(size=(N, D)).astype(np.float32)
+    found = np.exp(at.levels(jnp.asarray(expected), jnp.asarray(noised)))
+    value = np.linspace(-1, 1, steps.LEVELS)
+    for n in range(N):
+        kept, noise = float(at.kept[n, 0]), float(at.noise[n, 0])
+        for d in range(D):
+            off = (noised[n, d] - kept * value) / noise
+            log_prob = expected[n, d] - off**2 / 2
+            exact = np.exp(log_prob - log_prob.max())
+            np.testing.assert_allclose(found[n, d], exact / exact.sum(), atol=2e-6)
+
+
+def test_without_a_network_bits_are_nearly_those_of_the_shares():
+    """Of entries that know nothing of each other, at the limit of many small steps."""
+    schedule, rows = steps.noise(2_000), RNG.integers(0, 3, (400, D))
+    share = np.full(steps.LEVELS, 1e-9)
+    share[:3] = 1 / 3
+    expected = jnp.log(jnp.asarray(share, jnp.float32))[None, None]
+    guessed = lambda noised, t: schedule.at(t).levels(expected, noised)
+    bits = steps.bits_of(schedule, guessed, jnp.asarray(rows), jr.key(0))
+    assert bits == pytest.approx(np.log2(3), abs=0.02)
 
 
 def test_a_step_by_variance_is_that_by_noise_and_by_the_row(x64):
@@ -86,22 +103,13 @@ def test_a_step_by_variance_is_that_by_noise_and_by_the_row(x64):
     np.testing.assert_allclose(icon.kl(p, q), by_row.mean(), rtol=1e-9)
 
 
-def test_the_bits_of_rows_of_one_value_are_those_of_its_level():
-    """A denoiser that knows the row pays for the level after the first step alone."""
+def test_a_denoiser_that_knows_the_row_pays_for_the_level_and_the_end():
     schedule, found = steps.noise(T), np.full((4, D), 8)
-    at_zero = lambda noised, t: schedule.at(t).kept * noised / schedule.at(t).noise
-    bits = steps.bits_of(schedule, at_zero, jnp.asarray(found), jr.key(0))
-    near = math.erf(1 / 16 / schedule.std[0] / 2**0.5)
+    known = jnp.log(jnp.where(jnp.arange(steps.LEVELS) == 8, 0.9, 0.1 / 16))
+    sides = jnp.broadcast_to(known, (4, D, steps.LEVELS))
+    bits = steps.bits_of(schedule, lambda *_: sides, jnp.asarray(found), jr.key(0))
     end = np.log(1 / schedule.noise[-1]) + (schedule.noise[-1] ** 2 - 1) / 2
-    assert bits == pytest.approx(-np.log2(near) + end / np.log(2), abs=1e-5)
-
-
-def test_levels_of_a_normal_distribution_share_all_of_it():
-    of = jax.vmap(steps._of_levels, (0, None, None))
-    every = np.tile(np.arange(steps.LEVELS)[:, None], (1, 1))
-    for mean, std in ((0.1, 0.3), (-3.0, 1.0)):
-        found = of(jnp.asarray(every), jnp.array([mean]), jnp.array([std]))
-        np.testing.assert_allclose(np.exp(found).sum(), 1, rtol=1e-5)
+    assert bits == pytest.approx(-np.log2(0.9) + end / np.log(2), abs=1e-5)
 
 
 # ------------------------------------------------------- in its order

@@ -4,6 +4,7 @@ Entries are cut into 17 levels between the lowest and the highest of the trainin
 as many as the digits have, so that a model has a number of bits for each.
 """
 
+import functools as ft
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Int
 
 from icon._base import checks as check
 from icon._loss import kl
@@ -41,6 +42,14 @@ def levels(m: Material) -> Int[np.ndarray, "n d"]:
 def values(level):
     """Levels as float32 from -1 to 1."""
     return level.astype(np.float32) / (LEVELS - 1) * 2 - 1
+
+
+VALUES = values(np.arange(LEVELS))
+
+
+def mean(log_prob):
+    """The mean of levels that have these log-probabilities."""
+    return jnp.exp(log_prob) @ VALUES
 
 
 def bits_by_share(train: Int[np.ndarray, "n d"], rows: Int[np.ndarray, "r d"]) -> float:
@@ -110,9 +119,9 @@ def next_levels(m: Material) -> Task:
 # ------------------------------------------------------- from noise
 
 
-STEPS, HIDDEN = 100, 256  # of noise; units of the denoiser
+STEPS, HIDDEN = 300, 256  # of noise; units of the denoiser
 WAVES = np.arange(1, 9, dtype=np.float32)  # of a time
-CLEAR, FAINT = 4.0, -6.0  # the log of signal over noise, at both ends
+CLEAR, FAINT = 7.0, -6.0  # the log of signal over noise, at both ends
 
 
 class Noise(NamedTuple):
@@ -135,9 +144,14 @@ class Noise(NamedTuple):
     def noised(self, x, epsilon):
         return self.kept * x + self.noise * epsilon
 
-    def row(self, noised, velocity):
-        """The row, by the velocity √ᾱ ε - √(1 - ᾱ) x, which is of size 1 at any t."""
-        return self.kept * noised - self.noise * velocity
+    def levels(self, expected, noised):
+        """Log-probabilities of levels: as expected, times what made the noised entry.
+
+        log π_l - (x_t - √ᾱ v_l)² / 2 (1 - ᾱ) + const.
+        """
+        off = noised[..., None] - self.kept[..., None] * VALUES[None, None]
+        evidence = (off / self.noise[..., None]) ** 2 / 2
+        return jax.nn.log_softmax(expected - evidence)
 
     def back(self, x, noised):
         """The mean and the deviation of the step before, where the row is x."""
@@ -146,9 +160,9 @@ class Noise(NamedTuple):
 
 
 def noise(steps: int) -> Noise:
-    """Steps that are alike in log(ᾱ / (1 - ᾱ)), from 4 down to -6.
+    """Steps that are alike in log(ᾱ / (1 - ᾱ)), from 7 down to -6.
 
-    The noise of the first is about what is between two levels.
+    The noise of the first is a quarter of what is between two levels.
     """
     share = 1 / (1 + np.exp(-np.linspace(CLEAR, FAINT, steps)))  # ᾱ
     before = np.concatenate([[1.0], share[:-1]])
@@ -167,8 +181,8 @@ def noise(steps: int) -> Noise:
 def steps_of_noise(m: Material) -> Task:
     """One step back from noise: of the row that it hides, and of one that is guessed.
 
-    The guess is the velocity of the noise, by a network that sees the noised row and
-    the time.
+    The guess is a mean over the levels: what a network expects of each, from the noised
+    row and the time, times what the noised entry itself says.
     """
     found, schedule = levels(m), noise(STEPS)
     x = values(found)
@@ -177,23 +191,26 @@ def steps_of_noise(m: Material) -> Task:
     def extra(key, width):
         return started(denoiser, key, seen(x[:1], jnp.ones(1, jnp.int32)))
 
+    def guessed(extra, noised, t):
+        expected = applied(denoiser, extra, seen(noised, t))
+        expected = expected.reshape(*noised.shape, LEVELS)
+        return schedule.at(t).levels(expected, noised)
+
     def arguments(model, key, x):
         one, two = jr.split(key)
         t = jr.randint(one, (len(x),), 1, STEPS + 1)
         at = schedule.at(t)
         noised = at.noised(x, jr.normal(two, x.shape))
-        guess = applied(denoiser, model.extra, seen(noised, t))
-        return at.back(x, noised), at.back(at.row(noised, guess), noised)
+        guess = mean(guessed(model.extra, noised, t))
+        return at.back(x, noised), at.back(guess, noised)
 
     def bits(extra, rows) -> float:
-        denoise = lambda noised, t: applied(denoiser, extra, seen(noised, t))
-        return bits_of(schedule, denoise, rows, jr.key(DRAWS))
+        return bits_of(schedule, ft.partial(guessed, extra), rows, jr.key(DRAWS))
 
     def scored(params):
         """The row that is guessed after a fifth of the steps, without their noise."""
         t = jnp.full(len(x), STEPS // 5)
-        at, faint = schedule.at(t), schedule.at(t).kept * x
-        return at.row(faint, applied(denoiser, params["extra"], seen(faint, t)))
+        return mean(guessed(params["extra"], schedule.at(t).kept * x, t))
 
     return Task(
         dict(x=x[m.train]),
@@ -210,7 +227,7 @@ def steps_of_noise(m: Material) -> Task:
 def denoiser_of(d: int) -> Any:
     from icon import encoders
 
-    return encoders.Decoder((HIDDEN, HIDDEN, d))
+    return encoders.Decoder((HIDDEN, HIDDEN, d * LEVELS))
 
 
 def seen(noised, t):
@@ -219,36 +236,33 @@ def seen(noised, t):
     return jnp.concatenate([noised, jnp.sin(turn), jnp.cos(turn)], 1)
 
 
-def bits_of(schedule: Noise, denoise, found: Int[Array, "n d"], key) -> float:
+def bits_of(schedule: Noise, guessed, found: Int[Array, "n d"], key) -> float:
     """A bound on the bits of an entry: of every step back, of the end, of the levels.
 
     KL(p(x_T | x) ‖ N(0, 1)) + Σ_{t > 1} KL(p(x_{t-1} | x_t, x) ‖ q(x_{t-1} | x_t))
     - log q(x | x_1)
+
+    Args:
+        schedule: of the noise.
+        guessed: (x_t, t) -> log q of the levels of each entry.
+        found: the levels.
+        key: of the noise.
     """
     x = values(found)
     steps = len(schedule.std)
+    of_entries = jax.vmap(likelihoods.categorical)
 
     def parts(t):
         times = jnp.full(len(x), t)
         at = schedule.at(times)
         noised = at.noised(x, jr.normal(jr.fold_in(key, t), x.shape))
-        guess = at.row(noised, denoise(noised, times))
-        back, guessed = normal(*at.back(x, noised)), at.back(guess, noised)
-        first = jax.vmap(_of_levels)(found, *guessed)
-        return jnp.where(t > 1, kl(back, normal(*guessed)), -jnp.mean(first))
+        log_prob = guessed(noised, times)
+        back, guess = at.back(x, noised), at.back(mean(log_prob), noised)
+        first = -jnp.mean(of_entries(found, log_prob))
+        return jnp.where(t > 1, kl(normal(*back), normal(*guess)), first)
 
     last = schedule.at(jnp.full(len(x), steps))
     end = normal(last.kept * x, jnp.broadcast_to(last.noise, x.shape))
     nats = kl(end, normal(jnp.zeros_like(x), 1.0))
     nats = nats + jnp.sum(jax.lax.map(parts, jnp.arange(1, steps + 1)))
     return float(nats) / math.log(2) / x.shape[1]
-
-
-def _of_levels(
-    found: Int[Array, " d"], mean: Float[Array, " d"], std: Float[Array, " d"]
-):
-    """log q of the levels: what a normal distribution has nearest to each of them."""
-    edges = jnp.asarray(values(np.arange(LEVELS - 1) + 0.5))
-    below = jax.scipy.stats.norm.cdf(edges[None], mean[:, None], std[:, None])
-    below = jnp.pad(below, ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1)))
-    return likelihoods.categorical(found, jnp.log(jnp.diff(below) + 1e-9))
