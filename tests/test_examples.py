@@ -103,6 +103,13 @@ def test_vae_on_digits(picture):
 
 
 @pytest.mark.slow
+def test_autoencoders_of_digits(picture):
+    left = example("autoencoders").main(150, picture)
+    assert left["linear"] == pytest.approx(left["PCA"], abs=0.02)
+    assert all(left[name] < 0.29 for name in left if name not in ("PCA", "linear"))
+
+
+@pytest.mark.slow
 def test_topics_of_the_documentation(picture, capsys):
     loss, peer = example("topics_docs").main(60, picture)
     assert loss < 1.01 * peer
