@@ -5,9 +5,12 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
+from flags import LITTLE  # before NumPy is imported
+
+
+# isort: split
 import jax
 import pytest
-from flags import LITTLE
 
 
 CACHE = Path(__file__).parent.parent / ".jax_cache"
