@@ -394,7 +394,7 @@ CALLS = {  # argument: calls, values
         [
             lambda v: data.split(v, 0),
             lambda v: layout.scattered(v, 2, RNG),
-            layout.blocks,
+            lambda v: layout.blocks(v, 10),
         ],
         COUNTS,
     ),

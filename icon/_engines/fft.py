@@ -150,9 +150,9 @@ class ByPairs:
         """How many widths of the kernel all points may span."""
         return np.inf
 
-    def floor(self, mass):
-        """Sums below it have lost their digits."""
-        return 1e3 * jnp.finfo(mass.dtype).tiny
+    def floor(self, most):
+        """Sums below it have lost their digits, where the largest is this."""
+        return 1e3 * jnp.finfo(most.dtype).tiny
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,9 +199,9 @@ class OnGrid(ByPairs):
         sources = grid.position(y, center, mesh)
         return grid.field(mesh, self.sizes, sources, charge, targets)
 
-    def floor(self, mass):
+    def floor(self, most):
         """What the transform resolves, and the splines of a kernel whose top is 1."""
-        return jnp.maximum(64 * jnp.finfo(mass.dtype).eps * jnp.max(mass), 1e-4)
+        return jnp.maximum(64 * jnp.finfo(most.dtype).eps * most, 1e-4)
 
 
 @ft.lru_cache(16)
@@ -293,7 +293,9 @@ def _masses(engine, cloud: Cloud):
     """M_i of every anchor; the sums and their gradients, and which are too faint."""
     x, y, params, *_ = cloud
     mass, gradient = _field(engine, cloud, cloud.charge)
-    faint = ~((mass > engine.floor(mass)) & (mass < jnp.inf))
+    # of two sets no mass is above this, and an anchor does not depend on the others
+    most = jnp.max(mass) if y is None else jnp.sum(cloud.charge)
+    faint = ~((mass > engine.floor(most)) & (mass < jnp.inf))
     M = jnp.log(jnp.where(faint, 1, mass)) + engine.top(params, x.dtype)
     profile = ft.partial(engine.profile, **params)
     M = pairs.log_masses(profile, x, y, faint, M, cloud.present)
@@ -362,7 +364,7 @@ def _joint(engine, cloud: Cloud):
         M, by_x, by_y = pairs.joint(profile, x, y, cloud.present)
         return (M, by_x + by_y, None) if y is None else (M, by_x, by_y)
 
-    resolved = (total > len(x) * engine.floor(mass)) & (total < jnp.inf)
+    resolved = (total > len(x) * engine.floor(jnp.max(mass))) & (total < jnp.inf)
     if not engine.heavy:
         return lax.cond(resolved, of_the_field, in_logarithms)
     if isinstance(engine, OnGrid):

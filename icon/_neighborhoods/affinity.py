@@ -228,7 +228,13 @@ def _at_entropy(kernel, distance, listed, target):
     nearest = jnp.min(jnp.where(listed & (distance > 0), distance, 1))
     bounds = jnp.log(nearest) - 20, jnp.full((), 60, distance.dtype)
     steps = jnp.finfo(distance.dtype).nmant + 8  # 2^-8 of the bounds is below 1
-    return _log_p(kernel, distance, listed, _bisect(entropy, target, *bounds, steps))
+    scale = _bisect(entropy, target, *bounds, steps)
+    log_p, reached = _log_p(kernel, distance, listed, scale)
+    # above the least scale only rounding is between it and the target, as of a row
+    # that is far from all others
+    return log_p, jnp.where(
+        scale > bounds[0] + 1, jnp.minimum(reached, target), reached
+    )
 
 
 def _log_p(kernel, distance, listed, log_scale):

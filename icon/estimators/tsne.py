@@ -158,7 +158,7 @@ class TSNE(ByPerplexity, Layout):
         self.kl_divergence_ = float(divergence)
 
     def _blocks(self, n: int) -> list[np.ndarray]:
-        return layout.blocks(n)
+        return layout.blocks(n, len(self.embedding_))
 
     def _located(self, p: Graph) -> np.ndarray:
         return layout.place(self._tail(), self.embedding_, p)

@@ -5,7 +5,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Float
 
@@ -436,28 +438,33 @@ def settled(plan: Plan, tol: float = 0.0) -> Callable:
 # ------------------------------------------------------- new points
 
 
-def placing(z, p, q, count):
-    """The sum of the cross-entropies of new points, among old ones that stay."""
-    return z.shape[0] * cross_entropy(p, q.moved(z, count))
+def placing(z, p, q, count, box):
+    """The sum of the cross-entropies of new points, among old ones that stay.
+
+    A new point that leaves the box around the old ones is moved to its side. Corners
+    of the box are anchors too, without neighbours: a grid lies between them whoever
+    else is new, and a point has the same bits beside all others.
+    """
+    inside = z + lax.stop_gradient(jnp.clip(z, *(side[None] for side in box)) - z)
+    at = jnp.concatenate([inside, box])
+    return z.shape[0] * cross_entropy(p, q.moved(at, count))
 
 
-FEW, MANY = 256, 4096  # new points that are placed at once
+FEW, MANY = 256, 4096  # new points that are placed at once, among few and many old ones
 PLACED = 250  # steps; after 100, one in a hundred points has not converged
 PLACING = gains(0.3)  # on a point's own loss, whose curvature is at most 2
+BEYOND = 0.1  # of the span of a layout: so far may a new point lie beside it
 
 
-def blocks(n: int) -> list[np.ndarray]:
-    """n rows in blocks of one of five sizes, the last row repeated where they end.
-
-    So at most five programs are compiled, whatever n is.
+def blocks(n: int, old: int) -> list[np.ndarray]:
+    """n new rows in blocks of one size, by how many old points there are.
 
     Example:
         >>> from icon.recipes import layout
-        >>> [len(block) for block in layout.blocks(5000)], len(layout.blocks(3)[0])
-        ([4096, 4096], 256)
+        >>> [len(block) for block in layout.blocks(5000, old=70_000)]
+        [4096, 4096]
     """
-    n = check.size("n", n)
-    return blocks_of(n, min(MANY, max(FEW, 1 << (n - 1).bit_length())))
+    return blocks_of(check.size("n", n), FEW if old < MANY else MANY)
 
 
 def blocks_of(n: int, size: int = FEW) -> list[np.ndarray]:
@@ -476,8 +483,9 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
 
     $$\min_{z_i} \mathrm{KL}(p_i \| q_i), \quad q_{ij} \propto k(\|z_i - y_j\|)$$
 
-    from the mean of p_i. A new point does not depend on the other new ones. One program
-    serves layouts of about one size, and every parameter of a kernel.
+    from the mean of p_i, in a box around the layout, a tenth of its span wider on each
+    side. In blocks of one size a new point has the same bits whatever others are beside
+    it. One program serves layouts of about one size, and every parameter of a kernel.
 
     Args:
         q: (new, old) -> points under a kernel.
@@ -499,9 +507,20 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     effects in single-cell classification, 2021.
     """
     old = np.asarray(old, np.float32)
-    z = on_device(to_sparse(p) @ old.astype(np.float64), np.float32)
-    rows = filled_length(len(old))
-    kernel = interpolated(q(z, on_device(filled(old, rows))))
-    args = dataclasses.replace(p, count=rows), kernel, np.int32(len(old))
-    z, _ = minimize(placing, z, PLACING, PLACED, args=args, every=PLACED)
-    return np.array(z)
+    start = on_device(to_sparse(p) @ old.astype(np.float64), np.float32)
+    rows, box = filled_length(len(old)), _around(old)
+    kernel = interpolated(q(start, on_device(filled(old, rows))))
+    ends = np.pad(
+        np.asarray(p.start), (0, len(box)), mode="edge"
+    )  # of corners, no rows
+    wider = dataclasses.replace(p, start=on_device(ends), count=rows)
+    args = wider, kernel, np.int32(len(old)), on_device(box)
+    z, _ = minimize(placing, start, PLACING, PLACED, args=args, every=PLACED)
+    return np.clip(z, *box)
+
+
+def _around(old: Float[np.ndarray, "m c"]) -> Float[np.ndarray, "2 c"]:
+    """The lower and the upper corner of a box around a layout."""
+    low, high = old.min(0), old.max(0)
+    beyond = np.float32(BEYOND) * (high - low).max()
+    return np.stack([low - beyond, high + beyond])

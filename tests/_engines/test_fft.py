@@ -395,6 +395,18 @@ def other_answers(q):
     return by_anchor, more, [x.read(3, ids) for x in others], icon.dense(q)
 
 
+def test_an_anchor_of_two_sets_has_its_bits_whichever_others_ask():
+    """Beside one among 2,000 candidates; its own sum, 0.004, is made of few."""
+    y = jnp.concatenate([jnp.zeros((2000, 2)), 9 * jnp.eye(2), -9 * jnp.eye(2)])
+    faint = jnp.array([[9.0, 3.3]])
+    masses = lambda x: np.asarray(
+        fast(icon.gaussian(x, y), spacing=fft.SPACING).log_masses()
+    )
+    beside = [masses(jnp.concatenate([faint, faint + at])) for at in (0.0, -faint)]
+    assert np.exp(beside[1]) == pytest.approx([np.exp(-(3.3**2) / 2), 2000], rel=3e-3)
+    assert beside[0][0] == beside[1][0]
+
+
 @pytest.mark.parametrize("two_sets", [False, True])
 def test_its_other_answers_are_those_of_its_points(two_sets):
     q = icon.student_t(layout(20), layout(20, seed=1) if two_sets else None)

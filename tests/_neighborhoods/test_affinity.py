@@ -145,6 +145,17 @@ def test_all_in_one_place():
     np.testing.assert_allclose(perplexities(graph), 30, rtol=1e-5)
 
 
+@pytest.mark.parametrize("far, tolerance", [(1e2, 1e-3), (1e3, 3e-3), (1e5, 0.1)])
+def test_a_row_far_from_all_others_has_the_perplexity_that_its_digits_allow(
+    far, tolerance
+):
+    rng = RNG(0)
+    x, new = rng.normal(size=(200, 8)), far * rng.normal(size=(20, 8))
+    index, distance = icon.knn(np.float32(new), 15, np.float32(x))
+    graph = icon.entropic(index, distance, perplexity=5, candidates=200)
+    np.testing.assert_allclose(perplexities(graph), 5, rtol=tolerance)
+
+
 def test_as_many_ties_as_the_perplexity_are_no_ties():
     """Three in one place and a perplexity of three: feasible, without a warning."""
     x = np.concatenate([np.zeros((4, 2)), RNG(0).normal(size=(56, 2)) * 3 + 50])

@@ -54,6 +54,12 @@ def test_a_new_row_has_its_bits_whatever_rows_are_beside_it(kind, family):
     assert len(np.unique(both, axis=0)) == len(OTHERS)
 
 
+@pytest.mark.parametrize("kind", MANY)
+def test_a_new_row_far_from_all_others_has_a_place(kind, family):
+    far = 1e4 * np.random.default_rng(5).normal(size=(20, X.shape[1]))
+    assert np.isfinite(family(kind).transform(far)).all()
+
+
 @pytest.mark.parametrize("kind", ALL)
 def test_a_fitted_row_has_its_place(kind, family):
     model = family(kind)

@@ -269,23 +269,49 @@ def test_new_points_do_not_depend_on_each_other(placed):
     assert distances(fewer, placed[1][:N]).max() < 1e-3
 
 
+def test_a_new_point_has_its_bits_whatever_points_are_beside_it(monkeypatch):
+    """On a grid; also beside one that leaves the layout, at a side of its box."""
+    monkeypatch.setattr(fft, "FEW", {2: 1})
+    monkeypatch.setattr(layout, "PLACED", 20)
+    rng = np.random.default_rng(3)
+    old = np.float32(4 * rng.normal(size=(300, 2)))
+    index = np.argsort(rng.random((16, 300)), 1)[:, :3]
+    old[:3], index[1] = 15, [0, 1, 2]
+
+    def place(rows):
+        near = icon.entropic(index[rows], np.ones((len(rows), 3)), perplexity=3,
+                             candidates=300)  # fmt: skip
+        return layout.place(layout.Tail(), old, near)
+
+    every = place(np.arange(16))
+    assert (every[1] > old.max(0)).any()
+    for rows in (np.arange(16)[::-1], np.r_[np.arange(2, 16), 2, 2]):
+        assert np.array_equal(place(rows), every[rows])
+    beyond = layout.BEYOND * np.ptp(old, 0).max() + 1e-4
+    assert (every <= old.max(0) + beyond).all() and (every >= old.min(0) - beyond).all()
+
+
 @pytest.mark.slow
 def test_new_points_end_where_their_loss_is_flat(placed):
     p, end = placed
     kernel = icon.interpolated(icon.student_t(np.float32(end), OLD))
-    gradient = jax.grad(layout.placing)
-    norms = lambda z: np.linalg.norm(gradient(jnp.float32(z), p, kernel, None), axis=1)
+    gradient, box = jax.grad(layout.placing), jnp.float32([[-99, -99], [99, 99]])
+    wider = dataclasses.replace(p, start=np.pad(p.start, (0, 2), mode="edge"))
+    norms = lambda z: np.linalg.norm(
+        gradient(jnp.float32(z), wider, kernel, None, box), axis=1
+    )
     before, after = norms(to_sparse(p) @ OLD), norms(end)
     assert np.median(after) < 1e-3 < 1e-2 < np.median(before)
     assert after.max() < 0.05
 
 
-def test_blocks_hold_every_row_once_and_their_sizes_are_few():
+@pytest.mark.parametrize("old, size", [(100, 256), (4095, 256), (4096, 4096)])
+def test_blocks_hold_every_row_once_and_have_one_size(old, size):
     for n in (1, 255, 256, 257, 4096, 4097, 9000):
-        ids = np.concatenate(layout.blocks(n))
+        made = layout.blocks(n, old)
+        ids = np.concatenate(made)
         assert np.array_equal(ids[:n], np.arange(n)) and (ids[n:] == n - 1).all()
-    sizes = {len(layout.blocks(n)[0]) for n in range(1, 9000, 7)}
-    assert sizes == {256, 512, 1024, 2048, 4096}
+        assert {len(block) for block in made} == {size}
 
 
 @pytest.mark.slow
