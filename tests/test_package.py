@@ -90,7 +90,7 @@ BELOW = {  # which rooms a room may import from
     "data": {"_base"},
     "encoders": {"_base"},
     "evaluate": {"_base"},
-    "plot": {"_base"},
+    "plot": {"_base", "_neighborhoods", "_loss", "_training"},
 }
 BELOW["recipes"] = {*BELOW, "_base"} - {"plot"}
 BELOW["estimators"] = {*BELOW["recipes"], "recipes"}

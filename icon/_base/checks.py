@@ -405,6 +405,15 @@ def integers(argument: str, x, size: int | None = None) -> np.ndarray:
     return x
 
 
+def measured(argument: str, x) -> np.ndarray:
+    """Real numbers of any shape in their own dtype, NaN where there is none."""
+    x = np.asarray(_array(argument, x, "real numbers"))
+    endless = np.isinf(x)
+    if endless.any():
+        raise InvalidInput(argument, f"inf at {_first(endless)}", "finite numbers")
+    return x
+
+
 def scalar(argument: str, x, low: float, *, above: bool = False) -> float:
     """A finite Python number from `low`, or above it."""
     expected = f"a finite number {'above' if above else 'from'} {low:g}"

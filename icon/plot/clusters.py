@@ -13,7 +13,8 @@ from icon._base.extras import required
 from icon.plot.colors import TAB10
 from icon.plot.colors import classes as distinct
 from icon.plot.ink import CENTER, INK, SOFT, Style
-from icon.plot.scatter import canvas, named, plane
+from icon.plot.paint import named
+from icon.plot.scatter import canvas, plane
 from icon.plot.scatter import embedding as scatter
 
 

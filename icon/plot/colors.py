@@ -22,6 +22,7 @@ TAB10 = (
     "#17becf",
 )
 PLAIN = "#52616f"  # points without classes
+MISSING = "#c9ced3"  # points without a number, beside those that have one
 
 Ids = Int[np.ndarray, " n"]
 

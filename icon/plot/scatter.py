@@ -1,6 +1,6 @@
-"""What do points of the plane, and a loss, look like?"""
+"""What do points of a plane or a space look like?"""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,99 +9,162 @@ from jaxtyping import Float, Int, Real
 
 from icon._base import checks as check
 from icon._base.extras import required
-from icon.plot.colors import TAB10, classes, palette
-from icon.plot.ink import printable
+from icon.plot.ink import Style, printable
+from icon.plot.paint import BESIDE, OUTSIDE, Plain, paint
 
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+Labels = Real[ArrayLike, " n"] | Sequence[str]
+
+_WIDE = 4  # pictures side by side
 
 
 def embedding(
-    z: Real[ArrayLike, "n 2"],
-    labels: Int[ArrayLike, " n"] | None = None,
+    z: Real[ArrayLike, "n 2"] | Real[ArrayLike, "n 3"],
+    labels: Labels | None = None,
     *,
     names: Sequence[str] | None = None,
     title: str = "",
     size: float | None = None,
     ax: "Axes | None" = None,
 ) -> "Axes":
-    """Points of the plane, colored by their labels.
+    """Points of the plane, or of space, colored by their labels.
 
         point i at z_i, in the color of labels_i
 
+    Strings, integers and booleans are classes, in increasing order: up to 20 have a
+    legend, more their names at the medians of their points. Other numbers are on a
+    scale, beside a color bar; NaN is gray. The points are drawn in a shuffled order,
+    the same each time, so that no class covers the others.
+
     Args:
-        z: the points, one row each.
-        labels: an integer for each point; none: all in one color.
-        names: of the classes, in increasing order of their numbers.
+        z: the points, one row each; of three columns a picture of space.
+        labels: one for each point; none: all in one color.
+        names: of the classes, in increasing order of their labels.
         title: above the picture.
         size: of a point, as an area in points²; smaller for more points by default.
         ax: where to draw; a new figure by default.
 
     Raises:
-        InvalidInput: other than two columns of finite numbers, or labels or names
-            of another length.
+        InvalidInput: other than two or three columns of finite numbers, labels or names
+            of another length, axes of the plane for points of space.
         ImportError: matplotlib is missing.
 
     Example:
         >>> import numpy as np
         >>> from matplotlib.figure import Figure
         >>> ax = Figure().subplots()
-        >>> embedding(np.eye(2), np.array([0, 1]), ax=ax).get_aspect()
+        >>> embedding(np.eye(2), ["cat", "dog"], ax=ax).get_aspect()
         1.0
 
     Source: Cleveland and McGill 1984, "The many faces of a scatterplot".
     """
-    points = plane("z", z)
-    values, group = classes("labels", labels, len(points))
-    texts = named("names", names, values)
-    ax = canvas(ax)
-    colors = palette(len(values))
-    usual = min(30.0, max(2.0, 2e4 / len(points)))
-    area = usual if size is None else check.single("size", size)
-    ax.scatter(*points.T, s=area, c=np.array(colors)[group], linewidths=0)
-    ax.set_aspect("equal", "datalim")
-    ax.set(xticks=[], yticks=[])
+    points = placed("z", z)
+    colors = paint("labels", labels, len(points), names)
+    ax = canvas(ax, space=points.shape[1] == 3)
+    scattered(ax, points, colors, size)
     ax.set_title(printable(title), parse_math=False)
-    if labels is not None and len(values) <= 20:
-        _legend(ax, colors, texts)
+    colors.key(ax, [ax], BESIDE)
     return ax
 
 
-def history(losses: Real[ArrayLike, " steps"], *, ax: "Axes | None" = None) -> "Axes":
-    """The loss against the step.
+def compare(
+    embeddings: Mapping[str, Real[ArrayLike, "n 2"]],
+    labels: Labels | None = None,
+    *,
+    names: Sequence[str] | None = None,
+    size: float | None = None,
+) -> "Figure":
+    """Several embeddings of the same rows side by side, in one set of colors.
 
-        losses_t at t; a step whose loss is not a number is a gap
+        picture m has point i at z^m_i, in the color of labels_i
 
     Args:
-        losses: one number a step.
-        ax: where to draw; a new figure by default.
+        embeddings: the points of each, by the title of its picture.
+        labels: as for `embedding`, one for each row.
+        names: as for `embedding`.
+        size: as for `embedding`.
 
     Raises:
-        InvalidInput: other than a vector of real numbers, not empty.
+        InvalidInput: no embedding, one that `embedding` refuses, or other numbers of
+            rows or of columns than the first has.
         ImportError: matplotlib is missing.
 
     Example:
         >>> import numpy as np
-        >>> from matplotlib.figure import Figure
-        >>> history(np.array([3.0, 2.0, 1.5]), ax=Figure().subplots()).get_xlabel()
-        'step'
+        >>> figure = compare({"one": np.eye(2), "two": 1 - np.eye(2)}, ["a", "b"])
+        >>> [ax.get_title() for ax in figure.axes]
+        ['one', 'two']
 
-    Source: none; a line.
+    Source: Tufte 1990, "Envisioning information", small multiples.
     """
-    check.shape("losses", losses)
-    y = np.asarray(losses)
-    vector = y.ndim == 1 and y.size
-    check.require(vector, "losses", f"shape {y.shape}", "a vector, not empty")
-    # V: bfloat16 and its like, which NumPy knows only by size.
-    real = y.dtype.kind in "biufV"
-    check.require(real, "losses", f"dtype {y.dtype}", "real numbers")
-    ax = canvas(ax)
-    ax.plot(np.arange(len(y)), y.astype(float), color=TAB10[0], linewidth=1.6)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.25)
-    ax.set(xlabel="step", ylabel="loss")
-    return ax
+    required("matplotlib", "plot")
+    from matplotlib.figure import Figure
+
+    shown = _alike(embeddings)
+    n, columns = next(iter(shown.values())).shape
+    colors = paint("labels", labels, n, names)
+    wide = min(_WIDE, len(shown))
+    high = -(-len(shown) // wide)
+    figure = Figure((4 * wide, 4.2 * high), layout="constrained")
+    projection = projected(columns == 3)
+    for at, (title, points) in enumerate(shown.items(), 1):
+        ax = figure.add_subplot(high, wide, at, **projection)
+        scattered(ax, points, colors, size)
+        ax.set_title(printable(title), parse_math=False)
+    colors.key(figure, figure.axes, OUTSIDE)
+    return figure
+
+
+def _alike(embeddings: Any) -> dict[str, Float[np.ndarray, "n c"]]:
+    """The points of every embedding, as many and as wide in each."""
+    expected = "a dict of embeddings by name"
+    check.instance("embeddings", embeddings, Mapping, expected)
+    check.require(embeddings, "embeddings", "nothing", expected)
+    shown = {k: placed(f"embeddings[{k!r}]", z) for k, z in embeddings.items()}
+    first = next(iter(shown.values())).shape
+    for name, points in shown.items():
+        got, expected = f"shape {points.shape}", f"{first}, as the first has"
+        check.require(points.shape == first, f"embeddings[{name!r}]", got, expected)
+    return shown
+
+
+# ------------------------------------------------------- points on axes
+
+
+def scattered(
+    ax: "Axes", points: Float[np.ndarray, "n c"], colors: Plain, size: float | None
+) -> Any:
+    """The points on axes without ticks, with the names of many classes among them."""
+    n = len(points)
+    order = shuffled(n)
+    area = min(30.0, max(1.2, 2e4 / n)) if size is None else check.single("size", size)
+    # Where points lie over each other, dense places are to be darker than thin ones.
+    alpha = float(np.clip((5e3 / n) ** 0.4, 0.5, 1))
+    style = dict(s=area, alpha=alpha, linewidths=0) | colors.style(order)
+    dots = ax.scatter(*points[order].T, **style)
+    ax.set_aspect("equal", "datalim")
+    ax.set(**{f"{axis}ticks": [] for axis in "xyz"[: points.shape[1]]})
+    colors.write(ax, points)
+    return dots
+
+
+def shuffled(n: int) -> Int[np.ndarray, " n"]:
+    """An order of n points that has nothing to do with their classes."""
+    return np.random.default_rng(0).permutation(n)
+
+
+def placed(argument: str, z: Any) -> Float[np.ndarray, "n c"]:
+    """Points of the plane or of space."""
+    points = check.matrix(argument, z)
+    expected = "points [n, 2] or [n, 3]; of more columns, draw a t-SNE or a PCA"
+    few = points.shape[1] in (2, 3)
+    check.require(few, argument, f"shape {points.shape}", expected)
+    return points
 
 
 def plane(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
@@ -112,32 +175,23 @@ def plane(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
     return points
 
 
-def named(argument: str, names: Any, values: Iterable[Any]) -> list[str]:
-    """The names of classes, or their values where there are none, as text."""
-    values = list(values)
-    expected = f"one for each of {len(values)} classes"
-    listed = names is None or (isinstance(names, Sequence) and names != str(names))
-    check.require(listed, argument, repr(names), expected)
-    texts = [printable(name) for name in (values if names is None else names)]
-    check.require(len(texts) == len(values), argument, len(texts), expected)
-    return texts
+def projected(space: bool) -> Style:
+    """What new axes of the plane, or of space, are to be told."""
+    return dict(projection="3d") if space else {}
 
 
-def canvas(ax: "Axes | None", inches: tuple[float, float] | None = None) -> "Axes":
+def canvas(
+    ax: "Axes | None", inches: tuple[float, float] | None = None, space: bool = False
+) -> "Axes":
     """The given axes, or those of a new figure."""
     required("matplotlib", "plot")
     from matplotlib import axes, pyplot
+    from mpl_toolkits.mplot3d import Axes3D
 
     if ax is not None:
-        return check.instance("ax", ax, axes.Axes, "axes of matplotlib")
+        kinds = {False: (axes.Axes, ""), True: (Axes3D, ", with projection='3d'")}
+        kind, how = kinds[space]
+        return check.instance("ax", ax, kind, f"axes of matplotlib{how}")
 
-    return pyplot.subplots(figsize=inches, layout="constrained")[1]
-
-
-def _legend(ax: "Axes", colors: Sequence[str], names: Sequence[str]) -> None:
-    dots = [ax.scatter([], [], c=[color], linewidths=0) for color in colors]
-    place = dict[str, Any](loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    legend = ax.legend(dots, ["name"] * len(dots), **place)
-    # afterwards, as plain text: matplotlib hides a label _a and sets $a$ in italics
-    for text, name in zip(legend.get_texts(), names, strict=True):
-        text.set(text=name, parse_math=False)
+    style: Style = dict(figsize=inches, layout="constrained")
+    return pyplot.subplots(subplot_kw=projected(space), **style)[1]

@@ -38,6 +38,12 @@ def test_real_numbers_keep_their_dtype_or_get_one():
     assert check.reals("x", X.astype(">f8")).dtype.isnative
 
 
+def test_measured_numbers_may_be_missing():
+    for x in (BAD, X > 2, X.astype(ml_dtypes.bfloat16), jnp.float32(X)):
+        assert check.measured("x", x).dtype == x.dtype
+        np.testing.assert_array_equal(check.measured("x", x), np.asarray(x))
+
+
 def test_a_matrix_is_of_double_precision():
     x = check.matrix("x", np.float16(X))
     assert x.dtype == np.float64 and np.array_equal(x, X)
@@ -68,6 +74,8 @@ REFUSED = {
         lambda: check.reals("x", 1e38 * X, np.float32),
         "numbers that float32 holds, got 4e+38 at row 2, column 0",
     ),
+    "measured: inf": (lambda: check.measured("x", [1, -np.inf]), "got inf at row 1"),
+    "measured: words": (lambda: check.measured("x", ["a"]), "got dtype <U1"),
     "reals: in other words": (
         lambda: check.reals("x", BAD, where=lambda at: f"line {at[0]}"),
         "got nan at line 1",
