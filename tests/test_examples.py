@@ -283,6 +283,7 @@ def test_every_extra_is_imported_and_named_where_it_is_missing():
         assert f"icon-jax[{extra}]" in code or f', "{extra}")' in code
         for package in extras[extra]:
             name = re.match(r"\w+", package)[0]
+            name = {"pillow": "PIL"}.get(name, name)
             assert (
                 f"import {name}" in code
                 or f"from {name}" in code

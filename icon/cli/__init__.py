@@ -1,4 +1,4 @@
-"""What can be done from a terminal? icon table | train | embed | cluster | cells."""
+"""What can be done from a terminal? icon table, embed, cluster, explore, ..."""
 
 from icon.cli.embed import How
 from icon.cli.names import find

@@ -157,17 +157,27 @@ def _agreement(model, dataset) -> dict[str, float]:
 
 
 def _assignments(model, dataset) -> bytes:
-    """The cluster of every row, how sure it is, and its label or the label's name."""
+    """The cluster of every row, how sure it is, its label or the label's name, and its
+    place in the layout, if it has one."""
     columns: dict[str, Any] = dict(cluster=model.labels_)
     columns["confidence"] = _confidence(model).round(4)
     if dataset.labels is not None:
         columns["label"] = dataset.labels
         if dataset.classes:
             columns["label"] = np.array([*dataset.classes, ""])[dataset.labels]
+    if model.embedding_rows_ is not None:
+        columns |= _places(model)
     file = io.StringIO()
     rows = zip(*columns.values(), strict=True)
     csv.writer(file, lineterminator="\n").writerows([columns, *rows])
     return file.getvalue().encode(errors="backslashreplace")
+
+
+def _places(model) -> dict[str, Any]:
+    """x and y of every row, to the last bit of float32; nothing where it has none."""
+    places = np.full((len(model.labels_), 2), "", object)
+    places[model.embedding_rows_] = [[f"{x:.9g}" for x in z] for z in model.embedding_]
+    return dict(x=places[:, 0], y=places[:, 1])
 
 
 def _shown(model, dataset) -> bytes:

@@ -18,6 +18,7 @@ from icon._base.extras import required
 from icon.cli.cache import keep_programs
 from icon.cli.cluster import cluster
 from icon.cli.embed import embed
+from icon.cli.explore import explore
 from icon.cli.table import cells, table
 from icon.cli.train import train
 
@@ -26,6 +27,7 @@ COMMANDS: dict[str, Callable] = {
     "table": table,
     "embed": embed,
     "cluster": cluster,
+    "explore": explore,
     "train": train,
     "cells": cells,
 }

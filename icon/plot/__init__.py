@@ -2,6 +2,7 @@
 
 from icon.plot.clusters import choice, cluster_sizes, confusion, reliability, report
 from icon.plot.curves import curves, history
+from icon.plot.explorer import explorer
 from icon.plot.film import Film
 from icon.plot.neighborhoods import neighborhoods
 from icon.plot.poster import table
@@ -21,6 +22,7 @@ __all__ = [
     "confusion",
     "curves",
     "embedding",
+    "explorer",
     "history",
     "neighborhoods",
     "page",

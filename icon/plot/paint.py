@@ -64,10 +64,11 @@ class Classes(Plain):
         largest = np.argsort(-counts, stable=True)[:_MOST]
         size = max(5.5, 9 - len(largest) / 40)
         style = dict(color=INK, fontsize=size, weight="bold", parse_math=False) | CENTER
+        place: Any = ax.text  # x, y, or x, y, z in space
         halo = [withStroke(linewidth=size / 4, foreground="white")]
         for c in largest:
             middle: Any = np.median(points[self.group == c], axis=0)
-            ax.text(*middle, self.names[c], path_effects=halo, zorder=5, **style)
+            place(*middle, self.names[c], path_effects=halo, zorder=5, **style)
 
     def key(self, on: Any, axes: Sequence["Axes"], place: Style) -> None:
         if len(self.names) > FEW:

@@ -1,0 +1,138 @@
+"""Which columns does a file of points have? A folder, a .csv, an .npz or an .npy."""
+
+import csv
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from icon._base import checks as check
+from icon._base.checks import InvalidInput
+
+
+KEPT = ("embedding.csv", "clusters.csv")  # what `icon embed`, `icon cluster` write
+FEW = 50  # integers of so many values or fewer are classes, of more a scale
+
+Columns = dict[str, np.ndarray]
+
+
+class Points(NamedTuple):
+    """Where rows are, and what is known of them."""
+
+    place: np.ndarray  # [n, 2], NaN for a row without a place
+    known: Columns
+    images: np.ndarray | None = None
+
+
+def points_of(path: Path, position: Sequence[str]) -> Points:
+    """The points of a file, or of the folder that a command has written.
+
+    Their places are two columns by their names; by default x and y, or else the first
+    two. Of an .npz they are the array `embedding`, or else the only one of two columns,
+    and the arrays of one number or one image a row are what is known of the rows.
+    """
+    file = _found(check.path("file", path))
+    readers = {".csv": _of_csv, ".npz": _of_npz, ".npy": _of_npy}
+    expected = "a folder of icon embed or icon cluster, or a .csv, .npz or .npy file"
+    check.require(file.suffix.lower() in readers, "file", str(path), expected)
+    try:
+        return readers[file.suffix.lower()](file, position)
+    except InvalidInput:
+        raise
+    # csv, unicode, zip and NumPy each have errors of their own for a damaged file
+    except (ValueError, OSError, csv.Error, zipfile.BadZipFile, EOFError) as error:
+        got = f"{file.name}: {error}"
+        raise InvalidInput("file", got, "a readable file") from error
+
+
+def _found(path: Path) -> Path:
+    """The file itself, or that of a folder."""
+    inside = [path / name for name in KEPT] if path.is_dir() else [path]
+    there = [file for file in inside if file.is_file()]
+    expected = f"a file that exists, or a folder with {' or '.join(KEPT)}"
+    check.require(there, "file", str(path), expected)
+    return there[0]
+
+
+def _placed(first: Any, second: Any) -> np.ndarray:
+    return np.stack([np.asarray(x, float) for x in (first, second)], 1)
+
+
+# ------------------------------------------------------- .csv
+
+
+def _of_csv(file: Path, position: Sequence[str]) -> Points:
+    with file.open(newline="", encoding="utf-8-sig") as stream:
+        names, *rows = csv.reader(stream, strict=True)
+    for line, row in enumerate(rows, 2):
+        got = f"{len(row)} cells on line {line}"
+        expected = f"{len(names)} cells, as on the first line"
+        check.require(len(row) == len(names), "file", got, expected)
+    once = len(set(names)) == len(names)
+    check.require(once, "file", f"columns {names}", "a name of its own for each column")
+    cells = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    found = {name: _typed(column) for name, column in cells.items() if any(column)}
+    return _of_columns(found, position)
+
+
+def _of_columns(found: Columns, position: Sequence[str]) -> Points:
+    usual = [name for name in ("x", "y") if name in found]
+    pair = list(position) or (usual if len(usual) == 2 else [*found][:2])
+    numbers = [name for name in found if found[name].dtype.kind in "if"]
+    expected = (
+        f"two columns of numbers, of {', '.join(numbers) or 'which there are none'}"
+    )
+    good = len(set(pair)) == 2 and set(pair) <= set(numbers)
+    check.require(good, "position", " ".join(pair) or "none", expected)
+    rest = {name: x for name, x in found.items() if name not in pair}
+    return Points(_placed(*(found[name] for name in pair)), rest)
+
+
+def _typed(cells: Sequence[str]) -> np.ndarray:
+    """Numbers where all cells are, NaN for an empty one; else the strings they are."""
+    try:
+        numbers = np.array([float(cell or "nan") for cell in cells])
+    except ValueError:
+        return np.array(cells, object)
+    whole = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
+    if whole and len(set(cells)) <= FEW:
+        return numbers.astype(np.int64)
+    return numbers
+
+
+# ------------------------------------------------------- .npy, .npz
+
+
+def _of_npy(file: Path, position: Sequence[str]) -> Points:
+    alone = "names of columns, which an .npy has not: leave it out"
+    check.require(not position, "position", " ".join(position), alone)
+    return Points(_plane(np.load(file, allow_pickle=False)), {})
+
+
+def _plane(x: np.ndarray) -> np.ndarray:
+    plane = x.ndim == 2 and x.shape[1] == 2 and x.dtype.kind in "iuf"
+    check.require(plane, "file", f"{x.dtype} {x.shape}", "points of the plane, [n, 2]")
+    return x.astype(float)
+
+
+def _of_npz(file: Path, position: Sequence[str]) -> Points:
+    with np.load(file, allow_pickle=False) as bundle:
+        arrays = {name: bundle[name] for name in bundle.files}
+    pairs = [name for name, x in arrays.items() if x.ndim == 2 and x.shape[1] == 2]
+    named = [*position] or [x for x in ("embedding",) if x in arrays] or pairs
+    shapes = {name: x.shape for name, x in arrays.items()}
+    one = len(named) == 1 and named[0] in arrays
+    check.require(one, "position", named, f"the name of one array [n, 2] of {shapes}")
+    place = _plane(arrays.pop(named[0]))
+    rows = {k: x for k, x in arrays.items() if x.ndim and len(x) == len(place)}
+    pictures = [x for x in rows.values() if x.ndim == 3 or x.shape[3:] == (3,)]
+    known = {name: _column(x) for name, x in rows.items() if x.ndim == 1}
+    return Points(place, known, pictures[0] if pictures else None)
+
+
+def _column(x: np.ndarray) -> np.ndarray:
+    """Classes or numbers, by the same rule as of a .csv."""
+    many = x.dtype.kind in "iu" and len(np.unique(x)) > FEW
+    return x.astype(float) if many or x.dtype.kind == "f" else x

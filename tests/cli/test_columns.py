@@ -1,0 +1,144 @@
+"""Is every column of a file read as what it is?"""
+
+import numpy as np
+import pytest
+
+from icon._base.checks import InvalidInput
+from icon.cli.columns import FEW, points_of
+
+
+def csv(path, *lines):
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_the_first_two_columns_are_the_places(tmp_path):
+    file = csv(tmp_path / "a.csv", "tsne0,tsne1,label", "1.5,2,0", "-3,4e1,1")
+    found = points_of(file, ())
+    assert found.place.tolist() == [[1.5, 2], [-3, 40]]
+    assert found.known["label"].tolist() == [0, 1] and found.images is None
+
+
+def test_x_and_y_are_the_places_wherever_they_stand(tmp_path):
+    file = csv(tmp_path / "a.csv", "cluster,y,x", "3,1,2", "4,,", "5,1,0")
+    found = points_of(file, ())
+    np.testing.assert_array_equal(found.place, [[2, 1], [np.nan, np.nan], [0, 1]])
+    assert [*found.known] == ["cluster"]
+
+
+def test_the_columns_of_the_places_can_be_named(tmp_path):
+    file = csv(tmp_path / "a.csv", "x,y,u,v", "1,2,3,4", "5,6,7,8")
+    found = points_of(file, ("v", "u"))
+    assert found.place.tolist() == [[4, 3], [8, 7]]
+    assert [*found.known] == ["x", "y"]
+
+
+def test_what_is_known_is_names_or_numbers(tmp_path):
+    lines = [
+        f"0,0,{i},{i % 3},{i / 2},{'é' if i else ''},{'' if i else 7},"
+        for i in range(60)
+    ]
+    file = csv(tmp_path / "a.csv", "x,y,id,class,half,name,few,empty", *lines)
+    known = points_of(file, ()).known
+    assert [*known] == ["id", "class", "half", "name", "few"]
+    kinds = {name: column.dtype.kind for name, column in known.items()}
+    assert kinds == dict(id="f", **{"class": "i"}, half="f", name="O", few="f")
+    assert len(lines) > FEW and known["class"].tolist() == [i % 3 for i in range(60)]
+    assert known["name"].tolist() == ["", *["é"] * 59]
+    assert known["few"][0] == 7 and np.isnan(known["few"][1:]).all()
+
+
+def test_an_npz_has_an_embedding_and_what_is_known_of_it(tmp_path):
+    z, images = np.arange(8.0).reshape(4, 2), np.ones((4, 3, 3), np.uint8)
+    other = dict(
+        pair=np.ones((4, 2)), label=np.array(list("abca")), age=np.arange(4) / 2
+    )
+    np.savez(tmp_path / "a.npz", embedding=z, images=images, one=np.array(3), **other)
+    found = points_of(tmp_path / "a.npz", ())
+    np.testing.assert_array_equal(found.place, z)
+    np.testing.assert_array_equal(found.images, images)
+    assert [*found.known] == ["label", "age"]
+    assert points_of(tmp_path / "a.npz", ("pair",)).place.tolist() == [[1, 1]] * 4
+
+
+def test_an_npy_is_the_places_alone(tmp_path):
+    np.save(tmp_path / "a.npy", np.float32([[1, 2], [3, 4]]))
+    found = points_of(tmp_path / "a.npy", ())
+    assert found.place.tolist() == [[1, 2], [3, 4]] and found.known == {}
+
+
+@pytest.mark.parametrize("name", ["embedding.csv", "clusters.csv"])
+def test_of_a_folder_the_file_that_a_command_wrote_is_read(name, tmp_path):
+    csv(tmp_path / name, "x,y", "1,2", "3,4")
+    assert points_of(tmp_path, ()).place.tolist() == [[1, 2], [3, 4]]
+
+
+REFUSED = {
+    "no file": (lambda at: at / "no.csv", (), "file", "no.csv"),
+    "a folder of other things": (lambda at: at, (), "file", "embedding.csv"),
+    "a file of another kind": (lambda at: csv(at / "a.txt", "1"), (), "file", "a.txt"),
+    "an empty file": (lambda at: csv(at / "a.csv"), (), "position", "none"),
+    "a header alone": (lambda at: csv(at / "a.csv", "x,y"), (), "position", "none"),
+    "a short line": (
+        lambda at: csv(at / "a.csv", "x,y", "1,2", "3"),
+        (),
+        "file",
+        "1 cells on line 3",
+    ),
+    "two columns of one name": (
+        lambda at: csv(at / "a.csv", "x,x", "1,2"),
+        (),
+        "file",
+        "a name of its own",
+    ),
+    "places that are words": (
+        lambda at: csv(at / "a.csv", "x,y,u", "a,2,3"),
+        (),
+        "position",
+        "of y, u, got x y",
+    ),
+    "no such column": (
+        lambda at: csv(at / "a.csv", "x,y", "1,2"),
+        ("x", "z"),
+        "position",
+        "got x z",
+    ),
+    "names for an .npy": (
+        lambda at: saved(at / "a.npy", np.ones((3, 2))),
+        ("x", "y"),
+        "position",
+        "leave it out",
+    ),
+    "points of space": (
+        lambda at: saved(at / "a.npy", np.ones((3, 3))),
+        (),
+        "file",
+        "(3, 3)",
+    ),
+    "no points in an .npz": (
+        lambda at: saved(at / "a.npz", np.ones(3)),
+        (),
+        "position",
+        "{'z': (3,)}",
+    ),
+    "a pickle": (
+        lambda at: saved(at / "a.npy", np.array([[{}, 1]], object)),
+        (),
+        "file",
+        "a.npy: ",
+    ),
+    "no zip": (lambda at: csv(at / "a.npz", "hello"), (), "file", "a.npz: "),
+}
+
+
+def saved(path, x):
+    np.save(path, x) if path.suffix == ".npy" else np.savez(path, z=x)
+    return path
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_read_is_refused(case, tmp_path):
+    made, position, argument, got = REFUSED[case]
+    with pytest.raises(InvalidInput) as refusal:
+        points_of(made(tmp_path), position)
+    assert refusal.value.argument == argument and got in str(refusal.value)
