@@ -52,6 +52,13 @@ def test_tsne_of_digits(picture):
 
 
 @pytest.mark.slow
+def test_a_film_of_tsne(picture):
+    frames, accuracy = example("film_digits").main(60, picture)
+    assert frames == 6 and accuracy > 0.9
+    assert picture.with_suffix(".gif").read_bytes()[:4] == b"GIF8"
+
+
+@pytest.mark.slow
 def test_simclr_on_digits(picture):
     probe, accuracy = example("simclr_digits").main(4, picture)
     assert probe > 0.93 and accuracy > 0.93

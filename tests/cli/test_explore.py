@@ -1,5 +1,6 @@
 """Is what a command has laid out a page to look through?"""
 
+import base64
 import json
 import sys
 
@@ -24,6 +25,13 @@ def explore(*args):
 def data_of(path):
     text = path.read_text(encoding="utf-8")
     return json.loads(text.split('id="data">')[1].split("</script>")[0])
+
+
+def numbers(column):
+    """The numbers of a column, or which of its names each row has."""
+    packed = column.get("values") or column["codes"]
+    kind = dict(Uint8Array="u1", Float32Array="<f4")[packed["type"]]
+    return np.frombuffer(base64.b64decode(packed["bytes"]), kind)
 
 
 def test_a_file_becomes_a_page(laid_out, tmp_path, capsys):
@@ -58,6 +66,10 @@ def test_what_cluster_wrote_is_read(tmp_path, monkeypatch, capsys):
     assert found["n"] == 40  # of 45: the others have no place
     names = [column["name"] for column in found["known"]]
     assert names == ["cluster", "confidence", "label", "row of the file"]
+    row = numbers(found["known"][3]).astype(int)
+    assert len({*row}) == 40 and (np.diff(row) > 0).all()
+    labels = found["known"][2]
+    assert [int(labels["names"][c]) for c in numbers(labels)] == y[row].tolist()
 
 
 def test_the_data_that_were_laid_out_are_shown_too(tmp_path, capsys):

@@ -41,8 +41,10 @@ def test_the_rows_and_the_columns_are_in_the_order_of_the_labels():
 
 
 def test_both_are_on_one_scale():
-    p, q = images(plot.neighborhoods(P, Q))
-    assert p.get_clim() == q.get_clim() == (0, max(x.get_array().max() for x in (p, q)))
+    for pair in ((P, Q), (Q, P)):
+        p, q = images(plot.neighborhoods(*pair))
+        most = max(x.get_array().max() for x in (p, q))
+        assert p.get_clim() == q.get_clim() == (0, most)
 
 
 def test_without_labels_the_rows_are_as_they_are():
