@@ -13,7 +13,7 @@ from pathlib import Path
 
 def found():
     """A Chromium of this machine, or None."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
     there = [path for path in map(shutil.which, names) if path]
     folder = os.environ.get("PLAYWRIGHT_BROWSERS_PATH", "~/.cache/ms-playwright")
     there += map(str, Path(folder).expanduser().glob("chromium*/chrome-linux*/chrome"))
@@ -90,7 +90,7 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
         self.ask("Page.navigate", url=path.as_uri())
-        self.wait("document.body && document.body.dataset.ready === 'true'")
+        self.wait("document.body && document.body.dataset.ready === 'true'", 90)
 
     def value(self, expression):
         """What an expression of JavaScript is; a promise is waited for."""

@@ -12,7 +12,7 @@ from icon._base import checks as check
 from icon._base.extras import required
 from icon.plot.colors import TAB10
 from icon.plot.colors import classes as distinct
-from icon.plot.ink import CENTER, INK, SOFT, Style
+from icon.plot.ink import CENTER, INK, SOFT, Style, cut
 from icon.plot.paint import named
 from icon.plot.scatter import canvas, plane
 from icon.plot.scatter import embedding as scatter
@@ -291,7 +291,7 @@ def _heat(ax: "Axes", counts: Int[np.ndarray, "r c"], names: list[str]) -> "Axes
     if max(counts.shape) <= 20:
         _numbers(ax, counts, share)
     r, c = counts.shape
-    names = [x if len(x) <= _LONG else x[: _LONG - 1] + "…" for x in names]
+    names = [cut(name, _LONG) for name in names]
     _named(ax.yaxis, names, _room(ax, r, 1), 0)
     ax.set_ylabel("class")
     if c < r:  # which classes have no cluster is not known

@@ -62,7 +62,7 @@ class Film:
         >>> [frame.step for frame in film.frames]
         [50, 100, 150, 200, 250, 300]
 
-    Source: Asimov 1985, "The grand tour", of points that move on fixed axes.
+    Source: none; pictures one after the other.
     """
 
     def __init__(

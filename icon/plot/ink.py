@@ -37,6 +37,11 @@ def printable(words: object) -> str:
     return "".join("\ufffd" if bad(c) else c for c in str(words))
 
 
+def cut(words: str, length: int) -> str:
+    """At most so many characters, the last one an ellipsis where some are missing."""
+    return words if len(words) <= length else f"{words[: length - 1]}…"
+
+
 def write(
     ax: "Axes",
     at: At,

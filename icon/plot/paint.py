@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from icon._base import checks as check
 from icon.plot.colors import MISSING, PLAIN, Ids, palette
-from icon.plot.ink import CENTER, INK, Style, printable
+from icon.plot.ink import CENTER, INK, Style, cut, printable
 
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 FEW = 20  # classes: so many or fewer have a legend, more have their names on the points
 _MOST = 150  # names on the points: more cover them
+_LONG = 24  # characters of such a name: the rest is cut
 BESIDE: Style = dict(loc="center left", bbox_to_anchor=(1, 0.5))  # of axes
 OUTSIDE: Style = dict(loc="outside right center")  # of a figure
 
@@ -62,13 +63,15 @@ class Classes(Plain):
 
         counts = np.bincount(self.group, minlength=len(self.names))
         largest = np.argsort(-counts, stable=True)[:_MOST]
-        size = max(5.5, 9 - len(largest) / 40)
+        names = {c: cut(self.names[c], _LONG) for c in largest}
+        # The more letters there are the smaller, so that they do not cover the points.
+        size = min(9.0, max(5.0, 9 * (200 / sum(map(len, names.values()))) ** 0.3))
         style = dict(color=INK, fontsize=size, weight="bold", parse_math=False) | CENTER
         place: Any = ax.text  # x, y, or x, y, z in space
         halo = [withStroke(linewidth=size / 4, foreground="white")]
         for c in largest:
             middle: Any = np.median(points[self.group == c], axis=0)
-            place(*middle, self.names[c], path_effects=halo, zorder=5, **style)
+            place(*middle, names[c], path_effects=halo, zorder=5, **style)
 
     def key(self, on: Any, axes: Sequence["Axes"], place: Style) -> None:
         if len(self.names) > FEW:

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from icon.plot.ink import CARD, LEAST, card, width_of, write
+from icon.plot.ink import CARD, LEAST, card, cut, width_of, write
 
 
 @pytest.fixture
@@ -19,6 +19,10 @@ def ax():
 def written(ax, words, width, lines=1):
     write(ax, (1, 1), words, 10, width, lines)
     return ax.texts[-1]
+
+
+def test_a_name_is_cut_to_a_length():
+    assert cut("abcd", 4) == "abcd" and cut("abcde", 4) == "abc…" and cut("", 4) == ""
 
 
 def test_a_short_text_is_as_it_is(ax):

@@ -80,6 +80,19 @@ def test_up_to_twenty_classes_have_a_legend_and_more_stand_at_their_medians():
     picture(many.figure)
 
 
+def test_long_names_on_the_points_are_cut_and_small():
+    labels = np.arange(42) % 21
+    sizes = []
+    for long in (2, 30):
+        names = [f"{c}".zfill(long) for c in range(21)]
+        more = dict(names=names, ax=Figure().subplots())
+        texts = plot.embedding(np.ones((42, 2)), labels, **more).texts
+        sizes.append(texts[0].get_fontsize())
+        cut = [name if long == 2 else f"{name[:23]}…" for name in names]
+        assert [text.get_text() for text in texts] == cut
+    assert sizes[0] == 9 and 5 <= sizes[1] < 7
+
+
 def test_of_very_many_classes_the_largest_have_their_names():
     labels = np.r_[np.arange(400), np.repeat(np.arange(250, 400), 2)]
     ax = plot.embedding(np.ones((700, 2)), labels, ax=Figure().subplots())
