@@ -65,14 +65,17 @@ def _placed(first: Any, second: Any) -> np.ndarray:
 
 def _of_csv(file: Path, position: Sequence[str]) -> Points:
     with file.open(newline="", encoding="utf-8-sig") as stream:
-        names, *rows = csv.reader(stream, strict=True)
-    for line, row in enumerate(rows, 2):
-        got = f"{len(row)} cells on line {line}"
-        expected = f"{len(names)} cells, as on the first line"
+        lines = [*filter(None, csv.reader(stream, strict=True))]
+    expected = "a line of names, and one for each row"
+    check.require(len(lines) > 1, "file", f"{len(lines)} lines", expected)
+    names, *rows = lines
+    for i, row in enumerate(rows):
+        got = f"{len(row)} cells in row {i}"
+        expected = f"{len(names)} cells, as the first line has"
         check.require(len(row) == len(names), "file", got, expected)
     once = len(set(names)) == len(names)
     check.require(once, "file", f"columns {names}", "a name of its own for each column")
-    cells = dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+    cells = dict(zip(names, zip(*rows, strict=True), strict=True))
     found = {name: _typed(column) for name, column in cells.items() if any(column)}
     return _of_columns(found, position)
 

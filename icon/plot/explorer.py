@@ -17,7 +17,7 @@ from icon._base.extras import required
 from icon._base.files import replace
 from icon.plot.colors import MISSING, PLAIN, palette
 from icon.plot.ink import printable
-from icon.plot.paint import Classes, Scale, paint
+from icon.plot.paint import Classes, Plain, Scale, paint
 from icon.plot.results import GRID
 from icon.plot.scatter import Labels, plane
 from icon.plot.thumbnails import sheet
@@ -48,9 +48,10 @@ def explorer(
     Args:
         z: points of the plane, one row each.
         path: of the file, replaced if there is one.
-        columns: what is known of the rows, by name, each one for each row: strings,
-            integers and booleans as classes, other numbers on a scale, NaN for none.
-            The first one colors the points at first.
+        columns: what is known of the rows, by name, each one for each row; of a pandas
+            DataFrame, `dict(frame)`. Strings, booleans and integers of up to 500 values
+            are classes, other numbers are on a scale, NaN for none. The first column
+            colors the points at first.
         images: a picture of each row, of bytes or of other numbers, the least black and
             the largest white.
         title: above the points.
@@ -84,8 +85,8 @@ def explorer(
 
 def _column(name: Any, values: Any, n: int) -> dict[str, Any]:
     """What the page is told of a column: names and who has which, or numbers."""
-    colors, name = paint(f"columns[{name!r}]", values, n), printable(name)
-    match colors:
+    argument, name = f"columns[{name!r}]", printable(name)
+    match _scaled(argument, values, n):
         case Classes(names, group):
             few = len(names) <= _COLORED
             shown = palette(len(names)) if few else []
@@ -97,8 +98,16 @@ def _column(name: Any, values: Any, n: int) -> dict[str, Any]:
                 short = values.astype(np.float32)
             same = np.array_equal(short, values, equal_nan=True)
             return dict(name=name, values=_packed(short if same else values))
-    expected = "one for each point"
-    raise check.InvalidInput(f"columns[{name!r}]", None, expected)
+    raise check.InvalidInput(argument, None, f"one for each of {n} points")
+
+
+def _scaled(argument: str, values: Any, n: int) -> Plain:
+    """Classes or a scale; integers of more values than there are colors are a scale."""
+    found = paint(argument, values, n)
+    many = isinstance(found, Classes) and len(found.names) > _COLORED
+    if many and check.words(argument, values) is None:
+        return paint(argument, np.asarray(values, float), n)
+    return found
 
 
 def _gridded(points: Float[np.ndarray, "n 2"]) -> UInt16[np.ndarray, "n 2"]:

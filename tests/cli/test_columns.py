@@ -77,13 +77,13 @@ REFUSED = {
     "no file": (lambda at: at / "no.csv", (), "file", "no.csv"),
     "a folder of other things": (lambda at: at, (), "file", "embedding.csv"),
     "a file of another kind": (lambda at: csv(at / "a.txt", "1"), (), "file", "a.txt"),
-    "an empty file": (lambda at: csv(at / "a.csv"), (), "position", "none"),
-    "a header alone": (lambda at: csv(at / "a.csv", "x,y"), (), "position", "none"),
+    "an empty file": (lambda at: csv(at / "a.csv"), (), "file", "0 lines"),
+    "a header alone": (lambda at: csv(at / "a.csv", "x,y"), (), "file", "1 lines"),
     "a short line": (
         lambda at: csv(at / "a.csv", "x,y", "1,2", "3"),
         (),
         "file",
-        "1 cells on line 3",
+        "1 cells in row 1",
     ),
     "two columns of one name": (
         lambda at: csv(at / "a.csv", "x,x", "1,2"),

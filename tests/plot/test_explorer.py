@@ -89,6 +89,27 @@ def test_a_column_of_very_many_names_has_no_colors(tmp_path):
     assert name["codes"]["type"] == "Uint16Array"
 
 
+def test_integers_of_very_many_values_are_on_a_scale(tmp_path):
+    z, year = RNG.normal(size=(600, 2)), np.arange(600) + 1400
+    page = written(tmp_path / "a.html", z, {"year": year, "decade": year // 10})
+    one, two = data_of(page)["known"]
+    np.testing.assert_array_equal(array(one["values"]), year)
+    assert len(two["colors"]) == len(two["names"]) == 60
+
+
+def test_a_frame_of_pandas_has_columns(tmp_path):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    names = pandas.Series(["b", "a", "b"])
+    frame = pandas.DataFrame(
+        {"name": names, "kind": names.astype("category"), "x": 0.5}
+    )
+    page = written(tmp_path / "a.html", np.eye(3)[:, :2], dict(frame))
+    name, kind, x = data_of(page)["known"]
+    assert name["names"] == kind["names"] == ["a", "b"]
+    assert array(name["codes"]).tolist() == array(kind["codes"]).tolist() == [1, 0, 1]
+    assert array(x["values"]).tolist() == [0.5] * 3
+
+
 def own(page):
     """The page without plotly.js."""
     from plotly.offline import get_plotlyjs
