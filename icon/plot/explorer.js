@@ -18,7 +18,8 @@ const columns = data.known.map(known => {
   }
   const values = array(known.values);
   const text = i => Number.isNaN(values[i]) ? "" : String(values[i]);
-  return { ...known, values, text, brief: i => text(i) && `${+values[i].toPrecision(6)}` };
+  const brief = i => text(i) && String(Number(values[i].toPrecision(6)));
+  return { ...known, values, text, brief };
 });
 const xy = array(data.xy);
 const picture = new Image();
@@ -42,7 +43,8 @@ const opacity = Math.max(.45, Math.min(.9, (5e3 / data.n) ** .4));
 // The points of the rows that `holds`, with room for the others, so that a point has
 // one number in all traces.
 function trace(marker, holds = () => true) {
-  const coordinate = k => Float32Array.from(order, row => holds(row) ? xy[2 * row + k] : NaN);
+  const along = k => row => holds(row) ? xy[2 * row + k] : NaN;
+  const coordinate = k => Float32Array.from(order, along(k));
   return { x: coordinate(0), y: coordinate(1), type: "scattergl", mode: "markers",
     hoverinfo: "none", marker: { size, opacity, line: { width: 0 }, ...marker },
     unselected: { marker: { opacity: .06 } } };
@@ -55,7 +57,8 @@ function traces(column) {
   }
   const missing = row => Number.isNaN(column.values[row]);
   const scale = { color: Array.from(order, row => column.values[row]), showscale: true,
-    colorscale: "Viridis", colorbar: { thickness: 12, outlinewidth: 0, y: .47, len: .94 } };
+    colorscale: "Viridis",
+    colorbar: { thickness: 12, outlinewidth: 0, y: .47, len: .94 } };
   return [trace({ color: data.missing }, missing), trace(scale, row => !missing(row))];
 }
 
@@ -165,8 +168,8 @@ function search() {
 function csv(rows) {
   const quoted = text => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   const head = ["row", ...columns.map(column => column.name)];
-  const lines = rows.map(row => [String(row), ...columns.map(column => column.text(row))]);
-  return [head, ...lines].map(line => line.map(quoted).join(",") + "\n").join("");
+  const cells = row => [String(row), ...columns.map(column => column.text(row))];
+  return [head, ...rows.map(cells)].map(line => line.map(quoted).join(",") + "\n").join("");
 }
 
 function save() {
@@ -205,6 +208,9 @@ at("by").onchange = () => draw(colored[at("by").selectedIndex]);
 at("find").oninput = search;
 at("save").onclick = save;
 at("clear").onclick = () => { at("find").value = ""; return choose(null); };
+addEventListener("keydown", event => {
+  if (event.key === "Escape") at("clear").click();
+});
 draw(colored[0]).then(() => {
   plot.on("plotly_hover", show);
   plot.on("plotly_unhover", hide);

@@ -5,7 +5,6 @@ import html
 import json
 import os
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from icon.plot.paint import Classes, Plain, Scale, paint
 from icon.plot.results import GRID
 from icon.plot.scatter import Labels, plane
 from icon.plot.thumbnails import sheet
+from icon.plot.webpage import beside
 
 
 _COLORED = 500  # classes of a column: more are shown and searched, but have no colors
@@ -50,8 +50,9 @@ def explorer(
         path: of the file, replaced if there is one.
         columns: what is known of the rows, by name, each one for each row; of a pandas
             DataFrame, `dict(frame)`. Strings, booleans and integers of up to 500 values
-            are classes, other numbers are on a scale, NaN for none. The first column
-            colors the points at first.
+            are classes, other numbers are on a scale, NaN for none; strings of more
+            values are shown and searched, but give no colors. The first column colors
+            the points at first.
         images: a picture of each row, of bytes or of other numbers, the least black and
             the largest white.
         title: above the points.
@@ -132,15 +133,10 @@ def _page(title: str, data: dict[str, Any]) -> bytes:
     # In a script element a < could begin the tag that ends it.
     text = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     parts = dict(
-        style=_file("explorer.css"),
+        style=beside("explorer.css"),
         plotly=get_plotlyjs(),
-        script=_file("explorer.js"),
+        script=beside("explorer.js"),
         title=html.escape(title),
         data=text,
     )
-    return _file("explorer.html").format(**parts).encode("utf-8")
-
-
-def _file(name: str) -> str:
-    """A file that lies beside this one."""
-    return resources.files("icon.plot").joinpath(name).read_text(encoding="utf-8")
+    return beside("explorer.html").format(**parts).encode("utf-8")

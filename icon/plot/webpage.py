@@ -60,8 +60,8 @@ def content(shown: list[Picture]) -> bytes:
     draw = lambda at: _tiles([(x, index[id(x)]) for x in cells.squares.get(at, [])])
     points = json.dumps([_compact(x) for x in shown], separators=(",", ":"))
     parts = dict(
-        style=_file("webpage.css"),
-        script=_file("webpage.js"),
+        style=beside("webpage.css"),
+        script=beside("webpage.js"),
         title=html.escape(TITLE),
         size="alone" if len(shown) == 1 else "few" if cells.few else "all",
         columns=len(cells.columns),
@@ -72,10 +72,10 @@ def content(shown: list[Picture]) -> bytes:
         beyond=_beyond(draw, cells.beyond),
         points=points,
     )
-    return _file("webpage.html").format(**parts).encode("utf-8")
+    return beside("webpage.html").format(**parts).encode("utf-8")
 
 
-def _file(name: str) -> str:
+def beside(name: str) -> str:
     """A file that lies beside this one."""
     return resources.files("icon.plot").joinpath(name).read_text(encoding="utf-8")
 
