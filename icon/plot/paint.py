@@ -66,12 +66,14 @@ class Classes(Plain):
         names = {c: cut(self.names[c], _LONG) for c in largest}
         # The more letters there are the smaller, so that they do not cover the points.
         size = min(9.0, max(5.0, 9 * (200 / sum(map(len, names.values()))) ** 0.3))
-        style = dict(color=INK, fontsize=size, weight="bold", parse_math=False) | CENTER
+        style: Style = dict(color=INK, fontsize=size, weight="bold", zorder=5) | CENTER
+        # A name may reach beyond the axes, which are not to become smaller for it.
+        style |= dict(parse_math=False, in_layout=False)
         place: Any = ax.text  # x, y, or x, y, z in space
         halo = [withStroke(linewidth=size / 4, foreground="white")]
         for c in largest:
             middle: Any = np.median(points[self.group == c], axis=0)
-            place(*middle, names[c], path_effects=halo, zorder=5, **style)
+            place(*middle, names[c], path_effects=halo, **style)
 
     def key(self, on: Any, axes: Sequence["Axes"], place: Style) -> None:
         if len(self.names) > FEW:

@@ -93,6 +93,17 @@ def test_long_names_on_the_points_are_cut_and_small():
     assert sizes[0] == 9 and 5 <= sizes[1] < 7
 
 
+def test_names_on_the_points_leave_the_axes_as_wide_as_they_are():
+    z, labels = np.random.default_rng(0).normal(size=(42, 2)), np.arange(42) % 21
+    wide = []
+    for long in (2, 30):
+        names = [f"{c}".zfill(long) for c in range(21)]
+        figure = plot.compare({"a": z, "b": -z}, labels, names=names)
+        figure.draw_without_rendering()
+        wide.append([ax.get_position().width for ax in figure.axes])
+    np.testing.assert_allclose(*wide)
+
+
 def test_of_very_many_classes_the_largest_have_their_names():
     labels = np.r_[np.arange(400), np.repeat(np.arange(250, 400), 2)]
     ax = plot.embedding(np.ones((700, 2)), labels, ax=Figure().subplots())
