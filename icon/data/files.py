@@ -1,58 +1,58 @@
 """How is a file read?"""
 
 import contextlib
-import csv
-import itertools
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from icon._base import checks as check
-from icon._base.checks import InvalidInput, position
+from icon._base.checks import InvalidInput
+from icon.data.columns import Asked, read_parquet, read_text
+from icon.data.pictures import read_folder
 from icon.data.record import (
     DERIVE,
     STANDARD,
     Dataset,
-    Where,
+    Read,
     bounded,
     dataset,
     is_rows,
+    label_name,
     named,
 )
 
 
-_LABELS = ("label", "labels", "y")
-
-
 Also = Mapping[str, str | Sequence[str]]
-
-
-class Read(NamedTuple):
-    """What was found in a file."""
-
-    features: np.ndarray | None
-    labels: np.ndarray | None
-    also: dict[str, Any]
-    where: Where = position
 
 
 def load(
     path: str | os.PathLike,
     *,
     features: str | Sequence[str] | None = None,
+    drop: str | Sequence[str] = (),
     labels: str | None = None,
     also: Also | None = None,
 ) -> Dataset:
-    r"""A file of rows: .npy, .npz or .csv, never unpickled.
+    r"""A file of rows, or a folder of images, of which nothing is ever unpickled.
 
-    Images stored as bytes are divided by 255; other numbers stay as they are.
-    A .csv has a header row when a cell of its first line is not a number;
-    without one, the columns are named "0", "1" and so on.
+    Arrays are read from .npy and .npz, columns from .csv, .tsv and .parquet. Images
+    stored as bytes are divided by 255; other numbers stay as they are.
+
+    The first line of a .csv has the names where it has text above a number, text alone,
+    or a name that is asked for; else columns are named "0", "1" and so on. Cells are
+    separated by commas, semicolons or tabs, as most lines agree; with semicolons a
+    comma is the decimal point. Columns without any number are left out, with a warning
+    that names them. A first column without a name, as pandas writes its index, has the
+    names of the rows: `words`.
+
+    A folder has images of one size, grey or in colour, of 8 bits (Pillow reads them);
+    those in a sub-folder have its name as their label. `words` are their paths.
 
     An .npz may have `edges` [m, 2] or [m, 3], (a, b, weight), of rows counted from 0:
     they become also["graph"], undirected, the weights of equal edges added up, an edge
@@ -62,23 +62,25 @@ def load(
     the counts, or of how often each token is in a row: log(1 + count).
 
     Args:
-        path: the file, of at most 4 GiB once unpacked. Its array is [n, d], or
-            [n, h, w] or [n, h, w, 3] for images.
-        features: the name of the array in an .npz, by default its only 2-D (or
-            else its only 3-D, or 4-D) one; the names of the columns of a .csv, by
-            default all that are not used otherwise.
-        labels: the name of the array in an .npz or of the column of a .csv, by
-            default `label`, `labels` or `y`; beside an .npy, a second .npy file.
-            Integers or names, counted from 0 in sorted order. Rows of -1, of an empty
-            name or of nan have no label and get -1.
-        also: further arrays by the name that they get: the array in an .npz, the
-            column or columns of a .csv, beside an .npy another .npy file. Those of an
-            .npz under a name that `Dataset` explains are kept without being named.
+        path: the file or folder, of at most 4 GiB once unpacked. The array of a file
+            is [n, d], or [n, h, w] or [n, h, w, 3] for images.
+        features: the name of the array in an .npz, by default its only 2-D (or else
+            its only 3-D, or 4-D) one; the names of columns, by default all that are
+            not used otherwise.
+        drop: the names of columns that are no features.
+        labels: the name of the array in an .npz or of a column, by default `label`,
+            `labels` or `y`; beside an .npy, a second .npy file. Integers or names,
+            counted from 0 in sorted order. Rows of -1, of an empty name or of nan have
+            no label and get -1.
+        also: further arrays by the name that they get: the array in an .npz, a column
+            or columns, beside an .npy another .npy file. Those of an .npz under a name
+            that `Dataset` explains are kept without being named.
 
     Raises:
         InvalidInput: the file cannot be read, a name is not in it, a number is
-            nan, infinite or too large for float32, or labels or others do not fit the
-            rows.
+            missing, nan, infinite or too large for float32, images differ in size, or
+            labels or others do not fit the rows.
+        ImportError: the package that reads .parquet or images is missing.
 
     Example:
         >>> import pathlib, tempfile
@@ -91,13 +93,19 @@ def load(
         >>> found.also["time"]
         array([3., 4., 5.])
     """
-    path, also = file("path", path), _asked(also)
-    readers = {".npy": _read_npy, ".npz": _read_npz, ".csv": _read_csv}
-    if path.suffix.lower() not in readers:
-        raise InvalidInput("path", path.name, "a .npy, .npz or .csv file")
+    path, also = check.path("path", path), _asked(also)
+    is_folder = path.is_dir()
+    if not is_folder:
+        path = file("path", path)
+        suffixes = f"a {', '.join(READERS)} file, or a folder of images"
+        check.require(path.suffix.lower() in READERS, "path", path.name, suffixes)
+    read = read_folder if is_folder else READERS[path.suffix.lower()]
     with reading("path", path):
-        read = readers[path.suffix.lower()](path, features, labels, also)
-    return dataset(path.stem, *read)
+        found = read(path, Asked(features, drop, labels, also))
+    if found.note:
+        warnings.warn(found.note, stacklevel=2)
+    made = dataset(path.stem or path.resolve().name, *found[:4])
+    return made._replace(words=found.words)
 
 
 def _asked(also: Also | None) -> dict[str, Any]:
@@ -122,6 +130,12 @@ def _alone(argument: str, source: Any) -> Any:
     return source
 
 
+def _one(argument: str, source: Any) -> Any:
+    """The same, where a list of one name will do."""
+    several = isinstance(source, list | tuple)
+    return source[0] if several and len(source) == 1 else _alone(argument, source)
+
+
 def file(argument: str, path: str | os.PathLike) -> Path:
     file = check.path(argument, path)
     if not file.is_file():
@@ -135,7 +149,7 @@ def reading(argument: str, path: Path) -> Iterator[None]:
     """Any error of a reader, as an InvalidInput that names one argument."""
     try:
         yield
-    except InvalidInput:
+    except (InvalidInput, ImportError):
         raise
     # A damaged file fails in as many ways as there are readers: zip, zlib, csv,
     # unicode and numpy each have their own.
@@ -175,9 +189,9 @@ def _open_npy(path: Path) -> np.ndarray:
         return _array(stream, path.stat().st_size)
 
 
-def _read_npy(path: Path, features, labels, also) -> Read:
-    if features is not None:
-        raise InvalidInput("features", repr(features), "None: an .npy is one array")
+def _read_npy(path: Path, asked: Asked) -> Read:
+    features, _, labels, also = asked
+    asked.require_none("an .npy is one array", "features", "drop")
     beside = {named(name): _alone(named(name), also[name]) for name in also}
     if labels is not None:
         beside["labels"] = labels
@@ -212,12 +226,15 @@ _SPARSE = {  # the arrays that `scipy.sparse.save_npz` writes
 }
 
 
-def _read_npz(path: Path, features, labels, also) -> Read:
+def _read_npz(path: Path, asked: Asked) -> Read:
+    asked.require_none("arrays of an .npz that are not named are not read", "drop")
+    labels, also = asked.labels, dict(asked.also)
+    features = _one("features", asked.features)
     with zipfile.ZipFile(path) as bundle:
         shapes = {name: member(bundle, name, _shape) for name in sizes(bundle)}
         if {"format", "shape", "data"} <= shapes.keys():
-            return _read_sparse(bundle, features, labels, also)
-        labels = _label(list(shapes), labels)
+            return _read_sparse(bundle, asked)
+        labels = label_name(list(shapes), labels)
         standard = (x for x in STANDARD if x in shapes and x not in (features, labels))
         also = {name: name for name in standard} | also
         for name in also:
@@ -240,11 +257,10 @@ def _made(free: Mapping[str, tuple[int, ...]], also: Mapping[str, Any]) -> bool:
     )
 
 
-def _read_sparse(bundle: zipfile.ZipFile, features, labels, also) -> Read:
+def _read_sparse(bundle: zipfile.ZipFile, asked: Asked) -> Read:
     """A file of `scipy.sparse.save_npz`: a graph if it is square, otherwise counts."""
-    for name, key in (("features", features), ("labels", labels), ("also", also)):
-        expected = "None: a sparse matrix is all that its file has"
-        check.require(not key, name, repr(key), expected)
+    alone = "a sparse matrix is all that its file has"
+    asked.require_none(alone, "features", "labels", "also")
     matrix = _sparse(bundle)
     n, columns = matrix.shape
     if n == columns:
@@ -278,12 +294,6 @@ def _sparse(bundle: zipfile.ZipFile) -> Any:
     return matrix.tocsr()
 
 
-def _label(names: list[str], labels: str | None) -> str | None:
-    if labels is not None:
-        check.one_of("labels", labels, names)
-    return labels or next((name for name in _LABELS if name in names), None)
-
-
 def _only(shapes: dict[str, tuple[int, ...]]) -> str:
     """The one array that can be rows, or else the one that can be images."""
     for ndim in (2, 3, 4):
@@ -295,126 +305,10 @@ def _only(shapes: dict[str, tuple[int, ...]]) -> str:
     raise InvalidInput("features", None, f"the name of one array of {shapes}")
 
 
-class Columns(NamedTuple):
-    """Which columns of a .csv hold what."""
-
-    names: list[str]
-    numbers: dict[str, list[int]]  # by the argument that asks for them
-    cells: dict[str, list[int]]
-
-
-def _read_csv(path: Path, features, labels, also) -> Read:
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        reader = csv.reader(stream, strict=True)
-        rows = ((reader.line_num, row) for row in reader if row)
-        if (first := next(rows, None)) is None:
-            raise InvalidInput("path", "an empty file", "at least one row")
-        names, header = _names(first[1])
-        rows = rows if header else itertools.chain([first], rows)
-        columns = _columns(names, features, _label(names, labels), also)
-        table = [_row(columns, *row) for row in rows]
-    if not table:
-        raise InvalidInput("path", "a header alone", "at least one row")
-    lines, numbers, cells = zip(*table, strict=True)
-    stacked = map(np.stack, zip(*numbers, strict=True))
-    found = dict(zip(columns.numbers, stacked, strict=True))
-    found |= _texts(columns.cells, [*zip(*cells, strict=True)])
-    at = columns.numbers.get("features", [])
-    where = lambda i: (
-        f"line {lines[i[0]]}" + "".join(f", column {names[at[j]]!r}" for j in i[1:])
-    )
-    further = {name: found[named(name)] for name in also}
-    for name in also:
-        if isinstance(also[name], str) and name != "hierarchy":
-            further[name] = further[name][:, 0]
-    return Read(found.get("features"), found.get("labels"), further, where)
-
-
-def _names(first: list[str]) -> tuple[list[str], bool]:
-    """The names of the columns, and whether the first line has them."""
-    if all(_is_number(cell) for cell in first):
-        return [str(i) for i in range(len(first))], False
-    names = [cell.strip() for cell in first]
-    for i, name in enumerate(names):
-        if not name or name in names[:i]:
-            # A column without a name is most often the row number: no feature.
-            expected = "a name of its own for every column"
-            raise InvalidInput("path", f"{name!r} for column {i}", expected)
-    return names, True
-
-
-def _columns(names: list[str], features, label: str | None, also) -> Columns:
-    """Columns by name; the features are by default all that have no other use."""
-    further = {named(x): _listed(names, also[x], named(x)) for x in also}
-    levels = {x: further.pop(x) for x in (named("hierarchy"),) if x in further}
-    cells = levels if label is None else {"labels": [names.index(label)], **levels}
-    if features is None:
-        used = {i for at in (*further.values(), *cells.values()) for i in at}
-        at = [i for i in range(len(names)) if i not in used]
-        some = at or not {*DERIVE}.isdisjoint(also)
-        check.require(some, "features", [], f"some of the columns {names}")
-    else:
-        at = _listed(names, features, "features")
-    return Columns(names, ({"features": at} if at else {}) | further, cells)
-
-
-def _listed(names: list[str], wanted, argument: str) -> list[int]:
-    """Where these columns are."""
-    chosen = [wanted] if isinstance(wanted, str) else list(wanted)
-    once = all(names.count(x) == chosen.count(x) == 1 for x in chosen)
-    if not chosen or not once:
-        raise InvalidInput(argument, chosen, f"some of the columns {names}")
-    return [names.index(name) for name in chosen]
-
-
-def _row(columns: Columns, line: int, row: list[str]):
-    """One line of a .csv: its number, its numbers and its names."""
-    if len(row) != len(columns.names):
-        got = f"{len(row)} cells on line {line}"
-        expected = f"{len(columns.names)} cells, as on the first line"
-        raise InvalidInput("path", got, expected)
-    cells = [row[i].strip() for at in columns.cells.values() for i in at]
-    numbers = []
-    for argument, at in columns.numbers.items():
-        try:
-            numbers.append(np.array([_number(row[i]) for i in at]))
-        except ValueError:
-            bad = next(i for i in at if not _is_number(row[i]))
-            got = f"{row[bad]!r} on line {line}, column {columns.names[bad]!r}"
-            raise InvalidInput(argument, got, "numbers") from None
-    return line, numbers, ["" if cell.lower() == "nan" else cell for cell in cells]
-
-
-def _texts(columns: dict[str, list[int]], cells: list) -> dict[str, np.ndarray]:
-    """The labels [n], and the hierarchy's [n, levels], of the columns' cells."""
-    typed, found = iter(map(_typed, cells)), {}
-    for argument, at in columns.items():
-        levels = [next(typed) for _ in at]
-        texts = any(level.dtype.kind == "U" for level in levels)
-        levels = [x.astype(str) for x in levels] if texts else levels
-        found[argument] = levels[0] if argument == "labels" else np.stack(levels, 1)
-    return found
-
-
-def _number(cell: str) -> float:
-    if "_" in cell:  # to Python 1_2 is 12, in a file it is a name
-        raise ValueError(cell)
-    return float(cell)
-
-
-def _is_number(cell: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return _number(cell) is not None
-    return False
-
-
-def _typed(cells: Sequence[str]) -> np.ndarray:
-    """Labels as numbers where all of them are, so that 10 sorts after 9.
-
-    An empty cell is -1, nan or "": what `factors` takes for a row without a label.
-    """
-    if all(_is_number(cell) for cell in cells if cell) and any(cells):
-        with contextlib.suppress(ValueError, OverflowError):
-            return np.array([int(cell or "-1") for cell in cells], np.int64)
-        return np.array([float(cell or "nan") for cell in cells])
-    return np.array(cells)
+READERS = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".csv": read_text,
+    ".tsv": read_text,
+    ".parquet": read_parquet,
+}

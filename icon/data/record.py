@@ -3,7 +3,7 @@
 import math
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +56,27 @@ class Dataset(NamedTuple):
     views: Callable | None = None
     classes: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+
+
+class Read(NamedTuple):
+    """What was found in a file, before it is checked."""
+
+    features: np.ndarray | None
+    labels: np.ndarray | None
+    also: dict[str, Any] = {}
+    where: Where = position
+    words: tuple[str, ...] = ()  # what the rows are called
+    note: str = ""  # what was left out, to be warned of
+
+
+LABELS = ("label", "labels", "y")  # whoever has such a name has the labels
+
+
+def label_name(names: Sequence[str], labels: str | None) -> str | None:
+    """Which of some names is that of the labels, if one is."""
+    if labels is not None:
+        check.one_of("labels", labels, names)
+    return labels or next((name for name in LABELS if name in names), None)
 
 
 def dataset(

@@ -354,10 +354,16 @@ REFUSED = [
     ("a.csv", b'a,b\n1,"2\n', {}, "path", "a.csv"),
     ("a.csv", b"a,b\n1,2\n3\n", {}, "path", "line 3"),
     ("a.csv", b"a,b\n1,2\n\n3,4,5\n", {}, "path", "line 4"),
-    ("a.csv", b",b\n1,2\n", {}, "path", "column 0"),
+    ("a.csv", b"a,\n1,2\n", {}, "path", "column 1"),
     ("a.csv", b"a,b,a\n1,2,3\n", {}, "path", "column 2"),
     ("a.csv", b"a,b\n1,2\n3,x\n", {}, "features", "'x' on line 3, column 'b'"),
-    ("a.csv", b"a,b\n1,\n", {}, "features", "'' on line 2, column 'b'"),
+    ("a.csv", b"a,b\n1,\n2,3\n", {}, "features", "'' on line 2, column 'b'"),
+    ("a.csv", b"a,y\nx,1\ny,2\n", {}, "features", "['a'], none of which has"),
+    ("a.csv", b"a,b\nx,1\n", dict(features="a"), "features", "'x' on line 2"),
+    ("a.csv", b"a,b\nx,1\n", dict(drop="c"), "drop", "['c']"),
+    ("a.csv", b"a,b\n1,1\n", dict(drop="a", features="a"), "drop", "['a']"),
+    ("a.npz", zipped(a=saved(X)), dict(drop="a"), "drop", "None: "),
+    ("a.npy", saved(X), dict(drop="a"), "drop", "None: "),
     ("a.csv", b"a,b\n1,2\n1,2_3\n", {}, "features", "'2_3' on line 3"),
     ("a.csv", b"1,2\n\n3,nan\n", {}, "features", "nan at line 3, column '1'"),
     ("a.csv", b"a,b\n1,1e39\n", {}, "features", "line 2, column 'b'"),
@@ -381,10 +387,9 @@ def test_refusals_name_the_argument_and_the_place(
     assert got in str(caught.value.got) + caught.value.expected
 
 
-def test_refuses_a_missing_file_and_a_folder(tmp_path):
-    for path in tmp_path, tmp_path / "a.npy":
-        with pytest.raises(InvalidInput, match="path: .* exists"):
-            data.load(path)
+def test_refuses_a_missing_file(tmp_path):
+    with pytest.raises(InvalidInput, match="path: .* exists"):
+        data.load(tmp_path / "a.npy")
 
 
 def test_refuses_broken_labels_by_their_own_name(tmp_path):

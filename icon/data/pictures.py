@@ -1,0 +1,90 @@
+"""How is a folder of images read?"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from icon._base import checks as check
+from icon._base.checks import InvalidInput
+from icon._base.extras import required
+from icon.data.columns import Asked
+from icon.data.record import Read, bounded
+
+
+# Only these: a reader of another format may run other programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".pgm", ".ppm",
+)  # fmt: skip
+GREY = ("1", "L", "LA")
+COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+
+
+def read_folder(folder: Path, asked: Asked) -> Read:
+    """The images of a folder, those of a sub-folder labelled by its name.
+
+    All sizes are known, and found to be one, before an image is unpacked.
+    """
+    why = "images are all that is read of a folder"
+    asked.require_none(why, "features", "drop", "labels", "also")
+    files = _images(folder)
+    expected = f"a folder with images, {', '.join(SUFFIXES)}"
+    check.require(files, "path", f"{folder}, without any", expected)
+    heads = [_head(folder, file) for file in files]
+    for file, (size, _) in zip(files, heads, strict=True):
+        got = f"{_shown(size)} in {_name(folder, file)}"
+        expected = f"images of one size, as the first has: {_shown(heads[0][0])}"
+        check.require(size == heads[0][0], "path", got, expected)
+    mode = "L" if all(mode in GREY for _, mode in heads) else "RGB"
+    width, height = heads[0][0]
+    shape = (len(files), height, width, *((3,) if mode == "RGB" else ()))
+    bounded(4 * int(np.prod(shape, dtype=object)))
+    pixels = np.empty(shape, np.uint8)
+    for i, file in enumerate(files):
+        with _opened(folder, file) as image:
+            pixels[i] = np.asarray(image.convert(mode))
+    classes = np.array(["" if f.parent == folder else f.parent.name for f in files])
+    words = tuple(_name(folder, file) for file in files)
+    where = lambda i: words[i[0]]
+    return Read(pixels, classes if classes.any() else None, {}, where, words)
+
+
+def _images(folder: Path) -> list[Path]:
+    """The images of a folder and of its sub-folders, in the order of their names."""
+    found = [*folder.glob("*"), *folder.glob("*/*")]
+    shown = (x for x in found if not x.name.startswith(".") and x.is_file())
+    return sorted(x for x in shown if x.suffix.lower() in SUFFIXES)
+
+
+@contextlib.contextmanager
+def _opened(folder: Path, file: Path) -> Iterator[Any]:
+    """An image; whatever is wrong with it, as an InvalidInput that names it."""
+    image = required("PIL.Image", "data")
+    try:
+        with image.open(file, formats=FORMATS) as opened:
+            yield opened
+    except InvalidInput:
+        raise
+    except Exception as error:  # a damaged file fails in as many ways as there are
+        got = f"{_name(folder, file)}: {error}"
+        raise InvalidInput("path", got, "an image that can be read") from error
+
+
+def _head(folder: Path, file: Path) -> tuple[tuple[int, int], str]:
+    """The size and the mode of an image, which is not unpacked."""
+    with _opened(folder, file) as image:
+        known = image.mode in (*GREY, *COLOUR)
+        got = f"mode {image.mode} in {_name(folder, file)}"
+        check.require(known, "path", got, "images of 8 bits, grey or in colour")
+        return image.size, image.mode
+
+
+def _shown(size: tuple[int, int]) -> str:
+    return "{} × {}".format(*size)
+
+
+def _name(folder: Path, file: Path) -> str:
+    return str(file.relative_to(folder))

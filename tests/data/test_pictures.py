@@ -1,0 +1,109 @@
+"""Is a folder of images what its files show, and is what is no image refused?"""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from icon import data
+from icon._base.checks import InvalidInput
+
+
+RNG = np.random.default_rng(0)
+GREY = RNG.integers(0, 256, (4, 5, 6), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (4, 5, 6, 3), dtype=np.uint8)
+NAMES = ["cat/1.png", "cat/2.PNG", "dog/1.bmp", "4.png"]
+
+
+def put(folder, pixels, names=NAMES):
+    for name, x in zip(names, pixels, strict=True):
+        (folder / name).parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(x).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
+def test_images_are_rows_and_sub_folders_are_labels(pixels, tmp_path):
+    found = data.load(put(tmp_path / "pets", pixels))
+    order = [3, 0, 1, 2]  # by their paths
+    np.testing.assert_array_equal(found.images, np.float32(pixels[order]) / 255)
+    assert found.features.shape == (4, pixels[0].size) and found.name == "pets"
+    assert found.labels.tolist() == [-1, 0, 0, 1] and found.classes == ("cat", "dog")
+    assert found.words == tuple(NAMES[i] for i in order)
+
+
+def test_without_sub_folders_there_are_no_labels(tmp_path):
+    found = data.load(put(tmp_path, GREY, [f"{i}.png" for i in range(4)]))
+    assert found.labels is None and found.features.shape == (4, 30)
+
+
+def test_one_image_in_colour_and_all_are(tmp_path):
+    found = data.load(put(tmp_path, [*GREY[:3], COLOUR[3]]))
+    grey = np.float32(GREY[0, ..., None].repeat(3, -1)) / 255
+    np.testing.assert_array_equal(found.images[1], grey)
+    np.testing.assert_array_equal(found.images[0], np.float32(COLOUR[3]) / 255)
+
+
+def test_other_files_are_not_looked_at(tmp_path):
+    put(tmp_path, GREY)
+    for name in (".DS_Store", ".hidden.png", "notes.txt", "cat/Thumbs.db"):
+        (tmp_path / name).write_bytes(b"no image")
+    assert len(data.load(tmp_path).features) == 4
+
+
+REFUSED = {
+    "no image": (b"no image at all", "5.png: cannot identify"),
+    "a cut one": (None, "5.png: "),
+    "a script": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 5\n", "5.png: cannot"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_is_no_image_is_named(case, tmp_path):
+    content, got = REFUSED[case]
+    content = content or (put(tmp_path, GREY) / "4.png").read_bytes()[:60]
+    (tmp_path / "5.png").write_bytes(content)
+    put(tmp_path, GREY)
+    with pytest.raises(InvalidInput, match="^path: expected an image") as caught:
+        data.load(tmp_path)
+    assert got in caught.value.got
+
+
+def test_images_of_two_sizes_are_refused(tmp_path):
+    put(tmp_path, [*GREY[:3], GREY[3].T])
+    with pytest.raises(InvalidInput) as caught:
+        data.load(tmp_path)
+    assert caught.value.got == "6 × 5 in cat/1.png"
+    assert caught.value.expected == "images of one size, as the first has: 5 × 6"
+
+
+def test_sixteen_bits_are_refused(tmp_path):
+    put(tmp_path, [*GREY[:3], GREY[3].astype(np.uint16)])
+    with pytest.raises(InvalidInput, match="8 bits.*mode I;16 in 4.png"):
+        data.load(tmp_path)
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    with pytest.raises(InvalidInput, match="^path: .* without any$"):
+        data.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["features", "labels", "drop", "also"])
+def test_columns_of_a_folder_are_refused(name, tmp_path):
+    with pytest.raises(InvalidInput, match=f"^{name}: expected None"):
+        data.load(put(tmp_path, GREY), **{name: {"a": "a"} if name == "also" else "a"})
+
+
+def test_images_are_bounded_before_they_are_unpacked(tmp_path, monkeypatch):
+    put(tmp_path, np.zeros((4, 5, 6), np.uint8))
+    monkeypatch.setattr(data.record, "LIMIT", 4 * 120 - 1)
+    with pytest.raises(InvalidInput, match="path: .*480 bytes"):
+        data.load(tmp_path)
+
+
+def test_the_extra_that_is_missing_is_named(tmp_path, monkeypatch):
+    put(tmp_path, GREY)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    with pytest.raises(ImportError, match=r"icon-jax\[data\]"):
+        data.load(tmp_path)
