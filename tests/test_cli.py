@@ -19,6 +19,7 @@ from matplotlib.image import imread
 import icon
 from icon import cli, recipes
 from icon._table import TASKS
+from icon.cli import embed as embedding
 from icon.recipes import bench
 from icon.recipes.floors import FLOORS, Floor
 
@@ -285,7 +286,7 @@ def test_a_row_is_kept_as_it_is_finished_and_is_not_trained_again(attempts, tmp_
     assert [row["name"] for row in rows] == ["SNE", "t-SNE", "PCA"]
     assert rows[:2] == kept["rows"] and {*os.listdir(tmp_path)} == {*cli.FILES}
     del attempts[:]
-    table(tmp_path, *names)  # without --resume, all of them
+    table(tmp_path, *names, "--force")  # without --resume, all of them
     assert attempts == ["SNE", "t-SNE", "PCA"]
 
 
@@ -387,15 +388,17 @@ def test_a_floor_counts_on_the_data_it_was_set_for(
     short, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR)
-    check(tmp_path, "--cells", "PCA", "--data", "digits")
-    assert "0 of 0 floors are held" in capsys.readouterr().err
+    with pytest.raises(SystemExit):  # for nothing was checked
+        check(tmp_path, "--cells", "PCA", "--data", "digits")
+    assert "got no row that has a floor" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_floor_is_for_a_whole_training(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(FLOORS, "PCA", FLOOR)
-    check(tmp_path, "--cells", "PCA")
-    assert "0 of 0 floors are held" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        check(tmp_path, "--cells", "PCA")
+    assert "got no row that has a floor" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -492,7 +495,13 @@ def test_a_missing_extra_is_named(monkeypatch, capsys):
 
 
 QUICK = ["--max-iter", "50", "--perplexity", "5"]
-FILES = ["embedding.csv", "embedding.json", "embedding.npy", "embedding.png"]
+FILES = [
+    "embedding.csv",
+    "embedding.npy",
+    "embedding.npz",
+    "embedding.png",
+    "report.json",
+]
 
 
 @pytest.fixture
@@ -510,7 +519,9 @@ def test_a_file_is_laid_out_and_kept(rows, tmp_path, capsys):
     embed(rows, *QUICK, "--out", tmp_path / "out", "--seed", "7")
     printed = capsys.readouterr()
     out = tmp_path / "out"
-    assert printed.out.split() == [str(out / f"embedding.{x}") for x in SUFFIXES]
+    *files, near, _, trust, _ = printed.out.split()
+    assert sorted(files) == [str(out / name) for name in FILES]
+    assert (near, trust) == ("10-NN", "trustworthiness")
     assert "50/50" in printed.err and sorted(x.name for x in out.iterdir()) == FILES
     z = np.load(out / "embedding.npy", allow_pickle=False)
     assert z.shape == (40, 2) and z.dtype == np.float32
@@ -519,14 +530,11 @@ def test_a_file_is_laid_out_and_kept(rows, tmp_path, capsys):
     assert head == ["tsne0", "tsne1", "label"]
     assert np.array_equal(np.float32([line[:2] for line in lines]), z)
     assert [int(line[2]) for line in lines] == [i % 3 for i in range(40)]
-    run = json.loads((out / "embedding.json").read_text())
+    run = json.loads((out / "report.json").read_text())
     assert run["perplexity_used"] == 5 and run["steps"] == 50
     assert run["settings"]["seed"] == 7 and "jax" in run["versions"]
     assert run["kl_divergence"] > 0 and run["data"]["rows"] == 40
     assert (out / "embedding.png").read_bytes()[1:4] == b"PNG"
-
-
-SUFFIXES = ("npy", "csv", "json", "png")
 
 
 @pytest.mark.slow
@@ -545,7 +553,7 @@ def test_what_is_warned_of_is_one_line(tmp_path, capsys):
     embed(tmp_path / "few.npy", *QUICK[:2], "--out", tmp_path)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last == "icon: perplexity 30 is too large for 40 rows: 13 is used"
-    run = json.loads((tmp_path / "embedding.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert run["perplexity_used"] == 13
     assert (tmp_path / "embedding.csv").read_text().startswith("tsne0,tsne1\n")
 
@@ -553,10 +561,13 @@ def test_what_is_warned_of_is_one_line(tmp_path, capsys):
 METHODS = {
     "SNE": (["--perplexity", "5", "--max-iter", "50"], "sne0"),
     "UMAP": (["--n-neighbors", "5", "--max-iter", "50"], "umap0"),
-    "PCA": ([], "spectralembedding0"),
-    "LDA": ([], "spectralembedding0"),
-    "LPP": (["--n-neighbors", "5"], "spectralembedding0"),
-    "eigenmaps": (["--n-neighbors", "5", "--n-components", "3"], "spectralembedding0"),
+    "PCA": ([], "pca0"),
+    "LDA": ([], "lda0"),
+    "LPP": (["--n-neighbors", "5"], "lpp0"),
+    "Laplacian eigenmaps": (
+        ["--n-neighbors", "5", "--n-components", "3"],
+        "laplacian_eigenmaps0",
+    ),
 }
 
 
@@ -566,7 +577,7 @@ def test_another_method_lays_it_out(method, rows, tmp_path, capsys):
     embed(rows, "--method", method, *options, "--out", tmp_path, "--seed", "7")
     head, *lines = (tmp_path / "embedding.csv").read_text().splitlines()
     assert head.startswith(column) and len(lines) == 40
-    run = json.loads((tmp_path / "embedding.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert run["method"] == method and run["settings"]["seed"] == 7
     z = np.load(tmp_path / "embedding.npy")
     assert z.shape[1] == run["settings"]["n_components"] and np.isfinite(z).all()
@@ -610,7 +621,7 @@ def test_a_mistake_in_embed_is_one_line(case, rows, tmp_path, capsys, monkeypatc
 def test_digits_are_laid_out_without_a_file(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(icon.data, "digits", lambda: DIGITS)
     embed(*QUICK, "--out", tmp_path)
-    run = json.loads((tmp_path / "embedding.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert run["data"] == dict(name="few digits", rows=40, columns=64)
 
 
@@ -631,7 +642,14 @@ def test_embed_names_the_extra_it_lacks(rows, monkeypatch, capsys):
 # ------------------------------------------------------- icon train
 
 
-TRAINED = ["embedding.npy", "loss.csv", "model.npz", "picture.png", "train.json"]
+TRAINED = [
+    "embedding.npy",
+    "embedding.npz",
+    "loss.csv",
+    "model.npz",
+    "picture.png",
+    "report.json",
+]
 SHORT = ["--points", "60", "--data", "digits", "--seed", "2", "--steps"]
 
 
@@ -647,18 +665,22 @@ def learned(folder):
 def test_a_row_is_trained_and_all_of_it_is_kept(tmp_path, capsys):
     train(tmp_path, "CLIP", *SHORT, 6)
     printed = capsys.readouterr().out.split()
-    assert {*printed[:5]} == {str(tmp_path / name) for name in TRAINED}
+    assert {*printed[:6]} == {str(tmp_path / name) for name in TRAINED}
     assert sorted(os.listdir(tmp_path)) == sorted(
         [*TRAINED, "checkpoint", "settings.json"]
     )
-    run = json.loads((tmp_path / "train.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert run["settings"]["cell"] == run["name"] == "CLIP"
     assert run["settings"]["seed"] == run["seed"] == 2 and "jax" in run["versions"]
-    assert printed[5:7] == ["R@1", f"{run['scores']['R@1']:.3f}"]
+    assert printed[6:8] == ["R@1", f"{run['scores']['R@1']:.3f}"]
     m = recipes.material(icon.data.digits(), 2, recipes.spent(recipes.FULL, 60, 6))
     trained = recipes.train(icon.TABLE["CLIP"], m)
     z = np.load(tmp_path / "embedding.npy", allow_pickle=False)
     assert np.array_equal(z, trained.embedding) and z.shape == (60, 256)
+    with np.load(tmp_path / "embedding.npz", allow_pickle=False) as kept:
+        assert np.array_equal(kept["embedding"], z)
+        labels = icon.data.digits().labels[kept["ids"]]
+        assert np.array_equal(kept["labels"], labels)
     with open(tmp_path / "loss.csv", newline="") as file:
         head, *lines = csv.reader(file)
     assert head == ["step", "loss"] and [int(s) for s, _ in lines] == [*range(1, 7)]
@@ -743,7 +765,7 @@ def test_train_names_the_row_and_the_extra_it_lacks(tmp_path, capsys, monkeypatc
 # ------------------------------------------------------- icon cluster
 
 
-CLUSTERS = ["clusters.csv", "clusters.json", "clusters.png", "choice.png"]
+CLUSTERS = ["clusters.csv", "report.json", "clusters.png", "choice.png"]
 
 
 @pytest.fixture
@@ -770,7 +792,7 @@ def test_a_file_is_clustered_and_scored(groups, tmp_path, capsys):
     assert [int(row["label"]) for row in found] == y.tolist()
     sure = model.memberships_[np.arange(45), model.labels_]
     np.testing.assert_allclose([float(r["confidence"]) for r in found], sure, atol=1e-4)
-    run = json.loads((out / "clusters.json").read_text())
+    run = json.loads((out / "report.json").read_text())
     assert run["sizes"] == [20, 15, 10] and run["scores"]["accuracy"] == 1
     assert run["settings"]["n_clusters"] == [3] and run["n_neighbors_used"] == 6
     assert run["typical_rows"] == [row.tolist() for row in model.typical_]
@@ -819,7 +841,7 @@ def test_the_layout_of_a_sample_is_drawn(groups, tmp_path, monkeypatch):
     figures = drawn(monkeypatch)
     args = ["-k", "3", "--n-neighbors", "6", "--out", str(tmp_path)]
     cli.main(["cluster", str(groups[0]), *args])
-    run = json.loads((tmp_path / "clusters.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert run["data"]["rows"] == 45 and run["rows_laid_out"] == 40
     ax = figures[0].axes[0]
     assert ax.get_title() == "40 of 45 points, a sample, 3 clusters"
@@ -833,7 +855,7 @@ def test_the_most_stable_of_several_numbers_is_taken_and_drawn(
 ):
     args = ["-k", "2", "3", "6", "--n-neighbors", "6", "--out", str(tmp_path)]
     cli.main(["cluster", str(groups[0]), *args])
-    run = json.loads((tmp_path / "clusters.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert run["n_clusters"] == run["choice"]["best"] == 3
     assert run["choice"]["counts"] == [2, 3, 6] and len(run["sizes"]) == 3
     assert imread(tmp_path / "choice.png").shape[1] > 600
@@ -844,7 +866,7 @@ def test_the_most_stable_of_several_numbers_is_taken_and_drawn(
 def test_a_head_is_trained_by_name(groups, tmp_path):
     args = ["--head", "linear", "--divergence", "hellinger", "--alpha-p", "0.1"]
     cli.main(["cluster", str(groups[0]), "-k", "3", *args, "--out", str(tmp_path)])
-    run = json.loads((tmp_path / "clusters.json").read_text())
+    run = json.loads((tmp_path / "report.json").read_text())
     assert len(run["head_losses"]) == 4 and run["scores"]["accuracy"] > 0.9
 
 
@@ -860,7 +882,7 @@ def test_fewer_clusters_than_asked_are_one_line(tmp_path, capsys):
 
 NUMBERS = {  # every flag that takes a number, from the settings themselves
     field.name.replace("_", "-"): field.type in (int, int | None)
-    for field in dataclasses.fields(cli.How)
+    for field in dataclasses.fields(embedding.flags_of("t-SNE"))
     if field.type in (int, int | None, float, tuple[float, ...])
 } | {"seed": True}
 ALWAYS = ("x", "nan", "inf", "-inf", "1e400", "-1", "")
@@ -892,9 +914,9 @@ ROWS = {
     "empty.npy": b"",
     "empty.csv": b"",
     "ragged.csv": b"a,b\n1,2\n3\n",
-    "words.csv": b"a,b\n1,x\n",
+    "words.csv": b"a,b\n1,x\n2,3\n",
     "nan.csv": b"a,b\n1,nan\n2,3\n",
-    "nul.csv": b"a,b\n1,\x002\n",
+    "nul.csv": b"a,b\n1,\x002\n3,4\n",
     "latin.csv": b"a,b\n1,\xff\n",
     "rows.txt": b"1,2\n",
 }
@@ -977,7 +999,7 @@ def bad_files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bad")
     (folder / "folder.npz").mkdir()
     for name in (*cli.FILES, *FILES, *CLUSTERS):
-        (folder / "taken" / name).mkdir(parents=True)
+        (folder / "taken" / name).mkdir(parents=True, exist_ok=True)
     for name, content in {
         **ROWS,
         **CODE,
@@ -1009,7 +1031,7 @@ def test_what_cannot_be_used_is_one_line_and_status_2(
 
 
 def test_the_cases_are_many():
-    assert len(BAD) > 150 and len(NUMBERS) == 9
+    assert len(BAD) > 150 and len(NUMBERS) == 10
 
 
 def test_a_cell_file_does_not_hide_a_module(tmp_path):

@@ -182,7 +182,8 @@ def test_a_full_disk_is_one_line_and_the_old_files_stay(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    status, line = stopped(capsys, "embed", rows, *FEW, "--out", out, "--seed", 1)
+    again = *FEW, "--out", out, "--seed", 1, "--force"
+    status, line = stopped(capsys, "embed", rows, *again)
     assert status == 2 and "out: expected" in line and "No space left" in line
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
@@ -194,7 +195,7 @@ def test_ctrl_c_keeps_an_embedding_as_it_is(rows, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(icon.estimators.progress, "_update", interrupt)
     status, line = stopped(capsys, "embed", rows, *FEW, "--out", tmp_path / "out")
     assert (status, line) == (130, "icon: stopped; the embedding was written as it was")
-    assert len(os.listdir(tmp_path / "out")) == 3
+    assert len(os.listdir(tmp_path / "out")) == 4
 
 
 def result(cell, *_):
@@ -305,11 +306,11 @@ def test_without_a_home(args, home, tmp_path):
 @pytest.mark.slow
 def test_two_whole_runs_into_one_folder(rows, tmp_path, capsys):
     args = ["embed", rows, *FEW, "--init", "random", "--seed"]
-    both = [[*args, seed, "--out", tmp_path / "both"] for seed in "01"]
+    both = [[*args, seed, "--force", "--out", tmp_path / "both"] for seed in "01"]
     runs = [subprocess.Popen([*RUN, *run]) for run in both]
     assert [run.wait() for run in runs] == [0, 0]
-    assert len(os.listdir(tmp_path / "both")) == 3
-    run = json.loads((tmp_path / "both" / "embedding.json").read_text())
+    assert len(os.listdir(tmp_path / "both")) == 4
+    run = json.loads((tmp_path / "both" / "report.json").read_text())
     seed = run["settings"]["seed"]
     cli.main([*map(str, args), str(seed), "--out", str(tmp_path / "alone")])
     for name in ("embedding.npy", "embedding.csv"):
@@ -320,13 +321,17 @@ def test_two_whole_runs_into_one_folder(rows, tmp_path, capsys):
 # ------------------------------------------------------- hostile names
 
 
-def test_labels_that_are_formulas_become_numbers(rows, tmp_path, capsys):
+def test_labels_that_are_formulas_are_text_to_a_spreadsheet(rows, tmp_path, capsys):
     file = rows.rename(tmp_path / f"{EVIL.replace('/', '')}\udcff.csv")
     cli.main(["embed", str(file), *FEW, "--out", str(tmp_path / "out")])
     with open(tmp_path / "out" / "embedding.csv", newline="") as opened:
         lines = list(csv.reader(opened))[1:]
-    assert len(lines) == 40 and all(float(x) < 1e9 for line in lines for x in line)
-    run = json.loads((tmp_path / "out" / "embedding.json").read_text())
+    names = [f"{mark}x".strip() for mark in MARKS]
+    shown = [name if name == "x" else f"'{name}" for name in names]
+    assert [line[3] for line in lines] == shown
+    with np.load(tmp_path / "out" / "embedding.npz", allow_pickle=False) as kept:
+        assert kept["labels"].tolist() == names
+    run = json.loads((tmp_path / "out" / "report.json").read_text())
     assert run["data"]["name"] == file.stem
 
 
@@ -394,7 +399,7 @@ CALLS = {  # argument: calls, values
         [
             lambda v: data.split(v, 0),
             lambda v: layout.scattered(v, 2, RNG),
-            lambda v: layout.blocks(v, 10),
+            layout.blocks,
         ],
         COUNTS,
     ),

@@ -1,8 +1,6 @@
 """icon cluster: how do the rows of a file fall into clusters?"""
 
-import csv
-import dataclasses
-import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,91 +8,88 @@ import numpy as np
 
 from icon._base import checks as check
 from icon._base.extras import required
+from icon.cli.settings import flags, given, with_flags
 from icon.cli.shared import (
+    Selection,
+    arrays_of,
     as_json,
     dataset_of,
     folder_for,
+    ids_of,
+    known_of,
+    names_of,
     origin,
     rendered,
     replaced,
+    table_of,
     timed,
     versions,
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class Grouping:
-    """How rows are clustered: as icon.estimators.NeighborClustering takes it."""
-
-    n_neighbors: int | None = None
-    """Neighbours in the graph; by default a quarter of a cluster, from 5 to 20."""
-    neighbors: str = "self-tuning"
-    """Which of them count: self-tuning, alike, mutual, shared or within."""
-    walks: int = 0
-    """Neighbours of neighbours as well, over so many further steps."""
-    metric: str = "cosine"
-    """cosine, of rows less their mean, or euclidean."""
-    alpha: float = 0.6
-    """The share of q that is uniform."""
-    swaps: int = 2
-    """Exchanges of clusters after averaging."""
-    rounds: int = 0
-    """How often pairs are weighed by how far partitions agree about them."""
-    head: str | None = None
-    """linear, mlp or free: heads that follow the gradient of the loss."""
-    divergence: str = "kl"
-    """Of a head: kl, tv, jsd or hellinger."""
-    alpha_p: float = 0.0
-    """Of a head: the share of p that is uniform."""
+FILES = (
+    "clusters.csv",
+    "embedding.npz",
+    "report.json",
+    "clusters.png",
+    "choice.png",
+)
+FIXED = ("n_clusters", "size_decay")  # an argument; a setting of `partial_fit` alone
 
 
 def cluster(
     file: Path | None = None,
     /,
     n_clusters: tuple[int, ...] = (10,),
-    how: Grouping = Grouping(),  # noqa: B008
-    features: str | None = None,
-    labels: str | None = None,
+    how: Any = None,
+    columns: Selection = Selection(),  # noqa: B008
     out: Path = Path("icon-cluster"),
     seed: int = 0,
+    force: bool = False,
 ) -> None:
     """Cluster the rows of a file of features.
 
-    Writes clusters.csv, clusters.json and clusters.png into a folder, replacing them;
-    of several numbers of clusters, choice.png as well.
+    Writes clusters.csv, report.json (settings, scores, versions), clusters.png, from
+    300 rows on embedding.npz (embedding, clusters, labels, ids), and of several numbers
+    of clusters choice.png, into a folder.
 
     Args:
-        file: a .npy, .npz or .csv file; scikit-learn's digits without one.
+        file: a .csv, .tsv, .parquet, .npy or .npz file, or a folder of images;
+            scikit-learn's digits without one.
         n_clusters: how many clusters; -k for short. Of several the most stable one.
         how: the settings of the clustering.
-        features: which array or columns to cluster; by default the only matrix.
-        labels: which array or column has the labels, to score the clusters by; by
-            default label, labels or y.
+        columns: what of the file is used; labels score the clusters.
         out: the folder to write to.
         seed: decides every start.
+        force: replace what an earlier run has written there.
     """
     check.seed("seed", seed)
     required("matplotlib", "plot")
-    names = [f"clusters.{suffix}" for suffix in ("csv", "json", "png")]
-    dataset, folder = (
-        dataset_of(file, features, labels, "a file"),
-        folder_for(out, names),
-    )
-    settings = dataclasses.asdict(how) | dict(n_clusters=n_clusters)
+    dataset, folder = dataset_of(file, **columns.asked()), folder_for(out, FILES, force)
+    settings = given(how) | dict(n_clusters=n_clusters)
     model, seconds = _clustered(dataset.features, seed, **settings)
     settings["seed"] = seed
     scores = _agreement(model, dataset)
     run = _found(model, dataset) | dict(settings=settings, scores=scores)
     contents = {
         "clusters.csv": _assignments(model, dataset),
-        "clusters.json": as_json(run | dict(seconds=seconds) | versions()),
+        "report.json": as_json(run | dict(seconds=seconds) | versions()),
         "clusters.png": _shown(model, dataset),
     }
+    if model.embedding_ is not None:
+        contents["embedding.npz"] = _laid_out(model, dataset)
     if model.choice_ is not None:
         contents["choice.png"] = _tried(model.choice_)
-    replaced(folder, contents)
+    replaced(folder, FILES, contents)
     for name, value in scores.items():
         print(f"{name} {value:.3f}")
+
+
+def cluster_by() -> Callable:
+    """icon cluster, with the settings of its estimator as flags."""
+    from icon.estimators import NeighborClustering
+
+    return with_flags(cluster, how=flags(NeighborClustering, FIXED))
 
 
 def _clustered(x, seed: int, **settings):
@@ -157,27 +152,25 @@ def _agreement(model, dataset) -> dict[str, float]:
 
 
 def _assignments(model, dataset) -> bytes:
-    """The cluster of every row, how sure it is, its label or the label's name, and its
-    place in the layout, if it has one."""
+    """The cluster of every row, how sure it is, what is known of it, and its place."""
     columns: dict[str, Any] = dict(cluster=model.labels_)
-    columns["confidence"] = _confidence(model).round(4)
-    if dataset.labels is not None:
-        columns["label"] = dataset.labels
-        if dataset.classes:
-            columns["label"] = np.array([*dataset.classes, ""])[dataset.labels]
+    columns |= dict(confidence=_confidence(model).round(4)) | known_of(dataset)
     if model.embedding_rows_ is not None:
-        columns |= _places(model)
-    file = io.StringIO()
-    rows = zip(*columns.values(), strict=True)
-    csv.writer(file, lineterminator="\n").writerows([columns, *rows])
-    return file.getvalue().encode(errors="backslashreplace")
+        places = np.full((len(model.labels_), 2), "", object)
+        places[model.embedding_rows_] = model.embedding_
+        columns |= dict(x=places[:, 0], y=places[:, 1])
+    return table_of(columns)
 
 
-def _places(model) -> dict[str, Any]:
-    """x and y of every row, to the last bit of float32; nothing where it has none."""
-    places = np.full((len(model.labels_), 2), "", object)
-    places[model.embedding_rows_] = [[f"{x:.9g}" for x in z] for z in model.embedding_]
-    return dict(x=places[:, 0], y=places[:, 1])
+def _laid_out(model, dataset) -> bytes:
+    """The rows that have a place, with what is known of them."""
+    labels, rows = names_of(dataset), model.embedding_rows_
+    return arrays_of(
+        embedding=model.embedding_,
+        clusters=model.labels_[rows],
+        labels=None if labels is None else labels[rows],
+        ids=ids_of(dataset)[rows],
+    )
 
 
 def _shown(model, dataset) -> bytes:

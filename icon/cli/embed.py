@@ -1,177 +1,309 @@
 """icon embed: how are the rows of a file laid out?"""
 
 import dataclasses
-import io
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from icon import TABLE
 from icon._base import checks as check
 from icon._base.extras import required
+from icon._table import known
+from icon.cli.settings import OURS, flags, given, with_flags
 from icon.cli.shared import (
+    Selection,
+    array_of,
+    arrays_of,
     as_json,
     dataset_of,
     folder_for,
+    ids_of,
+    known_of,
+    names_of,
     origin,
     rendered,
     replaced,
+    table_of,
     timed,
     versions,
 )
 
 
-SUFFIXES = ("npy", "csv", "json", "png")
+FILES = (
+    "embedding.csv",
+    "embedding.npz",
+    "embedding.npy",
+    "embedding.png",
+    "report.json",
+)
+SCORED = 5000  # rows at most, of which all pairs are compared
+MOST = 10_000  # rows of a method that has no estimator: some hold all pairs
 
 
-@dataclasses.dataclass(frozen=True)
-class How:
-    """How rows are laid out: as the estimator of the method takes it."""
+# ------------------------------------------------------- which methods there are
 
-    method: str = "t-SNE"
-    """t-SNE, SNE, UMAP, PCA, LDA, LPP or eigenmaps; which has the settings it knows."""
-    n_components: int = 2
-    """Columns of the embedding."""
-    perplexity: tuple[float, ...] = (30.0,)
-    """The effective number of neighbours; several for several scales."""
-    early_exaggeration: float = 12.0
-    """Of the attraction, at first."""
-    early_exaggeration_iter: int | None = None
-    """For so many steps; as the schedule says."""
-    exaggeration: float = 1.0
-    """Of the attraction, later."""
-    max_iter: int | None = None
-    """Steps in total; as the schedule says."""
-    schedule: str = "fast"
-    """fast, or openTSNE: 250 early steps of 750, with less momentum."""
-    init: str = "pca"
-    """pca, spectral or random."""
-    metric: str = "euclidean"
-    """euclidean, cosine, manhattan, correlation, precomputed or affinity."""
-    dof: float = 1.0
-    """Degrees of freedom of the tail."""
-    n_neighbors: int | None = None
-    """How many nearest rows count; as the method says."""
+
+def _nothing(dataset, method: str) -> None:
+    """What a method learns from besides the rows."""
+
+
+def _labels(dataset, method: str):
+    got, expected = "none", f"a column or array of labels, for {method}"
+    check.require(dataset.labels is not None, "labels", got, expected)
+    return dataset.labels
+
+
+def _second(dataset, method: str):
+    got = f"a file with {', '.join(dataset.also) or 'features alone'}"
+    expected = f"an .npz with an array `second` of the same rows, for {method}"
+    check.require("second" in dataset.also, "path", got, expected)
+    return dataset.also["second"].reshape(len(dataset.features), -1)
 
 
 class Method(NamedTuple):
-    """An estimator, by its name in icon.estimators, and what of it is reported."""
+    """An estimator, what makes it this method, and what of it is reported."""
 
-    estimator: str
+    estimator: str  # its name in icon.estimators
     reported: dict[str, str]  # the name in the report: that of the attribute
-    options: dict[str, Any] = {}
-    supervised: bool = False
+    fixed: dict[str, Any] = {}
+    without: tuple[str, ...] = ()  # settings that this method does not look at
+    learns_from: Callable = _nothing  # the y of fit
 
 
-CLOSED: Any = dict(map="linear")
 LOSS = dict(loss="loss_")
 DIVERGENCE = dict(kl_divergence="kl_divergence_", perplexity_used="perplexity_")
+PERPLEXITY = dict(perplexity_used="perplexity_")
+SEARCH = ("n_neighbors", "metric")
+WHITENED: Any = dict(map="linear", constraint="whitened")
+EIGENMAPS: Any = dict(p="neighbors", map="free", constraint="whitened")
+ORTHONORMAL: Any = dict(map="linear", constraint="orthonormal")
+
 METHODS = {
     "t-SNE": Method("TSNE", DIVERGENCE),
     "SNE": Method("SNE", DIVERGENCE),
     "UMAP": Method("UMAP", {}),
-    "PCA": Method(
-        "SpectralEmbedding", LOSS, CLOSED | dict(p="items", constraint="orthonormal")
+    "parametric t-SNE": Method("ParametricTSNE", PERPLEXITY),
+    "SupCon": Method("ContrastiveEncoder", {}, {}, SEARCH, _labels),
+    "LGSimCLR": Method("ContrastiveEncoder", {}),
+    "PCA": Method("SpectralEmbedding", LOSS, ORTHONORMAL | dict(p="items"), SEARCH),
+    "LDA": Method(
+        "SpectralEmbedding", LOSS, WHITENED | dict(p="labels"), SEARCH, _labels
     ),
-    "LDA": Method("SpectralEmbedding", LOSS, CLOSED | dict(p="labels"), True),
-    "LPP": Method("SpectralEmbedding", LOSS, CLOSED),
-    "eigenmaps": Method("SpectralEmbedding", LOSS),
+    "LPP": Method("SpectralEmbedding", LOSS, WHITENED | dict(p="neighbors")),
+    "Laplacian eigenmaps": Method("SpectralEmbedding", LOSS, EIGENMAPS),
+    "PLS-SVD": Method(
+        "SpectralEmbedding", LOSS, ORTHONORMAL | dict(p="pairs"), SEARCH, _second
+    ),
+    "CCA": Method(
+        "SpectralEmbedding", LOSS, WHITENED | dict(p="pairs"), SEARCH, _second
+    ),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How long a row of the table is trained that has no estimator."""
+
+    steps: int | None = None
+    """Of training; by default 750 of points, 600 of networks."""
+
+
+def named(name: str) -> str:
+    """The name of a method, whatever its letters' case."""
+    names = {**METHODS, **TABLE}
+    cases = {x.casefold(): x for x in names}
+    return known("method", cases.get(name.casefold(), name), names)
+
+
+def flags_of(name: str) -> type:
+    """The settings of a method, or of a row of the table, as flags."""
+    from icon import estimators
+
+    if named(name) not in METHODS:
+        return Budget
+    method = METHODS[named(name)]
+    kind = getattr(estimators, method.estimator)
+    return flags(kind, (*method.fixed, *method.without))
+
+
+# ------------------------------------------------------- icon embed
 
 
 def embed(
     file: Path | None = None,
     /,
-    how: How = How(),  # noqa: B008
-    features: str | None = None,
-    labels: str | None = None,
+    how: Any = None,
+    method: str = "t-SNE",
+    columns: Selection = Selection(),  # noqa: B008
     out: Path = Path("icon-embed"),
     seed: int = 0,
+    force: bool = False,
 ) -> None:
     """Lay out the rows of a file: with t-SNE, or another method.
 
-    Writes embedding.npy, embedding.csv, embedding.json and, of two components,
-    embedding.png into a folder, replacing them. Ctrl-C ends it early and writes what
-    there is.
+    These are the settings of t-SNE; `icon embed --method UMAP --help` has those of
+    UMAP. Methods are t-SNE, SNE, UMAP, PCA, LDA, LPP, Laplacian eigenmaps, PLS-SVD and
+    CCA (of an .npz with an array `second`), parametric t-SNE, SupCon (an encoder that
+    learns from labels), LGSimCLR (from neighbours); and every other row that `icon
+    cells` prints, such as Isomap, classical MDS, kernel PCA or diffusion maps, trained
+    on all rows as `icon train` does.
+
+    Writes embedding.csv, embedding.npz (embedding, labels, ids), embedding.npy,
+    report.json (settings, scores, versions) and, of two components, embedding.png into
+    a folder. Ctrl-C ends it early and writes what there is.
 
     Args:
-        file: a .npy, .npz or .csv file; scikit-learn's digits without one.
-        how: the method and its settings.
-        features: which array or columns to lay out; by default the only matrix.
-        labels: which array or column has the labels; by default label, labels or y.
+        file: a .csv, .tsv, .parquet, .npy or .npz file, or a folder of images with a
+            sub-folder for each class; scikit-learn's digits without one.
+        how: the settings of the method.
+        method: a name of those above.
+        columns: what of the file is used.
         out: the folder to write to.
         seed: decides a random start.
+        force: replace what an earlier run has written there.
     """
     check.seed("seed", seed)
-    if how.n_components == 2:
-        required("matplotlib", "plot")
-    names = [f"embedding.{suffix}" for suffix in SUFFIXES]
-    dataset, folder = (
-        dataset_of(file, features, labels, "a file"),
-        folder_for(out, names),
-    )
+    required("matplotlib", "plot")
+    method, dataset = named(method), dataset_of(file, **columns.asked())
+    by = _by_estimator if method in METHODS else _by_row
+    laid_out = by(method, how, dataset)
+    folder = folder_for(out, FILES, force)
     required("tqdm", "cli")
-    method = METHODS[check.one_of("method", how.method, METHODS)]
-    y = dataset.labels if method.supervised else None
-    model, seconds = timed(_model(method, how, seed), dataset.features, y)
-    settings = {k: v for k, v in model.get_params().items() if k not in OURS}
-    run = dict(data=origin(dataset), method=how.method, steps=model.n_iter_)
-    run |= {name: getattr(model, of) for name, of in method.reported.items()}
-    run |= dict(settings=settings | dict(seed=seed), seconds=seconds)
-    _keep(folder, model, dataset.labels, run | versions())
-    if model.interrupted_:
+    layout = laid_out(seed)
+    run = dict(data=origin(dataset), method=method) | layout.report
+    scores = _scores(dataset, layout.z, seed)
+    run |= dict(scores=scores)
+    replaced(folder, FILES, _contents(layout, method, dataset, run | versions()))
+    for name, value in scores.items():
+        print(f"{name} {value:.3f}")
+    if layout.interrupted:
         raise KeyboardInterrupt("the embedding was written as it was")
 
 
-OURS = ("callbacks", "verbose", "random_state")  # settings that are not the user's
+def embed_by(method: str) -> Callable:
+    """icon embed, with the settings of a method as its flags."""
+    return with_flags(embed, how=flags_of(method))
 
 
-def _model(method: Method, how: How, seed: int) -> Any:
-    """The estimator with the settings that were given; an unknown one is refused."""
+class Layout(NamedTuple):
+    """Where rows are, and how they came there."""
+
+    z: np.ndarray  # [n, c]
+    report: dict[str, Any]
+    interrupted: bool = False
+
+
+def _by_estimator(name: str, how, dataset) -> Callable[[int], Layout]:
+    """An estimator that is ready to be fitted with a seed."""
     from icon import estimators
 
+    method = METHODS[name]
+    y = method.learns_from(dataset, name)
     kind: Any = getattr(estimators, method.estimator)
-    known = {field.name for field in dataclasses.fields(kind)}
-    usual = dataclasses.asdict(How(method=how.method))
-    given = {k: v for k, v in dataclasses.asdict(how).items() if v != usual[k]}
-    for name, value in given.items():
-        got = f"{value!r} for {how.method}"
-        check.require(name in known, name, got, "a setting that this method has")
-    if len(given.get("perplexity", ())) == 1:
-        given["perplexity"] = how.perplexity[0]
-    shown = dict(verbose=1) if "verbose" in known else {}
-    return kind(**method.options, **given, **shown, random_state=seed)
+    bar = dict(verbose=1) if "verbose" in kind().get_params() else {}
+
+    def laid_out(seed: int) -> Layout:
+        model = kind(**method.fixed, **given(how), **bar, random_state=seed)
+        model, seconds = timed(model, dataset.features, y)
+        params = model.get_params()
+        hidden = (*OURS, *method.without)
+        settings = {k: _shown(v) for k, v in params.items() if k not in hidden}
+        report = dict(estimator=method.estimator, steps=model.n_iter_)
+        report |= {said: getattr(model, of) for said, of in method.reported.items()}
+        report |= dict(settings=settings | dict(seed=seed), seconds=seconds)
+        return Layout(model.embedding_, report, model.interrupted_)
+
+    return laid_out
 
 
-def _keep(folder: Path, model, labels, run: dict[str, Any]) -> None:
-    z, names = model.embedding_, model.get_feature_names_out()
-    contents = {"npy": _npy(z), "csv": _csv(z, names, labels), "json": as_json(run)}
+def _shown(x: Any) -> Any:
+    """A function by its name."""
+    return x.__name__ if callable(x) else x
+
+
+def _by_row(name: str, how: Budget, dataset) -> Callable[[int], Layout]:
+    """A row of the table that is ready to be trained on all rows of the data."""
+    from icon import recipes
+
+    n = len(dataset.features)
+    expected = f"a method for {n} rows, as {', '.join(METHODS)}"
+    got = f"{name!r}, which takes {MOST} rows at most"
+    check.require(n <= MOST, "method", got, expected)
+    budget = recipes.spent(recipes.FULL, max(n, 2), how.steps)
+
+    def laid_out(seed: int) -> Layout:
+        m = recipes.material(dataset, seed, budget).undivided()
+        trained = recipes.train(TABLE[name], m)
+        report = dict(
+            trained=trained.summary,
+            steps=len(trained.loss),
+            loss=trained.value,
+            settings=dataclasses.asdict(how) | dict(seed=seed),
+            seconds=round(trained.seconds, 3),
+        )
+        return Layout(np.asarray(trained.embedding, np.float32), report)
+
+    return laid_out
+
+
+# ------------------------------------------------------- what is written
+
+
+def _scores(dataset, z, seed: int) -> dict[str, float]:
+    """How good the layout is, of a sample where there are many rows."""
+    from icon import evaluate
+
+    n = len(z)
+    rows = np.random.default_rng(seed).permutation(n)[:SCORED]
+    scores = {}
+    if dataset.labels is not None:
+        labelled = rows[dataset.labels[rows] >= 0]
+        if len(labelled) > 10:
+            labels = dataset.labels[labelled]
+            scores["10-NN"] = evaluate.knn_accuracy(z[labelled], labels)
+    if len(rows) > 24:
+        x = dataset.features[rows]
+        scores["trustworthiness"] = evaluate.trustworthiness(x, z[rows])
+    return scores
+
+
+def _contents(layout: Layout, method: str, dataset, run) -> dict[str, bytes]:
+    z, labels, ids = layout.z, names_of(dataset), ids_of(dataset)
+    columns = {f"{_column(method)}{i}": z[:, i] for i in range(z.shape[1])}
+    columns |= known_of(dataset)
+    contents = {
+        "embedding.csv": table_of(columns),
+        "embedding.npz": arrays_of(embedding=z, labels=labels, ids=ids),
+        "embedding.npy": array_of(z),
+        "report.json": as_json(run),
+    }
     if z.shape[1] == 2:
-        contents["png"] = _png(z, labels)
-    replaced(folder, {f"embedding.{suffix}": x for suffix, x in contents.items()})
+        contents["embedding.png"] = _png(z, dataset)
+    return contents
 
 
-def _npy(z) -> bytes:
-    file = io.BytesIO()
-    np.save(file, z, allow_pickle=False)
-    return file.getvalue()
+def _column(method: str) -> str:
+    """What a column of a method is called: tsne, laplacian_eigenmaps."""
+    return re.sub(r"\W", "", method.lower().replace(" ", "_"))
 
 
-def _csv(z, names, labels) -> bytes:
-    """A column per component, and one of labels; digits to the last bit of float32."""
-    head = [*names]
-    rows = [[f"{x:.9g}" for x in row] for row in z]
-    if labels is not None:
-        head = [*head, "label"]
-        rows = [[*row, str(y)] for row, y in zip(rows, labels, strict=True)]
-    return "".join(",".join(row) + "\n" for row in [head, *rows]).encode()
-
-
-def _png(z, labels) -> bytes:
+def _png(z, dataset) -> bytes:
     from matplotlib.figure import Figure
 
     from icon import plot
 
     figure = Figure((8, 7), layout="constrained")
-    plot.embedding(z, labels, ax=figure.subplots())
+    names = _legend(dataset)
+    plot.embedding(z, dataset.labels, names=names, ax=figure.subplots())
     return rendered(figure)
+
+
+def _legend(dataset) -> list[str] | None:
+    """The names of the classes that are there, -1 first, where they have names."""
+    if dataset.labels is None or not dataset.classes:
+        return None
+    names = [*dataset.classes, "no label"]
+    return [names[i] for i in np.unique(dataset.labels)]

@@ -8,7 +8,7 @@ import numpy as np
 from icon._base import checks as check
 from icon._base.extras import required
 from icon.cli.columns import Columns, Points, points_of
-from icon.cli.shared import dataset_of
+from icon.cli.shared import dataset_of, require_free
 
 
 def explore(
@@ -19,6 +19,7 @@ def explore(
     features: str | None = None,
     labels: str | None = None,
     out: Path = Path("icon-explore.html"),
+    force: bool = False,
 ) -> None:
     """Look through an embedding, point by point, in a page that needs no network.
 
@@ -35,9 +36,10 @@ def explore(
         features: which array or columns of the data are its features.
         labels: which array or column of the data has the labels.
         out: the page to write.
+        force: replace a page that is there.
     """
     required("plotly", "explore")
-    check.writable("out", out)
+    require_free(out, force)
     points = points_of(file, position)
     if data is not None:
         points = _joined(points, _dataset(data, features, labels))

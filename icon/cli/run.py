@@ -6,18 +6,20 @@ import io
 import logging
 import os
 import re
+import shlex
 import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from typing import NoReturn
 
 from icon import DivergenceError, InvalidInput
 from icon._base import checks as check
 from icon._base.extras import required
 from icon.cli.cache import keep_programs
-from icon.cli.cluster import cluster
-from icon.cli.embed import embed
+from icon.cli.cluster import cluster, cluster_by
+from icon.cli.embed import embed, embed_by
 from icon.cli.explore import explore
 from icon.cli.table import cells, table
 from icon.cli.train import train
@@ -31,13 +33,17 @@ COMMANDS: dict[str, Callable] = {
     "train": train,
     "cells": cells,
 }
+FLAGGED: dict[str, Callable] = {  # by its arguments, with the flags of an estimator
+    "embed": lambda args: embed_by(_value(args, "--method") or "t-SNE"),
+    "cluster": lambda args: cluster_by(),
+}
 
 
-NO_CACHE = "--no-cache"
+NO_CACHE, VERSION = "--no-cache", "--version"
 ABOUT = f"""Every representation-learning method is a choice of two neighbourhoods.
 
 Compiled programs are kept in the cache folder of the user, which any command with
-{NO_CACHE} neither reads nor writes.
+{NO_CACHE} neither reads nor writes. {VERSION} prints the version.
 """
 
 
@@ -93,34 +99,95 @@ def _stop(why: str, status: int) -> NoReturn:
 
 def _parsed(args: Sequence[str]) -> Callable[[], None]:
     """The command with its arguments; what tyro refuses, in one line."""
+    if args == [VERSION]:
+        return ft.partial(print, f"icon {metadata.version('icon-jax')}")
     tyro = required("tyro", "cli")
     flat = (tyro.conf.OmitArgPrefixes,)  # --perplexity, not --how.perplexity
     run = tyro.extras.subcommand_cli_from_dict
-    printed = io.StringIO()
+    args, printed = _filled(args), io.StringIO()
+    commands = _commands(args)
     try:
         with contextlib.redirect_stderr(printed):
-            return run(
-                LATER, prog="icon", description=ABOUT, args=_filled(args), config=flat
-            )
+            return run(commands, prog="icon", description=ABOUT, args=args, config=flat)
     except SystemExit as end:
         if end.code != 2:
             raise
-    words = re.sub(r"\x1b\[[0-9;]*m", "", printed.getvalue())  # no colors
-    rule = r"(?m)^[^\w\n]*[-─]{5,}[^\w\n]*$"  # under the title, and above the help
-    got = " ".join(re.sub(r"[│╭╮╰╯─]", " ", re.split(rule, words)[1]).split())
+    got = _said(printed.getvalue())
     named = re.search(r"--([a-z][a-z-]*)", got)
     argument = named[1].replace("-", "_") if named else "arguments"
-    raise InvalidInput(argument, got, "what `icon --help` says")
+    raise InvalidInput(argument, got, f"what `{_help(args)}` says")
+
+
+def _said(printed: str) -> str:
+    """What tyro says in its box, without title, help, frame and colors."""
+    words = re.sub(r"\x1b\[[0-9;]*m", "", printed)
+    part = re.split(r"(?m)^.*[-─]{5}.*$", words)[1]  # from the title to the next rule
+    return " ".join(re.sub(r"[│╭╮╰╯]", " ", part).split())
 
 
 SHORT = {"-k": "--n-clusters", "--check": "--check-floors"}
+SEVERAL = ("--features", "--drop", "--also", "--cells")  # flags that may be repeated
 
 
-def _filled(args: Sequence[str]) -> Sequence[str]:
+def _filled(args: Sequence[str]) -> list[str]:
     """Arguments in full, none of them empty, as an unset variable of a shell is."""
     for before, arg in zip(("arguments", *args), args, strict=False):
         check.require(arg, before.strip("-").replace("-", "_"), repr(arg), "a value")
-    return [SHORT.get(arg, arg) for arg in args]
+    return _gathered([SHORT.get(arg, arg) for arg in args])
+
+
+def _gathered(args: list[str]) -> list[str]:
+    """A flag that is repeated, once, with all that it was given."""
+    groups: list[list[str]] = [[]]
+    for arg in args:
+        flag, equals, value = arg.partition("=")
+        if arg.startswith("--") and flag in SEVERAL:
+            same = [group for group in groups if group[:1] == [flag]]
+            groups.append(same[0] if same else [flag])
+            groups[-1] += [value] if equals else []
+        elif arg.startswith("-"):
+            groups.append([arg])
+        else:
+            groups[-1].append(arg)
+    once = {id(group): group for group in groups}
+    for flag, *values in filter(None, once.values()):
+        name = flag.strip("-")
+        check.require(values or flag not in SEVERAL, name, "nothing", "a name, or more")
+    return [arg for group in once.values() for arg in group]
+
+
+def _value(args: Sequence[str], flag: str) -> str | None:
+    """What a flag was given last."""
+    pairs = zip(args, [*args[1:], None], strict=True)
+    values = [value for arg, value in pairs if arg == flag]
+    values += [arg.partition("=")[2] for arg in args if arg.startswith(f"{flag}=")]
+    return values[-1] if values else None
+
+
+def _help(args: Sequence[str]) -> str:
+    """Where the flags of a command are explained."""
+    command = [arg for arg in args[:1] if arg in COMMANDS]
+    method = _value(args, "--method") if command == ["embed"] else None
+    words = [*command, *(["--method", shlex.quote(method)] if method else [])]
+    return " ".join(["icon", *words, "--help"])
+
+
+def _commands(args: Sequence[str]) -> dict[str, Callable]:
+    """The commands as tyro sees them: of that which is called, all flags."""
+    commands = dict(COMMANDS)
+    for name, flagged in FLAGGED.items():
+        commands[name] = flagged(args) if args[:1] == [name] else _named(commands[name])
+    return {name: _later(command) for name, command in commands.items()}
+
+
+def _named(command: Callable) -> Callable[[], None]:
+    """A command of which only the name and the help are asked for."""
+
+    def named() -> None:
+        raise NotImplementedError
+
+    named.__doc__ = command.__doc__
+    return named
 
 
 def _later(command: Callable) -> Callable[..., Callable[[], None]]:
@@ -131,6 +198,3 @@ def _later(command: Callable) -> Callable[..., Callable[[], None]]:
         return ft.partial(command, *args, **options)
 
     return bound
-
-
-LATER = {name: _later(command) for name, command in COMMANDS.items()}

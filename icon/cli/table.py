@@ -14,7 +14,14 @@ from icon._base.extras import required
 from icon._base.files import replace_all
 from icon._table import TASKS, formula, known
 from icon.cli.names import digests, find_all, imported
-from icon.cli.shared import as_json, folder_for, versions, writing
+from icon.cli.shared import (
+    Selection,
+    as_json,
+    folder_for,
+    printed_warnings,
+    versions,
+    writing,
+)
 
 
 FILES = ("table.png", "table.html", "table.json")
@@ -58,12 +65,10 @@ class On:
     """What rows are trained on, how long, and what is not the usual."""
 
     data: str | None = None
-    """A .npy, .npz or .csv file, or a set that comes with icon: digits, mnist1d,
-    python_docs, ...; by default, for each row the set that tells most about it."""
-    features: str | None = None
-    """Which array or columns of the file to learn from; by default its only matrix."""
-    labels: str | None = None
-    """Which array or column has the labels; by default label, labels or y."""
+    """A .csv, .tsv, .parquet, .npy or .npz file, a folder of images, or a set that
+    comes with icon: digits, mnist1d, python_docs, ...; by default, for each row the set
+    that tells most about it."""
+    columns: Selection = Selection()
     also: tuple[str, ...] = ()
     """Further arrays or columns of the file, as NAME=COLUMN: second=text time=day."""
     model: str | None = None
@@ -85,7 +90,9 @@ class On:
     def settings(self, *cells: str) -> dict[str, Any]:
         """All of it as a file keeps it, with a digest of every file that it is of."""
         files = digests(*cells, self.data, self.model, self.views, self.metric)
-        return {**dataclasses.asdict(self), "also": list(self.also), "files": files}
+        own = {**dataclasses.asdict(self), **self.columns.asked()}
+        del own["columns"]
+        return own | {"also": list(self.also), "files": files}
 
     def bench(self):
         """What rows are trained on, made ready."""
@@ -104,17 +111,16 @@ class On:
     def _dataset(self):
         from icon import data as datasets
 
-        read: dict[str, Any] = dict(
-            features=self.features, labels=self.labels, also=self._also()
-        )
+        read: dict[str, Any] = self.columns.asked() | dict(also=self._also())
         if self.data is None or self.data in datasets.SETS:
             for name, given in read.items():
                 check.require(not given, name, repr(given), "None without a file")
             return self.data
         check.path("data", self.data)
-        if not Path(self.data).is_file() and not Path(self.data).suffix:
+        if not Path(self.data).exists() and not Path(self.data).suffix:
             known("data", self.data, (*datasets.SETS, "a file"))
-        found = datasets.load(self.data, **read)
+        with printed_warnings():
+            found = datasets.load(self.data, **read)
         count = len(found.features)
         check.require(count > 1, "data", f"{count} rows", "two rows or more")
         return found
@@ -134,11 +140,12 @@ def table(
     check_floors: bool = False,
     resume: bool = False,
     out: Path = Path("icon-table"),
+    force: bool = False,
 ) -> None:
     """Train every row of the periodic table and draw it.
 
-    Writes table.png, table.html and table.json into a folder, replacing them; the last
-    after every row. Ctrl-C ends it early and draws the rows that are finished, if any.
+    Writes table.png, table.html and table.json into a folder, the last after every row.
+    Ctrl-C ends it early and draws the rows that are finished, if any.
 
     Args:
         cells: only these: names that `icon cells` prints, FILE.py:NAME, or FILE.py for
@@ -148,12 +155,14 @@ def table(
         check_floors: --check for short. Fail where a row is below its floor.
         resume: keep the rows of an earlier run that are in the folder.
         out: the folder to write to.
+        force: replace what an earlier run has written there.
     """
     required("matplotlib", "plot")
     required("tqdm", "cli")
     check.size("seeds", seeds)
     _compile_little()
-    rows, folder, bench = find_all(cells), folder_for(out, FILES), on.bench()
+    rows, bench = find_all(cells), on.bench()
+    folder = folder_for(out, FILES, force or resume)
     settings = on.settings(*cells) | dict(seeds=seeds)
     kept = _earlier(folder, settings) if resume else {}
     keeper = _Keeper(folder, settings, [cell.name for cell in rows])

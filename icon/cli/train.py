@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,29 @@ import numpy as np
 
 from icon._base import checks as check
 from icon._base.extras import required
+from icon._base.files import replace
 from icon.cli.names import find
-from icon.cli.shared import as_json, folder_for, replaced, versions, writing
+from icon.cli.shared import (
+    array_of,
+    arrays_of,
+    as_json,
+    folder_for,
+    replaced,
+    versions,
+    writing,
+)
 from icon.cli.table import On
 
 
-FILES = ("model.npz", "train.json", "loss.csv", "embedding.npy", "picture.png")
-CHECKPOINT = "checkpoint"
+FILES = (
+    "model.npz",
+    "report.json",
+    "loss.csv",
+    "embedding.npz",
+    "embedding.npy",
+    "picture.png",
+)
+CHECKPOINT, SETTINGS = "checkpoint", "settings.json"
 
 
 def train(
@@ -24,56 +41,81 @@ def train(
     /,
     on: On = On(),  # noqa: B008
     out: Path = Path("icon-train"),
+    force: bool = False,
 ) -> None:
     """Train one row of the table on data and keep all of it.
 
-    Writes model.npz (every parameter, by its path), train.json (settings, scores,
-    versions), loss.csv (a line a step), embedding.npy (all rows) and picture.png into a
-    folder, replacing them. A training on batches keeps checkpoints there: the same
-    command goes on where one was stopped or killed, to the same bits.
+    Writes model.npz (every parameter, by its path), report.json (settings, scores,
+    versions), loss.csv (a line a step), embedding.npy and embedding.npz (embedding,
+    labels, and ids, which rows of the data they are) and picture.png into a folder. A
+    training on batches keeps checkpoints there: the same command goes on where one was
+    stopped or killed, to the same bits.
 
     Args:
         cell: a name that `icon cells` prints, or FILE.py:NAME.
         on: what it is trained on.
         out: the folder to write to.
+        force: begin anew where another training was.
     """
     from icon import recipes
 
     required("matplotlib", "plot")
     required("orbax.checkpoint", "train")
-    row, folder, bench = find(cell, "cell"), folder_for(out, FILES), on.bench()
+    row, bench = find(cell, "cell"), on.bench()
     settings = on.settings(cell) | dict(cell=cell)
-    _require_same(folder, settings)
+    folder = _own_folder(out, settings, force)
     m = bench.material(row, on.seed)
     trained = recipes.train(
         row, m, model=bench.model, checkpoint=str(folder / CHECKPOINT)
     )
     shown = recipes.result(trained, m, recipes.Ground(m), bench.metric)
-    kept = {
-        key: x for key, x in shown.items() if key not in ("z", "labels", "clusters")
-    }
-    contents = {
-        "model.npz": _arrays(dict(params=trained.params, states=trained.states)),
-        "train.json": as_json(dict(settings=settings, **kept) | versions()),
-        "loss.csv": _losses(trained.loss),
-        "embedding.npy": _npy(trained.embedding),
-        "picture.png": _picture(shown),
-    }
-    replaced(folder, contents)
+    replaced(folder, FILES, _contents(trained, m, shown, settings))
     for name, value in shown["scores"].items():
         print(f"{name} {value:.3f}")
 
 
-def _require_same(folder: Path, settings: dict[str, Any]) -> None:
-    """Refuse a folder that keeps the checkpoints of another training."""
-    file = folder / "settings.json"
-    if file.is_file():
-        before = json.loads(file.read_bytes())
+def _contents(trained, m, shown, settings: dict[str, Any]) -> dict[str, bytes]:
+    drawn = ("z", "labels", "clusters")
+    kept = {key: x for key, x in shown.items() if key not in drawn}
+    return {
+        "model.npz": _arrays(dict(params=trained.params, states=trained.states)),
+        "report.json": as_json(dict(settings=settings, **kept) | versions()),
+        "loss.csv": _losses(trained.loss),
+        "embedding.npz": arrays_of(
+            embedding=trained.embedding,
+            labels=m.labels if m.labelled else None,
+            ids=m.rows,
+        ),
+        "embedding.npy": array_of(trained.embedding),
+        "picture.png": _picture(shown),
+    }
+
+
+def _own_folder(out: Path, settings: dict[str, Any], force: bool) -> Path:
+    """The folder of this training, which may have begun there; another is refused."""
+    before = _settings_in(check.path("out", out))
+    folder = folder_for(out, FILES, force or before is not None)
+    if before is not None:
         unlike = [key for key in settings if before.get(key) != settings[key]]
         got = f"the training of another {', '.join(unlike)} in {folder}"
-        check.require(not unlike, "out", got, "a folder of its own for each training")
+        expected = "a folder of its own for each training, or --force to begin anew"
+        check.require(force or not unlike, "out", got, expected)
     with writing(folder):
-        file.write_bytes(as_json(settings))
+        if force:
+            shutil.rmtree(folder / CHECKPOINT, ignore_errors=True)
+        replace(folder / SETTINGS, as_json(settings))
+    return folder
+
+
+def _settings_in(folder: Path) -> dict[str, Any] | None:
+    """The settings of the training that has begun there, if one has."""
+    file = folder / SETTINGS
+    if not file.is_file():
+        return None
+    try:
+        return dict(json.loads(file.read_bytes()))
+    except (ValueError, TypeError):  # which no training has written
+        return {}
 
 
 def _arrays(tree) -> bytes:
@@ -94,12 +136,6 @@ def _key(step) -> str:
 def _losses(losses: np.ndarray) -> bytes:
     lines = [f"{step},{loss:.9g}" for step, loss in enumerate(losses, 1)]
     return "\n".join(["step,loss", *lines, ""]).encode()
-
-
-def _npy(z) -> bytes:
-    file = io.BytesIO()
-    np.save(file, z, allow_pickle=False)
-    return file.getvalue()
 
 
 def _picture(shown: dict[str, Any]) -> bytes:

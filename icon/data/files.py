@@ -105,7 +105,7 @@ def load(
     if found.note:
         warnings.warn(found.note, stacklevel=2)
     made = dataset(path.stem or path.resolve().name, *found[:4])
-    return made._replace(words=found.words)
+    return made._replace(words=() if "tokens" in also else found.words)
 
 
 def _asked(also: Also | None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import scipy.sparse as sp
+from numpy.exceptions import DTypePromotionError
 from sklearn.utils.validation import validate_data
 
 from icon._base import checks as check
@@ -42,10 +43,12 @@ def _refused(expected: str) -> Iterator[None]:
         yield
     except InvalidInput:
         raise
-    except (ValueError, OverflowError) as error:  # an integer beyond all floats
+    # an integer beyond all floats; dates beside numbers, in a frame
+    except (ValueError, OverflowError, DTypePromotionError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
-        # without the lines that print the array
-        words = [line for line in lines if line[:1].isalpha() and line[:6] != "array="]
+        # without the lines that print the array; "- " is before a name
+        plain = (line for line in lines if line[:1].isalpha() or line[:2] == "- ")
+        words = [line for line in plain if line[:6] != "array="]
         raise InvalidInput("X", " ".join(words).rstrip("."), expected) from None
 
 
@@ -75,8 +78,10 @@ def features(estimator, X, *, reset: bool = True) -> np.ndarray:
     check.require(not sp.issparse(X), "X", "a sparse matrix", dense)
     least = 2 if reset else 1
     options: Any = dict(ensure_all_finite=False, ensure_min_samples=least)
+    options |= dict(accept_sparse=True)  # refused below: a frame may be sparse, too
     with _refused("a matrix of real numbers [n, d]"):
         x: Any = validate_data(estimator, _readable(X), reset=reset, **options)
+        check.require(not sp.issparse(x), "X", "sparse columns", dense)
         return check.reals("X", x.astype(np.float64) if x.dtype == object else _wide(x))
 
 

@@ -158,7 +158,8 @@ class TSNE(ByPerplexity, Layout):
         self.kl_divergence_ = float(divergence)
 
     def _blocks(self, n: int) -> list[np.ndarray]:
-        return layout.blocks(n, len(self.embedding_))
+        few = len(self.embedding_) < layout.MANY
+        return layout.blocks_of(n, layout.FEW if few else layout.MANY)
 
     def _located(self, p: Graph) -> np.ndarray:
         return layout.place(self._tail(), self.embedding_, p)

@@ -450,21 +450,24 @@ def placing(z, p, q, count, box):
     return z.shape[0] * cross_entropy(p, q.moved(at, count))
 
 
-FEW, MANY = 256, 4096  # new points that are placed at once, among few and many old ones
+FEW, MANY = 256, 4096  # rows of a block
 PLACED = 250  # steps; after 100, one in a hundred points has not converged
 PLACING = gains(0.3)  # on a point's own loss, whose curvature is at most 2
 BEYOND = 0.1  # of the span of a layout: so far may a new point lie beside it
 
 
-def blocks(n: int, old: int) -> list[np.ndarray]:
-    """n new rows in blocks of one size, by how many old points there are.
+def blocks(n: int) -> list[np.ndarray]:
+    """n rows in blocks of one of five sizes, the last row repeated where they end.
+
+    So at most five programs are compiled, whatever n is.
 
     Example:
         >>> from icon.recipes import layout
-        >>> [len(block) for block in layout.blocks(5000, old=70_000)]
-        [4096, 4096]
+        >>> [len(block) for block in layout.blocks(5000)], len(layout.blocks(3)[0])
+        ([4096, 4096], 256)
     """
-    return blocks_of(check.size("n", n), FEW if old < MANY else MANY)
+    n = check.size("n", n)
+    return blocks_of(n, min(MANY, max(FEW, 1 << (n - 1).bit_length())))
 
 
 def blocks_of(n: int, size: int = FEW) -> list[np.ndarray]:

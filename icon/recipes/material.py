@@ -46,6 +46,7 @@ class Material(NamedTuple):
     also: Mapping[str, Any] = types.MappingProxyType({})  # more of the same rows
     view: Callable | None = None  # (key, rows) -> rows; None: by their shape
     words: tuple[str, ...] = ()
+    rows: np.ndarray = np.arange(0)  # which of the data set's rows these are
 
     @property
     def flat(self) -> np.ndarray:
@@ -120,6 +121,7 @@ def material(data, seed: int = 0, budget: Budget = FULL, view=None) -> Material:
         also=types.MappingProxyType(also),
         view=data.views if view is None else view,
         words=data.words,
+        rows=chosen,
     )
 
 

@@ -42,6 +42,16 @@ def test_a_file_becomes_a_page(laid_out, tmp_path, capsys):
     assert [(x["name"], x["names"]) for x in found["known"]] == [("label", [*"012"])]
 
 
+def test_a_page_that_is_there_is_replaced_by_force_only(laid_out, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    page.write_text("mine")
+    with pytest.raises(SystemExit, match="2"):
+        explore(laid_out, "--out", page)
+    assert "--force" in capsys.readouterr().err and page.read_text() == "mine"
+    explore(laid_out, "--out", page, "--force")
+    assert data_of(page)["n"] == 30
+
+
 def test_what_embed_wrote_is_read(tmp_path, capsys):
     np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(20, 4)))
     cli.main(

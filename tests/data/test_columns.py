@@ -4,13 +4,14 @@ import csv
 import sys
 
 import numpy as np
-import pandas as pd
-import polars as pl
 import pytest
 
 from icon import data
 from icon._base.checks import InvalidInput
 
+
+pd = pytest.importorskip("pandas", reason="pandas is missing: icon-jax[frames]")
+pl = pytest.importorskip("polars", reason="polars is missing: icon-jax[frames]")
 
 X = np.random.default_rng(0).normal(size=(7, 3)).round(3)
 SPECIES = np.array(["rose", "iris", "rose", "", "fern", "iris", "rose"])

@@ -217,7 +217,7 @@ def test_a_changed_file_is_another_training(tmp_path, capsys):
     args = ["train", cell, "--data", tmp_path / "rows.npz", "--steps", 2, "--out", out]
     (tmp_path / "mine.py").write_text(MINE.format(t=0.1))
     cli.main([*map(str, args)])
-    assert json.loads((out / "train.json").read_text())["settings"]["files"]
+    assert json.loads((out / "report.json").read_text())["settings"]["files"]
     time.sleep(0.01)
     (tmp_path / "mine.py").write_text(MINE.format(t=2.0))
     assert "the training of another files" in stopped(capsys, *args)

@@ -1,0 +1,76 @@
+"""Is every setting of an estimator a flag, with its default and its help?"""
+
+import dataclasses
+import inspect
+
+import pytest
+
+from icon import cli, estimators
+from icon.cli.embed import METHODS, flags_of
+from icon.cli.settings import flags, given
+
+
+NOT_OURS = {"callbacks", "verbose", "random_state"}
+# what no terminal gives: functions, networks, neighbourhoods, arrays
+OBJECTS = {"q", "views", "model", "loss", "p", "neighbors", "metric_params"}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_setting_is_a_flag_with_its_default(method):
+    kind = getattr(estimators, METHODS[method].estimator)
+    hidden = {*METHODS[method].fixed, *METHODS[method].without}
+    usual = kind(**METHODS[method].fixed).get_params()
+    wanted = usual.keys() - NOT_OURS - OBJECTS - hidden
+    found = given(flags_of(method)())
+    assert found.keys() == wanted
+    assert found == {name: usual[name] for name in wanted}
+
+
+def test_clustering_has_every_setting_too():
+    kind = estimators.NeighborClustering
+    wanted = set(inspect.signature(kind).parameters) - {"random_state"}
+    assert {x.name for x in dataclasses.fields(flags(kind))} == wanted
+
+
+KINDS = {
+    "perplexity": tuple[float, ...],  # one, or several
+    "init": str,  # no array comes from a terminal
+    "metric": str,
+    "learning_rate": float | str,
+    "max_iter": int | None,
+    "dof": float,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_flag_takes_what_a_terminal_can_give(name):
+    kinds = {x.name: x.type for x in dataclasses.fields(flags(estimators.TSNE))}
+    assert kinds[name] == KINDS[name]
+
+
+def test_one_of_several_is_that_one():
+    made = flags(estimators.TSNE)
+    assert given(made(perplexity=(3.0,)))["perplexity"] == 3.0
+    assert given(made(perplexity=(3.0, 5.0)))["perplexity"] == (3.0, 5.0)
+
+
+def shown(capsys, *args):
+    with pytest.raises(SystemExit) as end:
+        cli.main([*args, "--help"])
+    assert end.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_help_of_a_flag_is_that_of_the_estimator(capsys):
+    words = shown(capsys, "embed", "--method", "UMAP")
+    assert "below this distance neighbours are near for certain" in words
+    assert "--min-dist FLOAT" in words and "--perplexity" not in words
+    words = shown(capsys, "cluster")
+    assert "--swaps INT" in words and "--size-decay" not in words
+
+
+def test_flags_are_those_of_the_method_alone(capsys):
+    words = shown(capsys, "embed", "--method", "PCA")
+    assert "--n-components INT" in words
+    for name in ("--n-neighbors", "--metric", "--constraint", "--map"):
+        assert name not in words
