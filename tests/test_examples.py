@@ -129,6 +129,35 @@ def test_a_new_cell(picture, capsys):
     assert "Report" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_single_cells(picture):
+    assert example("single_cell").main(700, picture) > 0.8
+
+
+@pytest.mark.slow
+def test_text_from_a_file(picture, tmp_path):
+    text, file = example("text_file"), tmp_path / "sentences.csv"
+    text.write(file)
+    lines = file.read_text().splitlines(keepends=True)
+    assert len(lines) > 500
+    file.write_text("".join(lines[::4]))
+    assert text.main(str(file), picture) > 0.6
+
+
+@pytest.mark.slow
+def test_a_leaderboard(picture, capsys):
+    recalls = example("leaderboard").main("", 300, picture)
+    assert recalls["t-SNE"] > 0.5 > recalls["PCA"]
+    assert [*recalls.values()] == sorted(recalls.values(), reverse=True)
+    assert len(capsys.readouterr().out.splitlines()) == len(recalls) + 1
+
+
+def test_contrastive_losses_as_matrices(picture):
+    """The same numbers are a lower loss where fewer candidates are compared."""
+    losses = [*example("families").main(picture).values()]
+    assert len(losses) == 6 and losses[1] > losses[0] > losses[2] > 0
+
+
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_an_example_is_short_and_says_how_to_run_it_and_what_to_expect(file):
     text, drawn = file.read_text(), ROOT / "examples" / f"{file.stem}.png"
@@ -250,12 +279,16 @@ def test_the_commands_of_the_readme_are_those_that_are_run():
     assert "-e '.[dev]'" in run and ".venv/bin/pytest" in run
 
 
-@pytest.mark.parametrize("folder", ["", "examples", "benchmarks"])
-def test_what_a_page_links_to_and_names_is_there(folder):
-    page = (ROOT / folder / "README.md").read_text()
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", page)
+PAGES = ["README.md", "benchmarks/README.md", *ROOT.glob("examples/*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: Path(page).name)
+def test_what_a_page_links_to_and_names_is_there(page):
+    folder, page = (ROOT / page).parent, (ROOT / page).read_text()
+    prose = re.sub(r"```.*?```|`[^`\n]*`", "", page, flags=re.S)
+    links = re.findall(r"\]\((?!http)([^)#]+)", prose)
     paths = re.findall(r"`((?:icon|tests|examples|benchmarks)/[\w/.]+)`", page)
-    missing = [link for link in links if not (ROOT / folder / link).exists()]
+    missing = [link for link in links if not (folder / link).exists()]
     assert missing + [path for path in paths if not (ROOT / path).exists()] == []
 
 

@@ -7,9 +7,11 @@ from icon._loss.verbs import (
     dense,
     divergence,
     hellinger,
+    hinge,
     jsd,
     kl,
     per_anchor,
+    reverse,
     terms,
     tv,
 )

@@ -26,7 +26,14 @@ from icon._engines import (
     unplaced,
 )
 from icon._loss.routes import Loss, block_of, checked, summed
-from icon._neighborhoods import EVERYBODY, Neighborhood, as_neighborhood, finite
+from icon._neighborhoods import (
+    EVERYBODY,
+    Neighborhood,
+    as_neighborhood,
+    finite,
+    margin,
+    sharp,
+)
 
 
 LOG_2 = float(np.log(2))
@@ -284,7 +291,90 @@ def hellinger(
     return summed(Loss(OverSupport(_hellinger)), p, q, weight, block, axis_name)
 
 
-# ------------------------------------------------------- both directions
+# ------------------------------------------------------- a margin
+
+
+def hinge(
+    p: Neighborhood,
+    q: Neighborhood,
+    *,
+    m,
+    weight=None,
+    block: int | None = None,
+    axis_name: str | tuple[str, ...] | None = None,
+):
+    """The triplet loss: how far neighbours are from leading all others by a margin.
+
+    $$\\sum_i \\pi_i \\Big[\\max_j \\big(s_{ij} + m \\cdot 1[p_{ij} = 0]\\big) -
+      E_{j \\sim p_i} s_{ij}\\Big]$$
+
+    It is the cross-entropy of p with `sharp(margin(q, p, m))`, the limit of small
+    temperatures. Of one neighbour and one other, max(0, d⁺ - d⁻ + m) of what q calls
+    the distance, -s; of several others, that of the nearest.
+
+    Args:
+        p: the neighbours that supervise.
+        q: points under a kernel, or a mix of them; `among(q, index)`: others that are
+            listed.
+        m: the margin, in units of the score, learnable.
+        weight: as in kl.
+        block: as in kl.
+        axis_name: as in kl.
+
+    Raises:
+        InvalidInput: as kl; a q that has no temperature, m that is nan.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> z, ids = jnp.array([[0.0], [1.0], [3.0], [5.0]]), [0, 0, 1, 1]
+        >>> q = icon.laplace(z)  # the score is minus the distance
+        >>> float(icon.hinge(icon.same(ids), q, m=1.5))  # 0, 1/2, 3/2 and 0
+        0.5
+
+    Source: Schroff et al., FaceNet, 2015; Faghri et al., VSE++, 2018.
+    """
+    q = sharp(margin(q, p, m))
+    return cross_entropy(p, q, weight=weight, block=block, axis_name=axis_name)
+
+
+# ------------------------------------------------------- the other direction, and both
+
+
+def reverse(loss: Callable) -> Callable:
+    """A loss with p and q swapped: the average is under q, the one that learns.
+
+    $$L_{\\mathrm{reverse}}(p, q) = L(q, p)$$
+
+    kl reversed goes where p is and leaves out what p has beside: it seeks a mode.
+    cross_entropy reversed is that without a reward for the entropy of q: k-means, and
+    normalized cuts.
+
+    Args:
+        loss: any of the verbs, as it is: reverse(kl)(p, q), not reverse(kl(p, q)).
+
+    Raises:
+        InvalidInput: something that cannot be called; the verb raises as loss(q, p).
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> k_means = icon.reverse(icon.cross_entropy)
+        >>> x = jnp.array([[0.0], [0.1], [5.0]])
+        >>> one, two = jnp.ones((3, 1)), jnp.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> loss = lambda phi: k_means(icon.gaussian(x, x), icon.clusters(phi))
+        >>> bool(loss(two) < loss(one))
+        True
+
+    Source: Alshammari et al., I-Con, 2025 (Theorem 13: k-means).
+    """
+    check.function("loss", loss, "p", "q")
+
+    @ft.wraps(loss)
+    def swapped(p: Neighborhood, q: Neighborhood, **options):
+        return loss(q, p, **options)
+
+    if isinstance(loss, types.FunctionType):
+        swapped.__name__ = f"reverse({loss.__name__})"
+    return swapped
 
 
 LINEAR = {kl: KL, cross_entropy: CROSS_ENTROPY}

@@ -1,6 +1,12 @@
 """Who is a neighbour?"""
 
-from icon._neighborhoods.affinity import entropic, fuzzy, self_tuning, uniform
+from icon._neighborhoods.affinity import (
+    entropic,
+    fixed_scale,
+    fuzzy,
+    self_tuning,
+    uniform,
+)
 from icon._neighborhoods.both_ends import (
     STRIP,
     BothEnds,

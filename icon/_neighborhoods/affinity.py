@@ -267,6 +267,64 @@ def _settled(distance, perplexity, log_p, entropy):
     return log_p
 
 
+# ------------------------------------------------------- a width that is given
+
+
+def fixed_scale(
+    index: Listed,
+    distance: Distances,
+    *,
+    scale: Float[ArrayLike, "*n"] | float,
+    kernel: Callable = gaussian,
+    candidates: int | None = None,
+) -> Graph:
+    """The listed neighbours under a kernel whose width is given, not searched for.
+
+    $$p_{ij} \\propto k(d_{ij} / \\sigma)$$
+
+    One width for every anchor keeps dense and sparse regions apart, where `entropic`
+    gives each anchor as many neighbours as the others.
+
+    Args:
+        index: integers [n, k], as knn gives them.
+        distance: floats [n, k], from 0, not squared.
+        scale: σ, in the unit of the distances, learnable; one, or one per anchor [n].
+        kernel: what makes points from (anchors, candidates): gaussian, laplace, or
+            functools.partial(student_t, dof=…).
+        candidates: how many there are; None: the anchors themselves, without j = i.
+
+    Raises:
+        InvalidInput: a scale that is not above 0, or so small beside the distances of
+            an anchor that no neighbour is left; negative distances, ids out of range.
+
+    Example:
+        >>> import icon, jax.numpy as jnp
+        >>> near = icon.knn(jnp.array([[0.0], [1.0], [3.0]]), 2)
+        >>> icon.dense(icon.fixed_scale(*near, scale=2.0))[0].round(2).tolist()
+        [0.0, 0.73, 0.27]
+
+    Source: Poličar, Stražar & Zupan, openTSNE, 2024 (FixedSigma).
+    """
+    listed, count, excludes_self = _checked_list(index, candidates)
+    distance = _checked_distances(distance, listed)
+    n = listed.shape[0]
+    widths = check.positive("scale", scale, distance, ((), (n,)))
+    logit = _at_scale(distance, jnp.broadcast_to(widths, (n,)), kernel)
+    if check.concrete(logit):
+        lost = np.isnan(np.asarray(logit)).any(1)
+        got = f"{np.min(np.asarray(widths)):.4g}: anchor {np.argmax(lost)} is alone"
+        check.require(not lost.any(), "scale", got, "one nearer to the distances")
+    return _from_rows(listed, logit, count, excludes_self)
+
+
+@ft.partial(jax.jit, static_argnames=("kernel",))
+def _at_scale(distance, scale, kernel):
+    """log p [n, k] of every row at its scale."""
+    every = jnp.ones(distance.shape[1:], bool)
+    row = lambda distance, scale: _log_p(kernel, distance, every, jnp.log(scale))[0]
+    return jax.vmap(row)(distance, scale)
+
+
 # ------------------------------------------------------- local scales
 
 

@@ -5,7 +5,7 @@ import functools as ft
 import types
 
 from icon._base.positive import positive
-from icon._loss import both_ways, cross_entropy, kl, terms, tv
+from icon._loss import both_ways, cross_entropy, hinge, kl, reverse, terms, tv
 from icon._neighborhoods import (
     among,
     bernoulli,
@@ -22,14 +22,12 @@ from icon._neighborhoods import (
     grouped,
     hard,
     laplace,
-    margin,
     normal,
     odds,
     points,
     reweigh,
     same,
     scores,
-    sharp,
     smooth,
     sources,
     student_t,
@@ -72,11 +70,7 @@ from icon._table.evidence import (
 
 
 joint = ft.partial(kl, joint=True)
-
-
-def reverse(p, q, **options):
-    """The cross-entropy with p and q swapped: the average is under q."""
-    return cross_entropy(q, p, **options)
+under_q = reverse(cross_entropy)  # the average is under q
 
 
 def both_summed(p, q, *, loss, **options):
@@ -92,16 +86,6 @@ def attraction(p, q, **options):
 def by_degree(p, q, *, loss=cross_entropy, **options):
     """Anchors have the weights that they have as candidates."""
     return loss(p, q, weight=q.weight, **options)
-
-
-def sharp_cross_entropy(p, q, **options):
-    """E_p of the energy minus the lowest energy."""
-    return cross_entropy(p, sharp(q), **options)
-
-
-def hinge(p, q, *, m, **options):
-    """The same, with m added to the scores of candidates that p does not list."""
-    return sharp_cross_entropy(p, margin(q, p, m), **options)
 
 
 def hinton(p, q, **options):
@@ -322,16 +306,16 @@ ROWS = (
     Cell("harmonic loss", same, harmonic, kl,
          "labels and classes", T, LABEL, KNOWN, "Baek et al. 2025"),
     # ---- q shares clusters
-    Cell("k-means", itself, clusters, reverse, "features", C, G, KNOWN,
+    Cell("k-means", itself, clusters, under_q, "features", C, G, KNOWN,
          "Lloyd 1957"),
-    Cell("t k-means", lambda x: student_t(x, x), clusters, reverse,
+    Cell("t k-means", lambda x: student_t(x, x), clusters, under_q,
          "features", C, T, PREDICTED, "I-Con 2025, grey"),
     Cell("cluster balance", same, clusters, kl, "items", C, SELF, NEW,
          "balanced codes: its minimum is log(n / C)"),
-    Cell("spectral clustering", itself, clusters, reverse,
+    Cell("spectral clustering", itself, clusters, under_q,
          "spectral features", C, GRAPH, KNOWN, "Ng, Jordan & Weiss 2002"),
     Cell("normalized cuts", scores,
-         lambda phi, degree: clusters(phi, candidate_weight=degree), reverse,
+         lambda phi, degree: clusters(phi, candidate_weight=degree), under_q,
          "graph over degrees", C, GRAPH, KNOWN, "Shi & Malik 2000"),
     Cell("DCD", graph, clusters, joint, "graph", C, KNN, KNOWN,
          "Yang, Corander & Oja 2016"),

@@ -42,6 +42,7 @@ class ContrastiveEncoder(Encoder):
         learning_rate: of Adam, at its highest.
         metric: of neighbours: "euclidean", "cosine", "manhattan", "correlation"; a
             function (one row [d], all rows [n, d]) -> distances [n], in JAX.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         n_neighbors: how many nearest rows one is drawn from.
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
@@ -81,6 +82,7 @@ class ContrastiveEncoder(Encoder):
     max_iter: int = 300
     learning_rate: float = 2e-3
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     n_neighbors: int = 10
     neighbors: tuple[ArrayLike, ArrayLike] | None = None
     callbacks: Sequence[Callable] = ()

@@ -24,6 +24,7 @@ from icon.estimators.input import (
     features,
     is_given,
     renamed,
+    with_arguments,
 )
 from icon.estimators.neighbors import Listed, given_neighbors, nearest
 from icon.estimators.progress import phase, progress
@@ -44,6 +45,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     n_components: int
     metric: str | Callable
+    metric_params: dict[str, Any] | None
     n_neighbors: int | None
     neighbors: Any
     callbacks: Sequence[Callable]
@@ -118,6 +120,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         free = self.neighbors is None or not is_given(self.metric)
         got = f"a pair with metric={self.metric!r}"
         check.require(free, "neighbors", got, "None: X has the neighbours")
+        # made once: a search is compiled for each function that it is given
+        self._metric = with_arguments(self.metric, self.metric_params)
 
     def _check_settings(self) -> None:
         """Refuse every other setting that can be refused without the data."""
@@ -155,7 +159,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def _listed(self, x, k: int, seed: int) -> Listed:
         if self.neighbors is None:
-            return nearest(x, k, self.metric, seed)
+            return nearest(x, k, self._metric, seed)
         return given_neighbors(self.neighbors, x.shape[0])
 
     # --------------------------------------------------- the descent

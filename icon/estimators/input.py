@@ -1,6 +1,7 @@
 """What may X be? Features, distances or affinities, checked."""
 
 import contextlib
+import functools as ft
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,6 +25,22 @@ GIVEN = ("precomputed", "affinity")  # metrics that say what X is
 def is_given(metric) -> bool:
     """Whether X holds distances or affinities, not features."""
     return isinstance(metric, str) and metric in GIVEN
+
+
+def with_arguments(metric, arguments) -> Any:
+    """The metric with arguments beside the rows, which only a function takes."""
+    if arguments is None:
+        return metric
+    name, expected = "metric_params", "None, or a dict of arguments by their names"
+    is_dict = isinstance(arguments, dict)
+    check.require(is_dict, name, f"a {type(arguments).__name__}", expected)
+    takes_some, expected = callable(metric) or not arguments, "a function as the metric"
+    got = f"arguments of metric={metric!r}, which takes none"
+    check.require(takes_some, name, got, expected)
+    if not arguments:
+        return metric
+    check.function("metric", metric, "anchor", "candidates", **arguments)
+    return ft.partial(metric, **arguments)
 
 
 @contextlib.contextmanager

@@ -110,7 +110,7 @@ class Layout(Embedding):
         """The nearest fitted rows of new ones."""
         k = min(FEW, len(self.embedding_))
         if self.metric != "precomputed":
-            return nearest_among(self._frame(x), k, self._rows, self.metric)
+            return nearest_among(self._frame(x), k, self._rows, self._metric)
         below = (x < 0).any()
         check.require(not below, "X", "a negative number", "distances from 0")
         index = np.argsort(x, 1, kind="stable")[:, :k]

@@ -29,8 +29,10 @@ class NeighborEmbedding(Descending):
     Args:
         n_components: columns of the embedding.
         p: of the nearest rows, (index [n, k], distance [n, k]) -> neighbours, such as
-            icon.entropic, icon.fuzzy, icon.uniform or icon.self_tuning; with
-            n_neighbors=None of all rows, x [n, d] -> neighbours; or neighbours [n, n].
+            icon.entropic, icon.fuzzy, icon.uniform or icon.self_tuning, in a unit of
+            the estimator's own; with n_neighbors=None of all rows, x [n, d] ->
+            neighbours; or neighbours [n, n], such as those of icon.fixed_scale, which
+            have a unit.
         q: (z, candidates=None) -> the neighbours of points, such as icon.student_t.
         loss: (p, q) -> a number; `functools.partial(icon.kl, joint=True)` is one
             distribution over all pairs.
@@ -44,6 +46,7 @@ class NeighborEmbedding(Descending):
             [d], all rows [n, d]) -> distances [n], in JAX; "precomputed": X has the
             distances [n, n], not squared, and where it is sparse every stored entry is
             one; "affinity": X has the affinities, symmetrised, and they are p.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
         verbose: a progress bar (tqdm), or lines, on stderr.
@@ -83,6 +86,7 @@ class NeighborEmbedding(Descending):
     learning_rate: float = 3.0
     init: str | ArrayLike = "pca"
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     neighbors: tuple[ArrayLike, ArrayLike] | None = None
     callbacks: Sequence[Callable] = ()
     verbose: int = 0

@@ -42,6 +42,7 @@ class ParametricTSNE(ByPerplexity, Encoder):
         learning_rate: of Adam, at its highest.
         metric: "euclidean", "cosine", "manhattan", "correlation"; a function (one row
             [d], all rows [n, d]) -> distances [n], in JAX.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         n_neighbors: None: three times the perplexity; 15 with affinity="uniform".
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
@@ -82,6 +83,7 @@ class ParametricTSNE(ByPerplexity, Encoder):
     max_iter: int = 500
     learning_rate: float = 2e-3
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     n_neighbors: int | None = None
     neighbors: tuple[ArrayLike, ArrayLike] | None = None
     callbacks: Sequence[Callable] = ()

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -34,6 +35,7 @@ class SNE(ByPerplexity, Descending):
             no features "pca" is "spectral", and that is "pca" or "random" where the
             graph is not connected, with a warning.
         metric: as TSNE has it, "precomputed" and "affinity" among it.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         n_neighbors: None: three times the perplexity; 15 with affinity="uniform".
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
@@ -72,6 +74,7 @@ class SNE(ByPerplexity, Descending):
     learning_rate: float = 3.0
     init: str | ArrayLike = "pca"
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     n_neighbors: int | None = None
     neighbors: tuple[ArrayLike, ArrayLike] | None = None
     callbacks: Sequence[Callable] = ()

@@ -66,6 +66,7 @@ class SpectralEmbedding(Embedding):
         n_neighbors: how many nearest rows.
         metric: of neighbours: "euclidean", "cosine", "manhattan", "correlation"; a
             function (one row [d], all rows [n, d]) -> distances [n], in JAX.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         random_state: of the search, where more than 100,000 rows are searched.
 
@@ -99,6 +100,7 @@ class SpectralEmbedding(Embedding):
     constraint: str | Callable = "whitened"
     n_neighbors: int = 15
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     neighbors: tuple[ArrayLike, ArrayLike] | None = None
     random_state: int | np.random.RandomState | np.random.Generator | None = None
 
@@ -196,7 +198,7 @@ class SpectralEmbedding(Embedding):
     def _extended(self, x) -> Float[np.ndarray, "m c"]:
         """Nyström's formula: Σ_j p(j|x) z_j / λ."""
         k = min(self.n_neighbors, len(self._rows))
-        index, distance = map(np.asarray, nearest_among(x, k, self._rows, self.metric))
+        index, distance = map(np.asarray, nearest_among(x, k, self._rows, self._metric))
         made = self.embedding_[index].mean(1) / self._eigenvalues
         known = distance[:, 0] == 0
         made[known] = self.embedding_[index[known, 0]]

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
@@ -48,6 +49,7 @@ class TSNE(ByPerplexity, Layout):
             [d], all rows [n, d]) -> distances [n], in JAX; "precomputed": X has the
             distances [n, n], not squared, and where it is sparse every stored entry is
             one; "affinity": X has the affinities, symmetrised and used as they are.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         affinity: "perplexity"; "uniform", the nearest neighbours all alike.
         n_neighbors: None: three times the perplexity; 15 with affinity="uniform".
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
@@ -95,6 +97,7 @@ class TSNE(ByPerplexity, Layout):
     learning_rate: float | str = "auto"
     init: str | ArrayLike = "pca"
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     affinity: str = "perplexity"
     n_neighbors: int | None = None
     neighbors: tuple[ArrayLike, ArrayLike] | None = None

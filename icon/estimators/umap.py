@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -79,6 +80,7 @@ class UMAP(Layout):
             no features "pca" is "spectral", and that is "pca" or "random" where the
             graph is not connected, with a warning.
         metric: as TSNE has it, "precomputed" and "affinity" among it.
+        metric_params: arguments of a metric that is a function, by name: dict(order=3).
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
         verbose: a progress bar (tqdm), or lines, on stderr.
@@ -117,6 +119,7 @@ class UMAP(Layout):
     learning_rate: float = edges.RATE
     init: str | ArrayLike = "pca"
     metric: str | Callable = "euclidean"
+    metric_params: dict[str, Any] | None = None
     neighbors: tuple[ArrayLike, ArrayLike] | None = None
     callbacks: Sequence[Callable] = ()
     verbose: int = 0

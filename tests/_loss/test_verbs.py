@@ -156,7 +156,57 @@ def test_a_support_that_lists_twice_is_no_sum_over_neighbors():
         assert error.value.argument == "p"
 
 
-# ------------------------------------------------------- both directions
+# ------------------------------------------------------- a margin
+
+
+def hinge_by_hand(score, p, m):
+    """The best score, others raised by m, less the mean score of neighbours."""
+    raised = score + np.where(p > 0, 0, m)
+    return raised.max(1) - np.sum(p * np.where(p > 0, score, 0), 1)
+
+
+def test_a_hinge_is_how_far_neighbors_are_from_leading_by_a_margin(x64):
+    z = np.random.default_rng(0).normal(size=(9, 3))
+    labels, weight = np.arange(9) % 3, np.arange(9.0)
+    same = (labels[:, None] == labels) & ~np.eye(9, dtype=bool)
+    apart = np.linalg.norm(z[:, None] - z, axis=-1)
+    score = np.where(np.eye(9, dtype=bool), -np.inf, -apart)
+    exact = hinge_by_hand(score, same / same.sum(1, keepdims=True), 0.7)
+    p, q = icon.same(labels), icon.laplace(z)
+    for block in (None, 2):
+        loss = icon.hinge(p, q, m=0.7, weight=weight, block=block)
+        close(loss, (weight * exact).sum() / weight.sum())
+    assert (exact > 0).any() and icon.hinge(p, q, m=0.0) < icon.hinge(p, q, m=0.7)
+
+
+def test_a_hinge_of_a_triplet_is_the_distances_and_the_margin(x64):
+    """And so is its gradient: m is only felt where it is not kept."""
+    z, listed = jnp.array([[0.0], [1.0], [3.0]]), jnp.array([[1, 2], [0, 2], [1, 0]])
+    p = icon.uniform(listed[:, :1])
+
+    def loss(m, z):
+        return icon.hinge(p, icon.among(icon.laplace(z), listed), m=m)
+
+    close(loss(1.5, z), (0 + 0.5 + 0.5) / 3)  # max(0, d+ - d- + m)
+    m, z = jax.grad(loss, (0, 1))(1.5, z)
+    close(m, 2 / 3)  # the first anchor leads by 2
+    close(z[:, 0], np.array([0, 1, -1]) / 3)
+
+
+# ------------------------------------------------------- the other direction, and both
+
+
+def test_a_reversed_loss_is_of_q_and_p(x64):
+    p, q = build("scores", OURS, 0), build("dot, two sets", OURS, 1)
+    for loss in (icon.kl, icon.tv, ft.partial(icon.kl, block=3)):
+        close(interpret(icon.reverse(loss), p, q), interpret(loss, q, p))
+    weighed = ft.partial(icon.reverse(icon.kl), weight=np.arange(7.0))
+    close(
+        interpret(weighed, p, q),
+        interpret(ft.partial(icon.kl, weight=np.arange(7.0)), q, p),
+    )
+    assert icon.reverse(icon.kl).__name__ == "reverse(kl)"
+    assert callable(icon.reverse(ft.partial(icon.kl, joint=True)))  # has no name
 
 
 def test_both_ways_is_named_after_its_verb():

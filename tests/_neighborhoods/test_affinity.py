@@ -232,6 +232,57 @@ def test_several_perplexities_inside_of_a_jit():
     )
 
 
+# ------------------------------------------------------- a width that is given
+
+
+def at_scale(far, scale, kernel):
+    score = {
+        "gaussian": lambda d: -(d**2) / 2,
+        "laplace": lambda d: -d,
+        "student_t 5": lambda d: -3 * np.log1p(d**2 / 5),
+    }[kernel](far / scale)
+    p = np.exp(score - score.max(1, keepdims=True))
+    return p / p.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("kernel", ["gaussian", "laplace", "student_t 5"])
+@pytest.mark.parametrize("scale", [0.4, np.linspace(0.1, 2, 60)[:, None]])
+def test_a_fixed_scale_is_the_kernel_of_the_distances(kernel, scale, x64):
+    index, distance = icon.knn(DATA["random"](), 9)
+    given = scale if np.isscalar(scale) else scale[:, 0]
+    p = icon.fixed_scale(index, distance, scale=given, kernel=KERNELS[kernel])
+    exact = np.zeros((60, 60))
+    far = np.asarray(distance)
+    np.put_along_axis(exact, np.asarray(index), at_scale(far, scale, kernel), 1)
+    np.testing.assert_allclose(icon.dense(p), exact, rtol=1e-9, atol=1e-300)
+    assert p.excludes_self and p.is_sparse
+
+
+def test_a_fixed_scale_is_learnable_and_traced(x64):
+    index, distance = icon.knn(DATA["random"](), 9)
+    z = jnp.asarray(RNG(1).normal(size=(60, 2)))
+
+    @jax.jit
+    def loss(scale, distance):
+        p = icon.fixed_scale(index, distance, scale=scale)
+        return icon.kl(p, icon.gaussian(z))
+
+    by_scale, by_distance = jax.grad(loss, (0, 1))(0.8, distance)
+    up, down = loss(0.8 + 1e-5, distance), loss(0.8 - 1e-5, distance)
+    np.testing.assert_allclose(by_scale, (up - down) / 2e-5, rtol=1e-6)
+    moved = distance.at[3, 2].add(1e-5)
+    change = (loss(0.8, moved) - loss(0.8, distance)) / 1e-5
+    np.testing.assert_allclose(by_distance[3, 2], change, rtol=1e-3)
+
+
+def test_a_fixed_scale_that_leaves_an_anchor_alone_is_refused():
+    index, distance = [[1], [0], [1]], [[1.0], [1.0], [1e4]]
+    good = icon.fixed_scale(index, distance, scale=1.0)  # far, but the only one
+    np.testing.assert_array_equal(icon.dense(good)[2], [0, 1, 0])
+    with pytest.raises(icon.InvalidInput, match="^scale: .*anchor 2 is alone"):
+        icon.fixed_scale(index, distance, scale=1e-16)
+
+
 # ------------------------------------------------------- uniform and fuzzy
 
 

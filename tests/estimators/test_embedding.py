@@ -5,12 +5,14 @@ import pickle
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse as sp
 from cases import slow, soon
 from family import EVERY, FAMILY, FREE, NETWORKS, NEW, quick
 from few_rows import FAR, N, X, put
+from scipy.spatial.distance import cdist
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
@@ -18,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import icon
-from icon.estimators import SNE, ContrastiveEncoder, NeighborEmbedding
+from icon.estimators import SNE, UMAP, ContrastiveEncoder, NeighborEmbedding
+from icon.estimators.neighbors import nearest
 
 
 OTHERS = X[:11] + 0.1
@@ -194,6 +197,35 @@ def test_a_bar_reaches_its_end(kind, capsys):
     assert "50/50" in printed.err and "loss" in printed.err and not printed.out
 
 
+# ------------------------------------------------------- a metric of one's own
+
+
+def minkowski(anchor, candidates, order):
+    return jnp.sum(jnp.abs(candidates - anchor[None]) ** order, 1) ** (1 / order)
+
+
+def test_arguments_of_a_metric_are_handed_to_it():
+    """Also for new rows; minkowski of order 3 is scipy's."""
+    named = dict(metric=minkowski, metric_params=dict(order=3))
+    given = quick(UMAP, max_iter=10, **named).fit(X)
+    far = np.sort(cdist(X, X, "minkowski", p=3), 1)[:, 1:16]
+    index, distance = nearest(np.float32(X), 15, given._metric, 0)
+    np.testing.assert_allclose(distance, far, rtol=1e-5)
+    p = icon.symmetrize(icon.fuzzy(index, distance), icon.union)
+    np.testing.assert_array_equal(given.affinities_.logit, p.logit)
+    one = given._metric
+    assert given.transform(X[:3] + 0.01).shape == (3, 2)
+    assert given._metric is one  # nothing is compiled again
+
+
+def test_arguments_that_a_metric_does_not_take_are_refused():
+    with pytest.raises(icon.InvalidInput, match="^metric: .*'order'"):
+        quick(UMAP, metric=minkowski, metric_params=dict(power=3)).fit(X)
+    with pytest.raises(icon.InvalidInput, match="^metric: .*'order'"):
+        quick(UMAP, metric=minkowski).fit(X)
+    quick(UMAP, max_iter=0, metric="cosine", metric_params={}).fit(X)
+
+
 # ------------------------------------------------------- settings
 
 
@@ -202,6 +234,7 @@ SETTINGS = {
     "max_iter": [-5, "a"],
     "learning_rate": [0, np.nan, "fast"],
     "metric": ["foo", None],
+    "metric_params": [3, dict(order=3)],
     "n_neighbors": [0, 1.5],
     "neighbors": [3],
     "callbacks": [3, [3]],

@@ -321,6 +321,10 @@ def turned(p=P, q=Q):
     return icon.both_ways(icon.kl)(p, q)
 
 
+def swapped(p=P, q=Q):
+    return icon.reverse(icon.kl)(p, q)
+
+
 NO_OPTIMIZERS = {"a word": "sgd", "nothing": None, "a rate": 0.1, "a function": len}
 NO_CALLBACKS = {
     **{"nothing": None, "a function": print, "a word": "print", "words": ["print"]},
@@ -494,6 +498,15 @@ TABLE = {
         distance=DISTANCES,
         candidates=CANDIDATES,
     ),
+    "fixed_scale": rows(
+        lambda index=LISTED, distance=FAR, scale=1.0, candidates=None: icon.fixed_scale(
+            index, distance, scale=scale, candidates=candidates
+        ),
+        index=INDEX,
+        distance=DISTANCES,
+        scale=positives() | {"far too small": 1e-30, "too many": np.ones(N + 1)},
+        candidates=CANDIDATES,
+    ),
     "self_tuning": rows(
         lambda index=LISTED, distance=FAR, rank=7, candidates=None: icon.self_tuning(
             index, distance, rank=rank, candidates=candidates
@@ -533,6 +546,15 @@ TABLE = {
     ),
     "hard": rows(lambda q=Q, k=1: icon.hard(q, k), q=strangers(), k=counts(4, 100)),
     "hellinger": verb(icon.hellinger),
+    "hinge": rows(
+        lambda p=P, q=Q, m=1.0, **options: icon.hinge(p, q, m=m, **options),
+        p=strangers() | {"other candidates": icon.same(IDS[:3])},
+        q=strangers() | {"a continuum": CLOUD, "a graph": GRAPH},
+        m={"nan": np.nan, "a word": "x", "two": np.ones(2), "nothing": None},
+        weight=weights(N),
+        block={k: v for k, v in counts().items() if k != "nothing"},
+        axis_name={"not there": "data", "a number": 3, "a list": ["data"]},
+    ),
     "grad_cache": [
         *rows(
             lambda encode=kept, loss=len, block=2: icon.grad_cache(encode, loss, block),
@@ -715,6 +737,11 @@ TABLE = {
             lambda uniform: icon.propagate(GRAPH, 1, uniform=uniform),
             uniform=NO_BOOLEANS,
         ),
+    ],
+    "reverse": [
+        *rows(icon.reverse, loss=functions() | {"a loss": icon.kl(P, Q)}),
+        ("other candidates", "q", lambda: swapped(icon.same(IDS[:3]))),
+        ("no neighborhood", "p", lambda: swapped(P, X)),
     ],
     "reweigh": rows(
         lambda q=Q, weight=tuple([1.0] * N): icon.reweigh(q, weight),
