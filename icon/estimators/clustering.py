@@ -184,11 +184,13 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
         """The clusters of rows, new or old, by the classifier."""
-        return self._classifier.labels(self._seen(X))
+        rows = self._seen(X)
+        return self._classifier.labels(rows)
 
     def predict_proba(self, X) -> Float[np.ndarray, "m K"]:
         """The probability of every cluster, by the classifier."""
-        return self._classifier.probabilities(self._seen(X))
+        rows = self._seen(X)
+        return self._classifier.probabilities(rows)
 
     # --------------------------------------------------- what is clustered
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import slow
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 
 import icon
 from icon.estimators import NeighborClustering
@@ -291,6 +292,12 @@ def test_a_batch_of_one_row_is_refused():
 def test_new_rows_of_another_width_are_refused(fitted):
     with pytest.raises(icon.InvalidInput, match="^X: "):
         fitted.predict(X[:, :2])
+
+
+@pytest.mark.parametrize("ask", ["predict", "predict_proba"])
+def test_an_estimator_that_was_not_fitted_says_so(ask):
+    with pytest.raises(NotFittedError):
+        getattr(NeighborClustering(), ask)(np.eye(3))
 
 
 @pytest.mark.slow
