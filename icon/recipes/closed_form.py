@@ -352,6 +352,8 @@ def spectral(
         kernel: (rows [a, d], rows [b, d]) -> inner products [a, b], as those of
             `sklearn.metrics.pairwise`; the embedding is a sum of kernels at all rows.
             Of rows that are inner products already: `lambda rows, _: rows`.
+            Of many rows leave it out, and have x made of kernels at some of them by
+            `sklearn.kernel_approximation.Nystroem`.
         weight: of anchors [n], and of the same points as candidates; None: alike.
 
     Raises:

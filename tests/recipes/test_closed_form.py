@@ -13,6 +13,7 @@ from sklearn.cross_decomposition import CCA, PLSSVD
 from sklearn.datasets import load_iris, load_linnerud, make_swiss_roll
 from sklearn.decomposition import PCA, KernelPCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.kernel_approximation import Nystroem
 from sklearn.manifold import Isomap, spectral_embedding
 from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.neighbors import kneighbors_graph
@@ -192,6 +193,17 @@ def test_kernel_pca_and_its_new_rows():
     np.testing.assert_allclose(moved * sign, peer.transform(X), atol=1e-8)
     moved = found.transform(new) - found.embedding.mean(0)
     np.testing.assert_allclose(moved * sign, peer.transform(new), atol=1e-8)
+
+
+@pytest.mark.parametrize("landmarks, tolerance", [(N, 1e-6), (30, 0.05)])
+def test_kernels_at_some_rows_are_features(landmarks, tolerance):
+    options = dict(components=3, constraint=icon.orthonormal)
+    exact = icon.spectral(icon.same(IDS, IDS), X, kernel=rbf, **options)
+    by_landmarks = Nystroem(gamma=0.3, n_components=landmarks, random_state=0)
+    features = by_landmarks.fit_transform(X)
+    found = icon.spectral(icon.same(IDS, IDS), features, **options)
+    np.testing.assert_allclose(found.value, exact.value, rtol=tolerance)
+    assert alike(found.embedding, exact.embedding) > 1 - tolerance
 
 
 def test_lda():
