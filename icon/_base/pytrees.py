@@ -15,8 +15,30 @@ def static(**options) -> Any:
 
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(static,))
 def pytree(cls):
-    """A frozen dataclass whose fields are leaves, but for those marked static."""
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True)(cls))
+    """A frozen dataclass whose fields are leaves, but for those marked static.
+
+    JAX's own `register_dataclass` has two classes of equal fields for one structure
+    (0.10), so that one could be handed the program that was compiled for the other.
+    """
+    made = dataclasses.dataclass(frozen=True)(cls)
+    fields = dataclasses.fields(made)
+    inside = [x.name for x in fields if not x.metadata.get("static")]
+    beside = [x.name for x in fields if x.metadata.get("static")]
+    keys = [jax.tree_util.GetAttrKey(name) for name in inside]
+
+    def flatten(x):
+        return [getattr(x, n) for n in inside], tuple(getattr(x, n) for n in beside)
+
+    def flatten_with_keys(x):
+        leaves, others = flatten(x)
+        return list(zip(keys, leaves, strict=True)), others
+
+    def unflatten(others, leaves):
+        values = *zip(inside, leaves, strict=True), *zip(beside, others, strict=True)
+        return made(**dict(values))
+
+    jax.tree_util.register_pytree_with_keys(made, flatten_with_keys, unflatten, flatten)
+    return made
 
 
 def is_float(x) -> bool:

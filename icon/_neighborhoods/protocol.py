@@ -222,6 +222,7 @@ class Adapted(Neighborhood):
 
     base: Any
     answers: frozenset[str] = static()
+    kind: type = static()  # which JAX may not tell from another of equal fields
 
 
 def _forwarded(name: str, default):
@@ -258,7 +259,8 @@ def as_neighborhood(argument: str, q, *required: str) -> Any:
         check.require(has, argument, missing, "a neighbourhood that has it")
     if ours:
         return q
-    return Adapted(q, frozenset(name for name in ANSWERS if hasattr(q, name)))
+    answered = frozenset(name for name in ANSWERS if hasattr(q, name))
+    return Adapted(q, answered, type(q))
 
 
 def answers(q: Neighborhood, name: str) -> bool:
