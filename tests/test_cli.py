@@ -662,6 +662,7 @@ def learned(folder):
     return [(folder / name).read_bytes() for name in ("model.npz", "loss.csv")]
 
 
+@pytest.mark.slow
 def test_a_row_is_trained_and_all_of_it_is_kept(tmp_path, capsys):
     train(tmp_path, "CLIP", *SHORT, 6)
     printed = capsys.readouterr().out.split()

@@ -71,6 +71,7 @@ def test_closed_forms_of_a_swiss_roll(picture):
     assert found["PCA"] < 0.5
 
 
+@pytest.mark.slow
 def test_clip_on_halves(picture):
     assert example("clip_digits").main(10, picture) > 0.1  # chance is 0.02
 
@@ -152,6 +153,7 @@ def test_a_leaderboard(picture, capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(recalls) + 1
 
 
+@pytest.mark.slow
 def test_contrastive_losses_as_matrices(picture):
     """The same numbers are a lower loss where fewer candidates are compared."""
     losses = [*example("families").main(picture).values()]

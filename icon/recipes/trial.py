@@ -61,7 +61,7 @@ def check(
 
     Example:
         >>> import icon
-        >>> report = icon.check(icon.TABLE["SupCon"])
+        >>> report = icon.check(icon.TABLE["SNE"])
         >>> report.rows_of_p < 1e-5, report.permutation < 1e-5
         (True, True)
     """

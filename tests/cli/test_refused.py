@@ -224,6 +224,7 @@ def test_the_cases_are_many():
 FRAMED = dict(PYTHONIOENCODING="utf-8", COLUMNS="80", PYTHONUTF8="1")
 
 
+@pytest.mark.slow
 def test_it_is_the_same_line_in_a_terminal_that_draws_frames(folder):
     args = ["embed", "--method", "PCA", "--perplexity", "5"]
     run = [sys.executable, "-m", "icon", *args]

@@ -276,6 +276,7 @@ def test_it_is_piped_and_searched():
     assert np.array_equal(plane.fit_transform(X), alone)
 
 
+@pytest.mark.slow
 def test_double_precision_comes_in_and_single_goes_out(x64):
     model = quick(NeighborEmbedding, max_iter=50).fit(X)
     assert model.embedding_.dtype == model.transform(OTHERS).dtype == np.float32

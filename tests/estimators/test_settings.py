@@ -24,6 +24,7 @@ SETTINGS = {
     "random_state": ["a", -1, 2**32, 1.5, True],
     "init": ["foo", 5, None, np.zeros((3, 2)), put(np.nan, START), START + 1e300],
     "metric": ["foo", None, 3],
+    "metric_params": [3, {"p": 3}],
     "affinity": ["foo", None],
     "n_neighbors": [0, 1.5],
     "neighbors": [3, (np.zeros((N, 3), int), np.ones((N, 3))), (FAR, FAR[:3])],

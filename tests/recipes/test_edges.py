@@ -75,6 +75,7 @@ def test_the_loss_is_that_of_the_edge_and_the_strangers():
     assert not np.asarray(gradient)[N:].any()
 
 
+@pytest.mark.slow
 def test_points_of_two_groups_come_apart():
     groups = np.kron(np.eye(2), np.ones((10, 10))) - np.eye(20)
     start = np.random.default_rng(0).normal(size=(20, 2))

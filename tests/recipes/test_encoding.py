@@ -28,6 +28,7 @@ def test_a_table_of_edges_is_the_graph_among_a_batch(ids):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_cell_of_a_graph_is_that_of_restrict():
     ids = np.random.default_rng(0).permutation(N)[:20].astype(np.int32)
     z = np.float32(np.random.default_rng(1).normal(size=(20, 2)))

@@ -98,6 +98,7 @@ def recall_of(q, steps=150):
     return evaluate.recall(np.asarray(rows @ items.T), LEFT_OUT, KEPT)
 
 
+@pytest.mark.slow
 def test_factors_of_choices_recommend_better_than_popularity_and_truncated_svd():
     popular = np.broadcast_to(KEPT.sum(0), KEPT.shape)
     u, s, v = np.linalg.svd(KEPT, full_matrices=False)

@@ -206,6 +206,7 @@ def test_the_loss_falls_and_the_same_start_has_the_same_end():
     assert icon.kl(p, icon.student_t(z), joint=True) < 0.5 * first
 
 
+@pytest.mark.slow
 def test_one_program_serves_the_first_steps_and_all_later_ones():
     compiled = []
 

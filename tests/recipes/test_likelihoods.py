@@ -101,6 +101,7 @@ def evidence():
     return scipy.stats.multivariate_normal(np.zeros(D), covariance).logpdf(X)
 
 
+@pytest.mark.slow
 def test_more_samples_bound_the_evidence_closer(x64):
     often = lambda x: np.tile(x, (30, 1))  # every row draws its own
     q, bounds = icon.density(joint, W, often(X)), []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cases import slow
 
 from icon import recipes
 
@@ -14,7 +15,7 @@ X = np.random.default_rng(0).normal(size=(40, 6)).astype(np.float32)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="maps are counted by Linux's way")
-@pytest.mark.parametrize("name", ["SimCLR", "SNE"])
+@pytest.mark.parametrize("name", [slow("SimCLR"), "SNE"])
 def test_a_program_that_does_not_come_again_is_let_go(name):
     def maps(seed: int) -> int:
         recipes.run(name, X, points=40, steps=2, seed=seed)

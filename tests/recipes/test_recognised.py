@@ -72,6 +72,7 @@ def memberships(c):
     return icon.clusters(c)
 
 
+@pytest.mark.slow
 def test_only_refused_memberships_make_a_clustering():
     near = icon.Cell("near", lambda x: icon.gaussian(x, scale=2.0), memberships)
     found = recipes.run(near, DATA, points=80, steps=4)
@@ -174,6 +175,7 @@ def test_a_class_of_linen_is_made():
     assert recipes.run("SimCLR", DATA, model=Small, **SHORT)["scores"]
 
 
+@pytest.mark.slow
 def test_a_module_that_is_made_starts_once():
     made = nnx.Linear(6, 4, rngs=nnx.Rngs(0))
     assert recipes.run("SimCLR", DATA, model=made, **SHORT)["scores"]
@@ -187,6 +189,7 @@ def test_a_task_with_a_network_of_its_own_takes_no_other():
         recipes.run("VAE", DATA, model=Normed(), **SHORT)
 
 
+@pytest.mark.slow
 def test_views_that_a_row_has_no_use_for_are_no_secret():
     still = lambda key, x: x
     for cell, note in (("PCA", "the given views are of no use to it"), ("SimCLR", "")):

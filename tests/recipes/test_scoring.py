@@ -114,6 +114,7 @@ def retrieved(u, v):
     return [np.mean(x.argmax(1) == np.arange(len(x))) for x in (s, s.T)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [slow(None), 0.5])
 def test_two_modalities_are_scored_by_retrieval_of_held_out_rows(digits, raw, weight):
     """Of a sum too, by the q of its first cell."""

@@ -68,13 +68,13 @@ def test_levels_are_guessed_by_bayes_rule():
 
 def test_without_a_network_bits_are_nearly_those_of_the_shares():
     """Of entries that know nothing of each other, at the limit of many small steps."""
-    schedule, rows = steps.noise(2_000), RNG.integers(0, 3, (400, D))
+    schedule, rows = steps.noise(500), RNG.integers(0, 3, (400, D))
     share = np.full(steps.LEVELS, 1e-9)
     share[:3] = 1 / 3
     expected = jnp.log(jnp.asarray(share, jnp.float32))[None, None]
     guessed = lambda noised, t: schedule.at(t).levels(expected, noised)
     bits = steps.bits_of(schedule, guessed, jnp.asarray(rows), jr.key(0))
-    assert bits == pytest.approx(np.log2(3), abs=0.02)
+    assert bits == pytest.approx(np.log2(3), abs=0.03)
 
 
 def test_a_step_by_variance_is_that_by_noise_and_by_the_row(x64):
@@ -127,6 +127,7 @@ def test_a_place_reads_what_was_before_it_as_far_as_its_layers_reach():
         assert np.array_equal(np.flatnonzero(moved), np.arange(t + 1, 12)[:reach])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["autoregression", "diffusion"])
 def test_an_untrained_model_does_not_hold_its_floor(name, m):
     trained = recipes.train(icon.TABLE[name], m)

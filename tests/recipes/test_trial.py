@@ -63,6 +63,7 @@ def lopsided(z):
     return icon.points(leaning, z, w=jnp.arange(len(z), dtype=z.dtype))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", [slow(0), 1])
 def test_a_fault_of_any_part_of_a_sum_is_found_and_the_part_named(place):
     """However little it weighs."""

@@ -81,6 +81,7 @@ def test_perplexity_is_that_of_held_out_pairs(noisy):
     assert found["perplexity"] == pytest.approx(np.exp(np.mean(losses)), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_hidden_words_are_not_seen():
     """Whatever the hidden words are, their vectors are the same."""
     task = words.masked_words(material(RARE[:30] % 9, 20))
