@@ -443,7 +443,7 @@ def placing(z, p, q, count, box):
 
     A new point that leaves the box around the old ones is moved to its side. Corners
     of the box are anchors too, without neighbours: a grid lies between them whoever
-    else is new, and a point has the same bits beside all others.
+    else is new.
     """
     inside = z + lax.stop_gradient(jnp.clip(z, *(side[None] for side in box)) - z)
     at = jnp.concatenate([inside, box])
@@ -487,8 +487,8 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     $$\min_{z_i} \mathrm{KL}(p_i \| q_i), \quad q_{ij} \propto k(\|z_i - y_j\|)$$
 
     from the mean of p_i, in a box around the layout, a tenth of its span wider on each
-    side. In blocks of one size a new point has the same bits whatever others are beside
-    it. One program serves layouts of about one size, and every parameter of a kernel.
+    side. In blocks of one size it depends on no other new point, but for rounding. One
+    program serves layouts of about one size, and every parameter of a kernel.
 
     Args:
         q: (new, old) -> points under a kernel.

@@ -86,10 +86,11 @@ def test_a_new_row_does_not_depend_on_the_other_new_ones(digits, placed):
     x, tsne = digits
     new = x[OLD : OLD + 200]
     for rows in (slice(0, 10), slice(7, 8), slice(150, 151), slice(None, None, -1)):
-        assert np.array_equal(tsne.transform(new[rows]), placed[rows])
+        np.testing.assert_allclose(tsne.transform(new[rows]), placed[rows], atol=1e-4)
     far = 1e3 * np.random.default_rng(0).normal(size=(9, x.shape[1]))
     beside = tsne.transform(np.r_[new, np.float32(far)])
-    assert np.array_equal(beside[: len(new)], placed) and np.isfinite(beside).all()
+    np.testing.assert_allclose(beside[: len(new)], placed, atol=1e-4)
+    assert np.isfinite(beside).all()
 
 
 # ------------------------------------------------------- is it the same?
