@@ -218,25 +218,22 @@ def drawn_in_order(params, count):
 
 def drawn_from_noise(params, count):
     """Step after step back, from a standard normal distribution to the levels."""
-    schedule, denoiser = steps.noise(steps.STEPS), steps.denoiser_of(64)
-
-    def guessed(noised, t):
-        times = jnp.full(len(noised), t)
-        expected = denoiser.apply(params, steps.seen(noised, times))
-        expected = expected.reshape(*noised.shape, steps.LEVELS)
-        return schedule.at(times), schedule.at(times).levels(expected, noised)
+    schedule = steps.noise(steps.STEPS)
+    denoise = ft.partial(steps.denoiser_of(64).apply, params)
+    at = lambda t: jnp.full(count, t)
+    guess = lambda noised, t: steps.guess(schedule, denoise, noised, at(t))
 
     def back(k, noised):
         t = steps.STEPS - k
-        at, log_prob = guessed(noised, t)
-        mean, std = at.back(steps.mean(log_prob), noised)
+        row = steps.mean(guess(noised, t))
+        mean, std = schedule.at(at(t)).back(row, noised)
         return mean + std * jr.normal(jr.fold_in(jr.key(9), t), mean.shape)
 
     start = jr.normal(jr.key(10), (count, 64))
     last = jax.jit(
-        lambda: guessed(jax.lax.fori_loop(0, steps.STEPS - 1, back, start), 1)
+        lambda: guess(jax.lax.fori_loop(0, steps.STEPS - 1, back, start), 1)
     )()
-    return jr.categorical(jr.key(11), last[1])
+    return jr.categorical(jr.key(11), last)
 
 
 def digits(plan: Plan):

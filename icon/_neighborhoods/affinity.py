@@ -232,9 +232,8 @@ def _at_entropy(kernel, distance, listed, target):
     log_p, reached = _log_p(kernel, distance, listed, scale)
     # above the least scale only rounding is between it and the target, as of a row
     # that is far from all others
-    return log_p, jnp.where(
-        scale > bounds[0] + 1, jnp.minimum(reached, target), reached
-    )
+    least = scale < bounds[0] + 1
+    return log_p, jnp.where(least, reached, jnp.minimum(reached, target))
 
 
 def _log_p(kernel, distance, listed, log_scale):
@@ -282,8 +281,8 @@ def fixed_scale(
 
     $$p_{ij} \\propto k(d_{ij} / \\sigma)$$
 
-    One width for every anchor keeps dense and sparse regions apart, where `entropic`
-    gives each anchor as many neighbours as the others.
+    Under one width for all, anchors in dense regions have more neighbours than those in
+    sparse ones, where `entropic` gives each as many.
 
     Args:
         index: integers [n, k], as knn gives them.

@@ -212,7 +212,7 @@ def _by_estimator(name: str, how, dataset) -> Callable[[int], Layout]:
         hidden = (*OURS, *method.without)
         settings = {k: _shown(v) for k, v in params.items() if k not in hidden}
         report = dict(estimator=method.estimator, steps=model.n_iter_)
-        report |= {said: getattr(model, of) for said, of in method.reported.items()}
+        report |= {key: getattr(model, of) for key, of in method.reported.items()}
         report |= dict(settings=settings | dict(seed=seed), seconds=seconds)
         return Layout(model.embedding_, report, model.interrupted_)
 

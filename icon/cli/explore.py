@@ -8,7 +8,7 @@ import numpy as np
 from icon._base import checks as check
 from icon._base.extras import required
 from icon.cli.columns import Columns, Points, points_of
-from icon.cli.shared import dataset_of, require_free
+from icon.cli.shared import dataset_of, known_of, require_free
 
 
 def explore(
@@ -68,14 +68,8 @@ def _joined(points: Points, dataset) -> Points:
 
 def _known(dataset, n: int) -> Columns:
     """Labels by their names, names of rows, and numbers [n]."""
-    known: Columns = {}
-    if dataset.labels is not None:
-        classes = np.array([*dataset.classes, ""], object)
-        known["label"] = classes[dataset.labels] if dataset.classes else dataset.labels
-    if len(dataset.words) == n and "tokens" not in dataset.also:
-        known["name"] = np.array(dataset.words, object)
     single = {k: x for k, x in dataset.also.items() if x.ndim == 1 and len(x) == n}
-    return known | single
+    return known_of(dataset) | single
 
 
 def _drawn(points: Points, out: Path, title: str) -> None:

@@ -184,7 +184,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
         """The clusters of rows, new or old, by the classifier."""
-        rows = self._seen(X)
+        rows = self._seen(X)  # first: before fit there is no classifier, and it says so
         return self._classifier.labels(rows)
 
     def predict_proba(self, X) -> Float[np.ndarray, "m K"]:

@@ -85,7 +85,7 @@ def explorer(
 
 
 def _column(name: Any, values: Any, n: int) -> dict[str, Any]:
-    """What the page is told of a column: names and who has which, or numbers."""
+    """A column as the page reads it: names and who has which, or numbers."""
     argument, name = f"columns[{name!r}]", printable(name)
     match _scaled(argument, values, n):
         case Classes(names, group):

@@ -28,7 +28,7 @@ class Plain:
     """One color for every point, which needs no words."""
 
     def style(self, order: Ids) -> Style:
-        """What `Axes.scatter` is to be told of the colors of points in this order."""
+        """Arguments of `Axes.scatter`: the colors of points in this order."""
         return dict(c=PLAIN)
 
     def write(self, ax: "Axes", points: np.ndarray) -> None:

@@ -176,7 +176,7 @@ def plane(argument: str, z: Any) -> Float[np.ndarray, "n 2"]:
 
 
 def projected(space: bool) -> Style:
-    """What new axes of the plane, or of space, are to be told."""
+    """Arguments of new axes of the plane, or of space."""
     return dict(projection="3d") if space else {}
 
 

@@ -15,7 +15,7 @@ from icon._base.extras import required
 _ROOM = 2_900_000  # bytes of all pictures together
 _SIDES = 48, 40, 32, 28, 24, 20, 16, 14, 12, 10, 8  # pixels of the longer side
 _TRIED = 512  # pictures by which the bytes of all are estimated
-_GRAY, _COLOR = 16, 64  # shades that are told apart in so small a picture
+_GRAY, _COLOR = 16, 64  # shades that are enough for so small a picture
 
 Pixels = UInt8[np.ndarray, "n h w c"]
 

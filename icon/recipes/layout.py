@@ -513,9 +513,8 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     start = on_device(to_sparse(p) @ old.astype(np.float64), np.float32)
     rows, box = filled_length(len(old)), _around(old)
     kernel = interpolated(q(start, on_device(filled(old, rows))))
-    ends = np.pad(
-        np.asarray(p.start), (0, len(box)), mode="edge"
-    )  # of corners, no rows
+    # the corners' rows are empty: they start where the last one ends
+    ends = np.pad(np.asarray(p.start), (0, len(box)), mode="edge")
     wider = dataclasses.replace(p, start=on_device(ends), count=rows)
     args = wider, kernel, np.int32(len(old)), on_device(box)
     z, _ = minimize(placing, start, PLACING, PLACED, args=args, every=PLACED)

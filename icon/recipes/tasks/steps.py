@@ -192,17 +192,15 @@ def steps_of_noise(m: Material) -> Task:
         return started(denoiser, key, seen(x[:1], jnp.ones(1, jnp.int32)))
 
     def guessed(extra, noised, t):
-        expected = applied(denoiser, extra, seen(noised, t))
-        expected = expected.reshape(*noised.shape, LEVELS)
-        return schedule.at(t).levels(expected, noised)
+        return guess(schedule, ft.partial(applied, denoiser, extra), noised, t)
 
     def arguments(model, key, x):
         one, two = jr.split(key)
         t = jr.randint(one, (len(x),), 1, STEPS + 1)
         at = schedule.at(t)
         noised = at.noised(x, jr.normal(two, x.shape))
-        guess = mean(guessed(model.extra, noised, t))
-        return at.back(x, noised), at.back(guess, noised)
+        row = mean(guessed(model.extra, noised, t))
+        return at.back(x, noised), at.back(row, noised)
 
     def bits(extra, rows) -> float:
         return bits_of(schedule, ft.partial(guessed, extra), rows, jr.key(DRAWS))
@@ -236,6 +234,19 @@ def seen(noised, t):
     return jnp.concatenate([noised, jnp.sin(turn), jnp.cos(turn)], 1)
 
 
+def guess(schedule: Noise, denoise: Callable, noised, t):
+    """Log-probabilities of the levels [b, d, 17] of rows that were noised t times.
+
+    Args:
+        schedule: of the noise.
+        denoise: what `seen` makes -> scores [b, 17 d].
+        noised: floats [b, d].
+        t: integers [b].
+    """
+    expected = denoise(seen(noised, t)).reshape(*noised.shape, LEVELS)
+    return schedule.at(t).levels(expected, noised)
+
+
 def bits_of(schedule: Noise, guessed, found: Int[Array, "n d"], key) -> float:
     """A bound on the bits of an entry: of every step back, of the end, of the levels.
 
@@ -257,9 +268,9 @@ def bits_of(schedule: Noise, guessed, found: Int[Array, "n d"], key) -> float:
         at = schedule.at(times)
         noised = at.noised(x, jr.normal(jr.fold_in(key, t), x.shape))
         log_prob = guessed(noised, times)
-        back, guess = at.back(x, noised), at.back(mean(log_prob), noised)
+        back, guessed_back = at.back(x, noised), at.back(mean(log_prob), noised)
         first = -jnp.mean(of_entries(found, log_prob))
-        return jnp.where(t > 1, kl(normal(*back), normal(*guess)), first)
+        return jnp.where(t > 1, kl(normal(*back), normal(*guessed_back)), first)
 
     last = schedule.at(jnp.full(len(x), steps))
     end = normal(last.kept * x, jnp.broadcast_to(last.noise, x.shape))
