@@ -290,6 +290,11 @@ def test_a_new_point_has_its_place_whatever_points_are_beside_it(monkeypatch):
         np.testing.assert_allclose(place(rows), every[rows], rtol=0, atol=1e-5)
     beyond = layout.BEYOND * np.ptp(old, 0).max() + 1e-4
     assert (every <= old.max(0) + beyond).all() and (every >= old.min(0) - beyond).all()
+    monkeypatch.setattr(layout, "BEYOND", 1e-3)
+    side = old.max(0) + np.float32(1e-3) * np.ptp(old, 0).max()
+    narrow = place(np.arange(16))
+    assert (every[1] > side).any() and (narrow <= side + 1e-5).all()
+    np.testing.assert_allclose(narrow[1], np.minimum(every[1], side), atol=1e-3)
 
 
 @pytest.mark.slow
