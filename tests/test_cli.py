@@ -741,7 +741,7 @@ OTHER_TRAININGS = {
 @pytest.mark.parametrize("name", OTHER_TRAININGS)
 def test_a_folder_of_another_training_is_refused(name, tmp_path, capsys):
     before = dict(cell="SupCon", seed=2, steps=6, points=60, data="digits", quick=False)
-    usual = cli.table.On().settings() | before
+    usual = cli.on.On().settings() | before
     (tmp_path / "settings.json").write_text(json.dumps(usual))
     with pytest.raises(SystemExit) as stopped:
         train(tmp_path, *OTHER_TRAININGS[name])

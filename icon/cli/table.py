@@ -1,5 +1,6 @@
 """icon table: what does every row of the periodic table make of some data?"""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,20 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from icon import TABLE, Cell, InvalidInput
+from icon import TABLE, InvalidInput
 from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace_all
-from icon._table import TASKS, formula, known
-from icon.cli.names import digests, find_all, imported
-from icon.cli.shared import (
-    Selection,
-    as_json,
-    folder_for,
-    printed_warnings,
-    versions,
-    writing,
-)
+from icon._table import TASKS, formula
+from icon.cli.names import find_all
+from icon.cli.on import On
+from icon.cli.shared import as_json, folder_for, versions, writing
+from icon.cli.workers import Work, attempted, count_of
 
 
 FILES = ("table.png", "table.html", "table.json")
@@ -60,85 +56,13 @@ def _print(lines: Sequence[tuple[str, ...]]) -> None:
 # ------------------------------------------------------- icon table
 
 
-@dataclasses.dataclass(frozen=True)
-class On:
-    """What rows are trained on, how long, and what is not the usual."""
-
-    data: str | None = None
-    """A .csv, .tsv, .parquet, .npy or .npz file, a folder of images, or a set that
-    comes with icon: digits, mnist1d, python_docs, ...; by default, for each row the set
-    that tells most about it."""
-    columns: Selection = Selection()
-    also: tuple[str, ...] = ()
-    """Further arrays or columns of the file, as NAME=COLUMN: second=text time=day."""
-    model: str | None = None
-    """FILE.py:NAME of a network: Flax, Equinox, a function that makes one, or a pair
-    (init, apply)."""
-    views: str | None = None
-    """FILE.py:NAME of (key, rows) -> rows, a random change that keeps their meaning."""
-    metric: str | None = None
-    """FILE.py:NAME of (z, m) -> a number, shown first."""
-    points: int | None = None
-    """Rows of data at most, sampled by the seed; by default 5,000."""
-    steps: int | None = None
-    """Of training; by default 750 of points, 600 of networks."""
-    seed: int = 0
-    """Decides the split, every start and every batch."""
-    quick: bool = False
-    """Fewer points and steps, to see every row in little time."""
-
-    def settings(self, *cells: str) -> dict[str, Any]:
-        """All of it as a file keeps it, with a digest of every file that it is of."""
-        files = digests(*cells, self.data, self.model, self.views, self.metric)
-        own = {**dataclasses.asdict(self), **self.columns.asked()}
-        del own["columns"]
-        return own | {"also": list(self.also), "files": files}
-
-    def bench(self):
-        """What rows are trained on, made ready."""
-        from icon import recipes
-
-        check.seed("seed", self.seed)
-        budget = recipes.QUICK if self.quick else recipes.FULL
-        return recipes.Bench(
-            self._dataset(),
-            recipes.spent(budget, self.points, self.steps),
-            imported("model", self.model),
-            imported("views", self.views),
-            imported("metric", self.metric),
-        )
-
-    def _dataset(self):
-        from icon import data as datasets
-
-        read: dict[str, Any] = self.columns.asked() | dict(also=self._also())
-        if self.data is None or self.data in datasets.SETS:
-            for name, given in read.items():
-                check.require(not given, name, repr(given), "None without a file")
-            return self.data
-        check.path("data", self.data)
-        if not Path(self.data).exists() and not Path(self.data).suffix:
-            known("data", self.data, (*datasets.SETS, "a file"))
-        with printed_warnings():
-            found = datasets.load(self.data, **read)
-        count = len(found.features)
-        check.require(count > 1, "data", f"{count} rows", "two rows or more")
-        return found
-
-    def _also(self) -> dict[str, str] | None:
-        pairs = [pair.partition("=") for pair in self.also]
-        for name, equals, column in pairs:
-            got = f"{name}{equals}{column}"
-            check.require(name and column, "also", repr(got), "NAME=COLUMN")
-        return {name: column for name, _, column in pairs} or None
-
-
 def table(
     cells: tuple[str, ...] = (),
     on: On = On(),  # noqa: B008
     seeds: int = 1,
     check_floors: bool = False,
     resume: bool = False,
+    workers: int | None = None,
     out: Path = Path("icon-table"),
     force: bool = False,
 ) -> None:
@@ -154,25 +78,27 @@ def table(
         seeds: how many, from the seed on; scores are their means, with standard errors.
         check_floors: --check for short. Fail where a row is below its floor.
         resume: keep the rows of an earlier run that are in the folder.
+        workers: how many processes train rows at once; by default one for each core,
+            and one for a few rows or on an accelerator.
         out: the folder to write to.
         force: replace what an earlier run has written there.
     """
     required("matplotlib", "plot")
     required("tqdm", "cli")
     check.size("seeds", seeds)
-    _compile_little()
-    rows, bench = find_all(cells), on.bench()
+    _compile_little(on.quick)
+    rows, _ = find_all(cells), on.bench()  # refuses what it cannot read
     folder = folder_for(out, FILES, force or resume)
     settings = on.settings(*cells) | dict(seeds=seeds)
     kept = _earlier(folder, settings) if resume else {}
     keeper = _Keeper(folder, settings, [cell.name for cell in rows])
-    results = _attempts(rows, bench, range(on.seed, on.seed + seeds), kept, keeper)
-    missing = [cell.name for cell in rows[len(results) :]]
+    work = Work(cells, on, range(on.seed, on.seed + seeds))
+    results = _attempts(work, workers, kept, keeper)
     keeper.draw(results)
     _summary(results)
     for name in FILES:
         print(folder / name)
-    if missing:
+    if len(results) < len(rows):
         raise KeyboardInterrupt(f"{len(results)} of {len(rows)} rows were written")
     if check_floors:
         _require_floors(results)
@@ -181,21 +107,30 @@ def table(
 
 
 def _attempts(
-    rows: Sequence[Cell], bench, seeds: range, kept: dict, keeper: "_Keeper"
+    work: Work, workers: int | None, kept: dict, keeper: "_Keeper"
 ) -> list[dict[str, Any]]:
     """The results of the rows, at least one; after Ctrl-C, of those finished."""
-    bar, results = required("tqdm", "cli").tqdm, []
+    names, bar = keeper.names, required("tqdm", "cli").tqdm
+    found = {row: kept[name] for row, name in enumerate(names) if name in kept}
+    left = [row for row in range(len(names)) if row not in found]
+    attempts = attempted(work, left, count_of(workers, len(left)))
+    shown = bar(total=len(names), initial=len(found), unit="row", dynamic_ncols=True)
     try:
-        with bar(rows, unit="row", dynamic_ncols=True) as progress:
-            for cell in progress:
-                progress.set_postfix_str(cell.name)
-                before = kept.get(cell.name)
-                results.append(before or bench.attempt(cell, seeds))
-                keeper.keep(results)
+        with shown as progress, contextlib.closing(attempts):
+            for row, result in attempts:
+                found[row] = result
+                keeper.keep(_in_order(found))
+                progress.set_postfix_str(names[row], refresh=False)
+                progress.update()
     except KeyboardInterrupt:
-        if not results:
+        if not found:
             raise
-    return results
+    return _in_order(found)
+
+
+def _in_order(found: dict[int, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Results by their rows' places in the table, whichever was finished first."""
+    return [found[row] for row in sorted(found)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -223,7 +158,8 @@ class _Keeper:
             replace_all({self.folder / name: content for name, content in files})
 
     def _json(self, results: list[dict[str, Any]]) -> bytes:
-        missing = self.names[len(results) :]
+        finished = {result["name"] for result in results}
+        missing = [name for name in self.names if name not in finished]
         run = dict(settings=self.settings, unfinished=missing) | versions()
         return as_json(dict(run=run, rows=results))
 
@@ -247,19 +183,22 @@ def _earlier(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]
 
 
 LITTLE = (
-    "--xla_backend_optimization_level=1",
     "--xla_llvm_disable_expensive_passes=true",
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
 )
 
 
-def _compile_little() -> None:
-    """Half the time to compile, of which many rows need much; steps are as fast."""
+def _compile_little(quick: bool) -> None:
+    """Half the time to compile, of which many rows need much; steps are as fast.
+
+    Or a quarter, and steps of twice the time, where there are few.
+    """
     from importlib.metadata import version
 
     if version("jaxlib").startswith("0.10."):  # a flag XLA does not know is fatal
-        flags = [os.environ.get("XLA_FLAGS", ""), *LITTLE]
+        level = f"--xla_backend_optimization_level={0 if quick else 1}"
+        flags = [os.environ.get("XLA_FLAGS", ""), *LITTLE, level]
         os.environ["XLA_FLAGS"] = " ".join(flags).strip()
 
 

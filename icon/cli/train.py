@@ -13,6 +13,7 @@ from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace
 from icon.cli.names import find
+from icon.cli.on import On
 from icon.cli.shared import (
     array_of,
     arrays_of,
@@ -22,7 +23,6 @@ from icon.cli.shared import (
     versions,
     writing,
 )
-from icon.cli.table import On
 
 
 FILES = (

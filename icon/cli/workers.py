@@ -1,0 +1,120 @@
+"""Which process trains which row of a table? Whichever is free.
+
+Rows cost tracing, compiling and small steps: one core each is enough.
+"""
+
+import contextlib
+import functools as ft
+import multiprocessing
+import signal
+from collections.abc import Generator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+import jax
+
+from icon._base import checks as check
+from icon._table import Cell
+from icon.cli.cache import keep_programs
+from icon.cli.names import find_all
+from icon.cli.on import On
+
+
+MOST, FEW = 8, 8  # processes, of a gigabyte each; rows that are not worth a second one
+
+
+class Work(NamedTuple):
+    """The rows of a table, as every process can be told of them."""
+
+    cells: tuple[str, ...]
+    on: On
+    seeds: range
+
+
+def count_of(workers: int | None, rows: int) -> int:
+    """How many processes: as asked, or one for each core; on an accelerator one."""
+    if workers is not None:
+        return check.size("workers", workers)
+    import joblib
+
+    alone = rows < FEW or jax.default_backend() != "cpu"
+    return 1 if alone else min(joblib.cpu_count(), MOST)
+
+
+def attempted(
+    work: Work, rows: Sequence[int], count: int
+) -> Generator[tuple, None, None]:
+    """The number and the result of each of these rows, as they are finished."""
+    if count == 1:
+        for row in rows:
+            yield row, _attempt(work, row)
+        return
+    left, free, busy = list(reversed(rows)), list[_Worker](), dict[Any, _Worker]()
+    try:
+        while left or busy:
+            while left and len(busy) < count:
+                worker = free.pop() if free else _Worker(work)
+                worker.begin(left.pop())
+                busy[worker.connection] = worker
+            for connection in wait(list(busy)):
+                worker = busy.pop(connection)
+                result = worker.result()
+                free += [worker] if worker.alive else []
+                yield worker.row, result
+    finally:
+        for worker in (*free, *busy.values()):
+            worker.process.terminate()
+
+
+class _Worker:
+    """A process that trains a row, and then another one.
+
+    It begins anew, as threads of JAX do not live on in a fork.
+    """
+
+    def __init__(self, work: Work):
+        context = multiprocessing.get_context("spawn")
+        config: Any = jax.config
+        keeps = bool(config.jax_compilation_cache_dir)
+        self.connection, other = context.Pipe()
+        self.process = context.Process(target=_trains, args=(work, keeps, other))
+        self.process.daemon = True
+        self.process.start()
+        other.close()
+        self.work, self.row, self.alive = work, -1, True
+
+    def begin(self, row: int) -> None:
+        self.row = row
+        self.connection.send(row)
+
+    def result(self) -> dict[str, Any]:
+        """What came of its row; of a process that was killed, that it was."""
+        from icon.recipes import refused
+
+        try:
+            return self.connection.recv()
+        except EOFError:
+            self.alive = False
+            self.process.join()
+            why = f"its process ended ({self.process.exitcode}): too little memory?"
+            return refused(find_all(self.work.cells)[self.row], why)
+
+
+def _trains(work: Work, keeps: bool, connection: Connection) -> None:
+    """Row after row. Ctrl-C is for the process that began this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if keeps:
+        keep_programs()
+    with contextlib.suppress(EOFError, BrokenPipeError):  # it is there no more
+        while True:
+            connection.send(_attempt(work, connection.recv()))
+
+
+def _attempt(work: Work, row: int) -> dict[str, Any]:
+    cells, bench = _made(work)
+    return bench.attempt(cells[row], work.seeds)
+
+
+@ft.cache
+def _made(work: Work) -> tuple[list[Cell], Any]:
+    return find_all(work.cells), work.on.bench()

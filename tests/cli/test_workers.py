@@ -1,0 +1,84 @@
+"""Is a table of several processes that of one, whatever becomes of them?"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import joblib
+import pytest
+
+from icon import InvalidInput, cli
+from icon.cli.workers import count_of
+
+
+SHORT = ["--quick", "--points", "60", "--steps", "4", "--data", "digits"]
+MORTAL = """
+import os, signal, time
+from pathlib import Path
+import icon
+
+def killed(ids):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def waiting(ids):
+    time.sleep(600)
+
+killed = icon.Cell("killed", killed, icon.cosine, column="Classes")
+waiting = icon.Cell("waiting", waiting, icon.cosine, column="Classes")
+"""
+
+
+def rows_of(folder):
+    return json.loads((folder / "table.json").read_text())["rows"]
+
+
+def of_itself(row):
+    return {key: x for key, x in row.items() if key != "seconds"}
+
+
+def test_rows_are_those_of_one_process_but_for_one_that_was_killed(tmp_path):
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    first, mortal, last = ("LDA", f"{tmp_path}/mortal.py:killed", "PCA")
+    table = ["table", *SHORT, "--cells"]
+    together = [first, mortal, last, "--workers", "2", "--out", f"{tmp_path}/two"]
+    cli.main([*table, *together])
+    cli.main([*table, first, last, "--workers", "1", "--out", f"{tmp_path}/one"])
+    rows, alone = rows_of(tmp_path / "two"), rows_of(tmp_path / "one")
+    assert [row["name"] for row in rows] == ["LDA", "killed", "PCA"]
+    assert [*map(of_itself, rows[::2])] == [*map(of_itself, alone)]
+    assert rows[1]["failed"] and "its process ended (-9)" in rows[1]["note"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_what_is_finished_and_no_process(tmp_path):
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    rows = ["PCA", f"{tmp_path}/mortal.py:waiting", "--workers", "2"]
+    args = ["table", *SHORT, "--cells", *rows, "--out", f"{tmp_path}/out"]
+    run = [sys.executable, "-m", "icon", *args]
+    child = subprocess.Popen(run, stderr=subprocess.PIPE, process_group=0, text=True)
+    while not (tmp_path / "out" / "table.json").exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, printed = child.communicate(timeout=120)  # all have closed their stderr
+    last = printed.strip().splitlines()[-1]
+    assert child.returncode == 130 and last.endswith("1 of 2 rows were written")
+    assert "Traceback" not in printed
+    assert [row["name"] for row in rows_of(tmp_path / "out")] == ["PCA"]
+    assert {*os.listdir(tmp_path / "out")} == {*cli.FILES}
+
+
+def test_there_is_one_for_each_core_where_there_are_rows_for_them(monkeypatch):
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 5)
+    assert [count_of(None, rows) for rows in (0, 7, 8, 79)] == [1, 1, 5, 5]
+    assert count_of(3, 1) == 3
+    monkeypatch.setattr(joblib, "cpu_count", lambda: 64)
+    assert count_of(None, 79) == 8
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert count_of(None, 79) == 1
+    with pytest.raises(InvalidInput, match="workers"):
+        count_of(0, 79)
