@@ -187,8 +187,9 @@ def rendered(figure) -> bytes:
     return picture.getvalue()
 
 
-def as_json(value: dict[str, Any]) -> bytes:
-    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+def as_json(value: dict[str, Any], indent: int | None = 1) -> bytes:
+    own: Any = dict(ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_plain(value), indent=indent, **own)
     return text.encode(errors="backslashreplace")  # a file name may be no Unicode
 
 
@@ -208,7 +209,7 @@ def _plain(value):
     if isinstance(value, dict):
         return {key: _plain(x) for key, x in value.items()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):
-        value = _rounded(value) if value.dtype.kind == "f" else value.tolist()
+        return _rounded(value) if value.dtype.kind == "f" else value.tolist()
     if isinstance(value, list | tuple):
         return [_plain(x) for x in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -220,4 +221,6 @@ def _rounded(x):
     known = x[np.isfinite(x)]
     span = np.ptp(known) if known.size else 0.0
     digits = 4 if span == 0 else max(4, 5 - math.floor(math.log10(span)))
-    return x.round(min(digits, 300)).tolist()
+    rounded = np.asarray(x.round(min(digits, 300)), object)
+    rounded[~np.isfinite(x)] = None
+    return rounded.tolist()

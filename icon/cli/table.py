@@ -140,6 +140,7 @@ class _Keeper:
     folder: Path
     settings: dict[str, Any]
     names: list[str]
+    _lines: dict[int, bytes] = dataclasses.field(default_factory=dict)
 
     def keep(self, results: list[dict[str, Any]]) -> None:
         """The rows that are finished, so that nothing ends with the process."""
@@ -160,8 +161,15 @@ class _Keeper:
     def _json(self, results: list[dict[str, Any]]) -> bytes:
         finished = {result["name"] for result in results}
         missing = [name for name in self.names if name not in finished]
-        run = dict(settings=self.settings, unfinished=missing) | versions()
-        return as_json(dict(run=run, rows=results))
+        run = as_json(dict(settings=self.settings, unfinished=missing) | versions())
+        rows = b",\n".join(map(self._line, results))
+        return b'{"run": ' + run + b',\n"rows": [\n' + rows + b"\n]}\n"
+
+    def _line(self, result: dict[str, Any]) -> bytes:
+        """A row as JSON, worked out once."""
+        if id(result) not in self._lines:
+            self._lines[id(result)] = as_json(result, indent=None)
+        return self._lines[id(result)]
 
 
 def _earlier(folder: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
