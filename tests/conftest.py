@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,6 +24,10 @@ if version("jaxlib").startswith("0.10."):
 # a trace is many small objects that live on: to look through them again and again takes
 # a fifth of the time
 gc.set_threshold(50_000, 20, 50)
+
+# a shell starts what is in its background deaf to Ctrl-C, which some tests send
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

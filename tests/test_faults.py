@@ -231,7 +231,9 @@ def test_ctrl_c_before_the_first_row_writes_nothing(tmp_path, capsys, monkeypatc
         raise KeyboardInterrupt
 
     monkeypatch.setattr(recipes.Bench, "attempt", interrupt)
-    status, line = stopped(capsys, "table", "--out", tmp_path / "out")
+    status, line = stopped(
+        capsys, "table", "--cells", "SNE", "PCA", "--out", tmp_path / "out"
+    )
     assert (status, line) == (130, "icon: stopped; nothing was written")
     assert not os.listdir(tmp_path / "out")
 

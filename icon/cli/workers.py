@@ -3,10 +3,11 @@
 Rows cost tracing, compiling and small steps: one core each is enough.
 """
 
-import contextlib
 import functools as ft
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
@@ -103,11 +104,19 @@ class _Worker:
 def _trains(work: Work, keeps: bool, connection: Connection) -> None:
     """Row after row. Ctrl-C is for the process that began this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_together, daemon=True).start()
     if keeps:
         keep_programs()
-    with contextlib.suppress(EOFError, BrokenPipeError):  # it is there no more
-        while True:
-            connection.send(_attempt(work, connection.recv()))
+    while True:
+        connection.send(_attempt(work, connection.recv()))
+
+
+def _end_together() -> None:
+    """No row is trained for a process that was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent  # of every process that another one began
+    parent.join()
+    os._exit(1)
 
 
 def _attempt(work: Work, row: int) -> dict[str, Any]:

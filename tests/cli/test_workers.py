@@ -72,6 +72,20 @@ def test_ctrl_c_leaves_what_is_finished_and_no_process(tmp_path):
     assert {*os.listdir(tmp_path / "out")} == {*cli.FILES}
 
 
+@pytest.mark.slow
+def test_a_table_that_is_killed_leaves_no_process(tmp_path):
+    (tmp_path / "mortal.py").write_text(MORTAL)
+    rows = ["PCA", f"{tmp_path}/mortal.py:waiting", "--workers", "2"]
+    args = ["table", *SHORT, "--cells", *rows, "--out", f"{tmp_path}/out"]
+    run = [sys.executable, "-m", "icon", *args]
+    child = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "out" / "table.json").exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.kill()
+    child.communicate(timeout=60)  # all have closed their stderr
+
+
 def test_there_is_one_for_each_core_where_there_are_rows_for_them(monkeypatch):
     monkeypatch.setattr(joblib, "cpu_count", lambda: 5)
     assert [count_of(None, rows) for rows in (0, 7, 8, 79)] == [1, 1, 5, 5]
