@@ -13,7 +13,7 @@ SHORTEST = 0.05  # seconds of compiling that are worth a file
 
 
 def keep_programs() -> None:
-    """Compiled programs stay in the user's cache, apart for every release of JAX.
+    """Compiled programs stay in the user's cache, in a folder for each release of JAX.
 
     A cache that JAX has by its own settings, or that is switched off by these, or a
     folder that cannot be written to, stays as it is.

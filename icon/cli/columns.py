@@ -1,14 +1,15 @@
-"""Which columns does a file of points have? A folder, a .csv, an .npz or an .npy."""
+"""Which columns does a file of points have? A folder, a .csv, .tsv, .npz or .npy."""
 
 import csv
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from icon._base import checks as check
+from icon._base.cells import style_of
 from icon._base.checks import InvalidInput
 
 
@@ -34,8 +35,8 @@ def points_of(path: Path, position: Sequence[str]) -> Points:
     and the arrays of one number or one image a row are what is known of the rows.
     """
     file = _found(check.path("file", path))
-    readers = {".csv": _of_csv, ".npz": _of_npz, ".npy": _of_npy}
-    expected = "a folder of icon embed or icon cluster, or a .csv, .npz or .npy file"
+    readers = {".csv": _of_text, ".tsv": _of_text, ".npz": _of_npz, ".npy": _of_npy}
+    expected = "a folder of icon embed or icon cluster, or a .csv, .tsv, .npz or .npy"
     check.require(file.suffix.lower() in readers, "file", str(path), expected)
     try:
         return readers[file.suffix.lower()](file, position)
@@ -60,12 +61,14 @@ def _placed(first: Any, second: Any) -> np.ndarray:
     return np.stack([np.asarray(x, float) for x in (first, second)], 1)
 
 
-# ------------------------------------------------------- .csv
+# ------------------------------------------------------- .csv and .tsv
 
 
-def _of_csv(file: Path, position: Sequence[str]) -> Points:
+def _of_text(file: Path, position: Sequence[str]) -> Points:
     with file.open(newline="", encoding="utf-8-sig") as stream:
-        lines = [*filter(None, csv.reader(stream, strict=True))]
+        style = style_of(file, stream)
+        reader = csv.reader(stream, delimiter=style.separator, strict=True)
+        lines = [*filter(None, reader)]
     expected = "a line of names, and one for each row"
     check.require(len(lines) > 1, "file", f"{len(lines)} lines", expected)
     names, *rows = lines
@@ -76,7 +79,11 @@ def _of_csv(file: Path, position: Sequence[str]) -> Points:
     once = len(set(names)) == len(names)
     check.require(once, "file", f"columns {names}", "a name of its own for each column")
     cells = dict(zip(names, zip(*rows, strict=True), strict=True))
-    found = {name: _typed(column) for name, column in cells.items() if any(column)}
+    found = {
+        name: _typed(column, style.number)
+        for name, column in cells.items()
+        if any(column)
+    }
     return _of_columns(found, position)
 
 
@@ -93,10 +100,10 @@ def _of_columns(found: Columns, position: Sequence[str]) -> Points:
     return Points(_placed(*(found[name] for name in pair)), rest)
 
 
-def _typed(cells: Sequence[str]) -> np.ndarray:
+def _typed(cells: Sequence[str], number: Callable[[str], float]) -> np.ndarray:
     """Numbers where all cells are, NaN for an empty one; else the strings they are."""
     try:
-        numbers = np.array([float(cell or "nan") for cell in cells])
+        numbers = np.array([number(cell or "nan") for cell in cells])
     except ValueError:
         return np.array(cells, object)
     whole = all(cell.strip().lstrip("-").isdecimal() for cell in cells)

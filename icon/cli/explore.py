@@ -27,10 +27,10 @@ def explore(
     class chooses rows, which are listed and saved as a .csv; any column gives colors.
 
     Args:
-        file: a folder that icon embed or icon cluster wrote; or a .csv, .npz or .npy
-            file of points, with whatever else is known of the rows.
-        position: the two columns of a .csv, or the array of an .npz, that say where
-            the points are; by default x and y, or else the first two.
+        file: a folder that icon embed or icon cluster wrote; or a .csv, .tsv, .npz or
+            .npy file of points, with whatever else is known of the rows.
+        position: the two columns of a .csv or .tsv, or the array of an .npz, that say
+            where the points are; by default x and y, or else the first two.
         data: the file that was laid out, or the name of a set as of icon table: its
             images, labels and other numbers are shown too.
         features: which array or columns of the data are its features.

@@ -5,11 +5,12 @@ import csv
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from icon._base import checks as check
+from icon._base.cells import is_number, style_of
 from icon._base.checks import InvalidInput
 from icon._base.extras import required
 from icon.data.record import (
@@ -25,7 +26,6 @@ from icon.data.record import (
 
 INDEX = ("", "Unnamed: 0")  # what pandas calls the column of its index, in a .csv
 TEXT = 64  # bytes that a cell of text has at least, as Python holds it
-FIRST = 20  # lines that say how cells are separated
 
 
 class Asked(NamedTuple):
@@ -170,7 +170,7 @@ def _typed(cells: Sequence[str]) -> np.ndarray:
     An empty cell is -1, nan or "": what `factors` takes for a row without a label.
     """
     cells = ["" if cell.lower() == "nan" else cell for cell in cells]
-    if all(_is_number(cell) for cell in cells if cell) and any(cells):
+    if all(is_number(cell) for cell in cells if cell) and any(cells):
         with contextlib.suppress(ValueError, OverflowError):
             return np.array([int(cell or "-1") for cell in cells], np.int64)
         return np.array([float(cell or "nan") for cell in cells])
@@ -180,17 +180,10 @@ def _typed(cells: Sequence[str]) -> np.ndarray:
 # ------------------------------------------------------- .csv and .tsv
 
 
-class Style(NamedTuple):
-    """How the cells of a file are separated, and its numbers written."""
-
-    separator: str
-    number: Callable[[str], float]
-
-
 def read_text(path: Path, asked: Asked) -> Read:
     """Columns of lines of text."""
     with path.open(newline="", encoding="utf-8-sig") as stream:
-        style = _style(path, stream)
+        style = style_of(path, stream)
         reader = csv.reader(stream, delimiter=style.separator, strict=True)
         rows = ((reader.line_num, row) for row in reader if row)
         first = list(itertools.islice(rows, 2))
@@ -204,23 +197,6 @@ def read_text(path: Path, asked: Asked) -> Read:
         columns = _columns(names, asked, index)
         parsed = _parsed(columns, itertools.chain(first, rows), style.number)
     return _read(columns, parsed, asked)
-
-
-def _style(path: Path, stream: TextIO) -> Style:
-    """What most of the first lines agree about; tabs in a .tsv."""
-    separator = "\t"
-    if path.suffix.lower() != ".tsv":
-        counts = {}
-        for candidate in ";\t,":
-            lines = itertools.islice(csv.reader(stream, delimiter=candidate), FIRST)
-            cells = [len(row) for row in lines if row]
-            alike = cells.count(cells[0]) if cells and cells[0] > 1 else 0
-            counts[candidate] = alike
-            stream.seek(0)
-        most = max(counts.values())
-        found = (x for x, count in counts.items() if count == most)
-        separator = next(found) if most else ","
-    return Style(separator, _continental if separator == ";" else _number)
 
 
 def _names(first: list[list[str]], asked: Asked, number) -> tuple[list[str], list[str]]:
@@ -239,7 +215,7 @@ def _names(first: list[list[str]], asked: Asked, number) -> tuple[list[str], lis
 def _has_names(first: list[list[str]], asked: Asked, number) -> bool:
     """Text above a number, text alone, or a name that is asked for."""
     names = [cell.strip() for cell in first[0]]
-    texts = [bool(cell) and not _is_number(cell, number) for cell in names]
+    texts = [bool(cell) and not is_number(cell, number) for cell in names]
     if not any(texts):  # ",0,1,2" is what pandas calls columns without names
         return names[0] == "" and names[1:] == [str(i) for i in range(len(names) - 1)]
     if all(text or not name for text, name in zip(texts, names, strict=True)):
@@ -248,7 +224,7 @@ def _has_names(first: list[list[str]], asked: Asked, number) -> bool:
         return True
     below = first[1] if len(first) > 1 else []
     pairs = zip(texts, below, strict=False)
-    return any(text and _is_number(cell, number) for text, cell in pairs)
+    return any(text and is_number(cell, number) for text, cell in pairs)
 
 
 def _parsed(columns: Columns, rows: Iterable, number: Callable) -> Parsed:
@@ -258,7 +234,7 @@ def _parsed(columns: Columns, rows: Iterable, number: Callable) -> Parsed:
     lines, numbers, cells = [], [], []
 
     def tried(line: int, row: list[str], i: int) -> float:
-        if _is_number(row[i], number):
+        if is_number(row[i], number):
             return number(row[i])
         place = f"{row[i]!r} on line {line}, column {columns.names[i]!r}"
         texts.setdefault(i, place)
@@ -294,23 +270,6 @@ def _line(lines: list[int], names: list[str]) -> Where:
     return lambda i: (
         f"line {lines[i[0]]}" + "".join(f", column {names[j]!r}" for j in i[1:])
     )
-
-
-def _number(cell: str) -> float:
-    if "_" in cell:  # to Python 1_2 is 12, in a file it is a name
-        raise ValueError(cell)
-    return float(cell)
-
-
-def _continental(cell: str) -> float:
-    """1,5 is one and a half."""
-    return _number(cell.replace(",", "."))
-
-
-def _is_number(cell: str, number: Callable = _number) -> bool:
-    with contextlib.suppress(ValueError):
-        return number(cell) is not None
-    return False
 
 
 # ------------------------------------------------------- .parquet

@@ -67,6 +67,20 @@ def test_an_npy_is_the_places_alone(tmp_path):
     assert found.place.tolist() == [[1, 2], [3, 4]] and found.known == {}
 
 
+@pytest.mark.parametrize(
+    "name, lines",
+    {
+        "a.csv": ["x;y;name", "1,5;2;a", "-3;4e1;b"],
+        "b.csv": ["x\ty\tname", "1.5\t2\ta", "-3\t4e1\tb"],
+        "c.tsv": ["x\ty\tname", "1.5\t2\ta", "-3\t4e1\tb"],
+    }.items(),
+)
+def test_cells_are_separated_as_people_do(name, lines, tmp_path):
+    points = points_of(csv(tmp_path / name, *lines), ())
+    assert np.array_equal(points.place, [[1.5, 2], [-3, 40]])
+    assert points.known["name"].tolist() == ["a", "b"]
+
+
 @pytest.mark.parametrize("name", ["embedding.csv", "clusters.csv"])
 def test_of_a_folder_the_file_that_a_command_wrote_is_read(name, tmp_path):
     csv(tmp_path / name, "x,y", "1,2", "3,4")
