@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 from cases import slow
+from interpreter import interpret
 from pair_sums import FAMILIES, Family, error, layout, own, sums
 
 import icon
@@ -179,7 +180,13 @@ def test_three_points_fifty_widths_away_have_logarithms(spacing):
 
 def test_a_lonely_point_beside_a_crowd_is_summed_exactly():
     z = np.concatenate([layout(498), np.float32([[40, 20], [41, 50]])])
-    M, (by_z,), *_ = answers("gaussian", 0.45, False, scale=0.7)(z, G, {})
+
+    @ft.partial(jax.grad, has_aux=True)
+    def rows(z):
+        M = fast(icon.gaussian(z, scale=0.7), 0.45).log_masses()
+        return jnp.sum(G * M), M
+
+    by_z, M = jax.jit(rows)(z)
     exact = sums("gaussian", z, scale=0.7)
     np.testing.assert_allclose(M[-2:], exact.log_mass[-2:], rtol=1e-6)
     expected = sum(exact.gradient(G))
@@ -385,7 +392,6 @@ def test_a_kernel_is_compared_once():
 # ------------------------------------------------------- the other answers
 
 
-@jax.jit
 def other_answers(q):
     ids, everybody = jnp.array([4, 0, 11]), q.score(3, EVERYBODY)
     by_anchor = q.support(3)[1], q.score(3, ids), q.log_mass(3), q.is_self(4, ids)
@@ -399,10 +405,13 @@ def test_an_anchor_of_two_sets_has_its_bits_whichever_others_ask():
     """Beside one among 2,000 candidates; its own sum, 0.004, is made of few."""
     y = jnp.concatenate([jnp.zeros((2000, 2)), 9 * jnp.eye(2), -9 * jnp.eye(2)])
     faint = jnp.array([[9.0, 3.3]])
-    masses = lambda x: np.asarray(
-        fast(icon.gaussian(x, y), spacing=fft.SPACING).log_masses()
+    masses = jax.jit(
+        lambda x: fast(icon.gaussian(x, y), spacing=fft.SPACING).log_masses()
     )
-    beside = [masses(jnp.concatenate([faint, faint + at])) for at in (0.0, -faint)]
+    beside = [
+        np.asarray(masses(jnp.concatenate([faint, faint + at])))
+        for at in (0.0, -faint)
+    ]
     assert np.exp(beside[1]) == pytest.approx([np.exp(-(3.3**2) / 2), 2000], rel=3e-3)
     assert beside[0][0] == beside[1][0]
 
@@ -413,9 +422,8 @@ def test_its_other_answers_are_those_of_its_points(two_sets):
     quick = icon.interpolated(q)
     assert quick.shape == q.shape and quick.excludes_self is q.excludes_self
     assert quick.symmetric is q.symmetric and quick.wants_edges
-    for got, expected in zip(
-        *map(jax.tree.leaves, map(other_answers, (quick, q))), strict=True
-    ):
+    both = (jax.tree.leaves(interpret(other_answers, x)) for x in (quick, q))
+    for got, expected in zip(*both, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-6)
 
 
@@ -465,33 +473,45 @@ def test_a_reach_is_a_number_above_0(reach):
 # ------------------------------------------------------- points that only fill up
 
 
+@ft.cache
+def ways_of_one_set(spacing):
+    """(z, count) -> the gradient and the values by rows, and over all pairs."""
+    g = np.random.default_rng(0).normal(size=64).astype(np.float32)
+
+    def of(z, count):
+        now = fast(icon.gaussian(jnp.zeros_like(z), scale=2.0), spacing)
+        return now.moved(z, count=count)
+
+    def by_row(z, count):
+        M = of(z, count).log_masses()
+        return jnp.sum(g[: len(z)] * M), M[:40]
+
+    def joint(z, count):
+        total = of(z, count).joint_log_mass()
+        return total, total
+
+    asks = [jax.grad(total, has_aux=True) for total in (by_row, joint)]
+    return jax.jit(lambda z, count: [ask(z, count) for ask in asks])
+
+
+# pair by pair, test_candidates_that_fill_up_do_not_count has all of it
 @pytest.mark.parametrize("spread", [1, 1000])
-@pytest.mark.parametrize("spacing", [0.45, None])
+@pytest.mark.parametrize("spacing", [0.45, slow(None)])
 def test_points_that_fill_up_do_not_count(spacing, spread):
     """By rows and over all pairs; faint sums, which are made in logarithms, too."""
     z = np.float32(layout(40)) * np.float32(spread)
     z[7] += 100
     full = jnp.asarray(np.concatenate([z, np.full((24, 2), 1e6, np.float32)]))
-    g = jnp.asarray(np.random.default_rng(0).normal(size=64), jnp.float32)
-
-    def by_row(z, **more):
-        q = fast(icon.gaussian(jnp.zeros_like(z), scale=2.0), spacing).moved(z, **more)
-        return jnp.sum(g[: len(z)] * q.log_masses()), q.log_masses()[:40]
-
-    def joint(z, **more):
-        q = fast(icon.gaussian(jnp.zeros_like(z), scale=2.0), spacing).moved(z, **more)
-        return q.joint_log_mass(), q.joint_log_mass()
-
-    for total in (by_row, joint):
-        ask = jax.value_and_grad(total, has_aux=True)
-        (_, values), gradient = ask(full, count=jnp.int32(40))
-        (_, expected), slope = ask(jnp.asarray(z))
+    filled = ways_of_one_set(spacing)(full, jnp.int32(40))
+    alone = ways_of_one_set(spacing)(jnp.asarray(z), None)
+    for (gradient, values), (slope, expected) in zip(filled, alone, strict=True):
         np.testing.assert_allclose(values, expected, rtol=1e-6)
         np.testing.assert_allclose(gradient[:40], slope, rtol=1e-4, atol=1e-5)
         assert not gradient[40:].any()
 
 
-@pytest.mark.parametrize("spacing", [0.45, None])
+# on a grid, test_points_that_fill_up_do_not_count has all of it
+@pytest.mark.parametrize("spacing", [slow(0.45), None])
 def test_candidates_that_fill_up_do_not_count(spacing):
     x, y = layout(20), layout(30, seed=1)
     x[3] += 60  # a faint row, which is summed in logarithms
@@ -504,10 +524,11 @@ def test_candidates_that_fill_up_do_not_count(spacing):
         q = dataclasses.replace(q, base=base).moved(x, count)
         return (jnp.sum(g * q.log_masses()), q.joint_log_mass())[which]
 
-    for which in (0, 1):
-        ask = jax.value_and_grad(ft.partial(sums, which), (0, 1))
-        value, (by_x, by_y) = ask(jnp.asarray(x), full, jnp.int32(30))
-        expected, slopes = ask(jnp.asarray(x), jnp.asarray(y))
+    asks = [jax.value_and_grad(ft.partial(sums, way), (0, 1)) for way in (0, 1)]
+    both = jax.jit(lambda *given: [ask(*given) for ask in asks])
+    filled = both(x, full, jnp.int32(30))
+    for found, alone in zip(filled, both(x, y, None), strict=True):
+        (value, (by_x, by_y)), (expected, slopes) = found, alone
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         np.testing.assert_allclose(by_x, slopes[0], atol=1e-5)
         np.testing.assert_allclose(by_y[:30], slopes[1], atol=1e-5)
@@ -529,16 +550,17 @@ def test_one_point_and_two_infinitely_far_have_no_force(z):
     q = icon.interpolated(icon.student_t(jnp.asarray(z, jnp.float32)))
     for each in (q, q.without_logarithms()):
         total = lambda x, each=each: each.moved(x).joint_log_mass()
-        assert not jax.grad(total)(q.base.anchors).any()
+        assert not interpret(jax.grad(total), q.base.anchors).any()
 
 
 @pytest.mark.parametrize("ask", ["joint_log_mass", "log_masses"])
 def test_a_shortcut_keeps_the_gradient_in_what_it_does_not_read(ask):
     z = jnp.asarray(layout(20))
     total = lambda f: jnp.sum(getattr(f, ask)())
-    found = jax.grad(total)(icon.interpolated(icon.student_t(z))).base.params["dof"]
+    quick = icon.interpolated(icon.student_t(z))
+    found = interpret(jax.grad(total), quick).base.params["dof"]
     through = lambda dof: total(icon.interpolated(icon.student_t(z, dof=dof)))
-    np.testing.assert_allclose(found, jax.grad(through)(1.0), rtol=1e-5)
+    np.testing.assert_allclose(found, interpret(jax.grad(through), np.float32(1)), rtol=1e-5)
     assert abs(found) > 1e-3
 
 
@@ -551,9 +573,10 @@ def test_a_shortcut_to_a_kernel_is_that_kernel(dof, scale):
     base = icon.student_t(z, dof=dof, scale=scale)
     q = dataclasses.replace(q, base=base)
     exact = sums("student_t", z, dof=dof, scale=scale)
-    np.testing.assert_allclose(q.log_masses(), exact.log_mass, rtol=1e-5)
+    M = interpret(lambda q: q.log_masses(), q)
+    np.testing.assert_allclose(M, exact.log_mass, rtol=1e-5)
     total = lambda z: q.moved(z).joint_log_mass()
-    value, gradient = jax.value_and_grad(total)(z)
+    value, gradient = interpret(jax.value_and_grad(total), z)
     np.testing.assert_allclose(value, exact.joint[0], rtol=1e-5)
     assert error(gradient, sum(exact.gradient(exact.joint[1]))) < 1e-5
 
@@ -571,7 +594,8 @@ def test_only_one_degree_of_freedom_has_a_shortcut():
 def test_a_heavy_tail_beyond_the_grid_is_summed_by_pairs():
     z = jnp.asarray(1000 * layout(40))
     q = fast(icon.student_t(z), 0.45).without_logarithms()
-    expected = jax.value_and_grad(lambda z: fast(icon.student_t(z)).joint_log_mass())(z)
-    found = jax.value_and_grad(lambda z: q.moved(z).joint_log_mass())(z)
+    by_pairs = lambda z: fast(icon.student_t(z)).joint_log_mass()
+    expected = interpret(jax.value_and_grad(by_pairs), z)
+    found = jax.jit(jax.value_and_grad(lambda z: q.moved(z).joint_log_mass()))(z)
     for x, y in zip(found, expected, strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-9)
