@@ -13,11 +13,11 @@ from icon.estimators import (
 
 QUICK = {
     TSNE: dict(perplexity=8, max_iter=100, early_exaggeration_iter=50),
-    NeighborEmbedding: dict(max_iter=100),
-    SNE: dict(perplexity=8, max_iter=100),
-    UMAP: dict(max_iter=100),
-    ParametricTSNE: dict(perplexity=8, max_iter=60),
-    ContrastiveEncoder: dict(max_iter=60),
+    NeighborEmbedding: dict(max_iter=50),
+    SNE: dict(perplexity=8, max_iter=50),
+    UMAP: dict(max_iter=50),
+    ParametricTSNE: dict(perplexity=8, max_iter=40),
+    ContrastiveEncoder: dict(max_iter=40),
     SpectralEmbedding: dict(),
 }
 FREE = (NeighborEmbedding, SNE, UMAP)  # whose points are free, but for t-SNE's
@@ -25,6 +25,8 @@ NETWORKS = (ParametricTSNE, ContrastiveEncoder)
 NEW = (*FREE, *NETWORKS)
 EVERY = (*NEW, SpectralEmbedding)  # but for t-SNE, which has tests of its own
 FAMILY = tuple(QUICK)
+# one of each class that fits, transforms and watches, which the others inherit
+BASES = (SNE, ContrastiveEncoder, SpectralEmbedding)
 
 
 def quick(kind, **options):

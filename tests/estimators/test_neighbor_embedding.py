@@ -24,7 +24,7 @@ def model(**options):
 @pytest.mark.parametrize(
     "q, loss",
     [
-        (icon.gaussian, icon.kl),
+        slow(icon.gaussian, icon.kl),  # SNE's, which has tests of its own
         slow(icon.student_t, joint),
         (icon.laplace, icon.cross_entropy),
         slow(icon.student_t, icon.tv),
