@@ -274,9 +274,9 @@ SOME = {name: LOSSES[name] for name in FEW}
 SOME_PLAIN = {name: loss for name, loss in SOME.items() if name in PLAIN}
 # in most ways by default: one by rows, and one jointly with anchors that are lonely
 PAIR = {name: LOSSES[name] for name in ("SimCLR", "lonely anchors, joint")}
-MORE = "CLIP", "prototypes", "jsd", "p learns", "smooth q"
+MORE = "CLIP", "prototypes", "jsd"
 MOST = PAIR | {name: LOSSES[name] for name in MORE}
-EAGER = {name: LOSSES[name] for name in ("CLIP", "prototypes")}
+EAGER = {"CLIP": LOSSES["CLIP"]}
 STRIP = 3  # divides no device's share
 COUNTS = 1, 2, 4, 8
 
@@ -437,8 +437,15 @@ def held(name: str, ring: bool, n: int):
     )
 
 
-HELD = [(name, ring, BIG) for name in ("SimCLR", "InfoNCE") for ring in (False, True)]
-HELD += [("InfoNCE", True, 2 * BIG)]
+HELD = {
+    "questions": [("InfoNCE", False, BIG), ("InfoNCE", True, BIG)]
+    + [("InfoNCE", True, 2 * BIG)],
+    "thorough": [("SimCLR", False, BIG), ("SimCLR", True, BIG)],
+}
+
+
+def all_held(which: str):
+    return {what: held(*what) for what in HELD[which]}
 
 
 # ------------------------------------------------------- what is refused
@@ -687,7 +694,7 @@ def questions(count: int) -> dict[str, Any]:
     asks = dict(bits=lambda: exactly_asked(spread_out, ONCE))
     if count > 1:
         refused = lambda: {name: refusal(f()) for name, (_, f) in REFUSED.items()}
-        held_here = lambda: {what: held(*what) for what in HELD}
+        held_here = lambda: all_held("questions")
         return asks | ways(count) | dict(held=held_here, refused=refused)
     one_place = {
         "alone": lambda: alone(MOST),
@@ -704,6 +711,8 @@ def thorough(count: int) -> dict[str, Any]:
     if count == 1:
         asks["plain"] = lambda: asked(in_one_place, ALL_SIZES, quick)
         asks["alone"] = lambda: alone(LOSSES)
+    if count == max(COUNTS):
+        asks["held"] = lambda: all_held("thorough")
     return asks | all_ways(count)
 
 

@@ -115,8 +115,28 @@ def theirs(name):
     return KEPT[name]["loss"], KEPT[name]["gradient"]
 
 
+SOON = (  # of each library, and of each kind of p and q
+    "Without an equivalent here",
+    "ntxent",
+    "triplet_margin_loss",
+    "kl_divergence",
+    "KMeans",
+    "PCA",
+    "SupConLoss",
+    "ArcFaceLoss",
+    "ClipLoss",
+    "SigLipLoss",
+    "Gaussian and StudentT",
+    "TSNE",
+)
+
+
+def test_what_runs_by_default_is_on_the_page():
+    assert {*SOON} <= ENTRIES.keys()
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", soon(ENTRIES, *SOON))
 def test_our_line_gives_their_number(name, lenient):
     blocks = ENTRIES[name]
     if "icon" not in blocks:
@@ -264,7 +284,7 @@ def test_every_family_has_a_formula():
     assert FAMILIES.keys() == FORMULAS.keys()
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", soon(FAMILIES, *(FAMILIES.keys() - {"UMAP", "SNE"})))
 def test_a_family_is_its_formula(name, lenient):
     (code,) = re.findall(r"```python\n(.*?)```", FAMILIES[name], re.S)
     found, gradient = loss_and_gradient(code)
@@ -285,7 +305,11 @@ RECIPES = {
 }
 
 
-LONGER = (  # they fit estimators
+LONGER = (  # they fit estimators or train networks, or are of what others have too
+    "A temperature that is learned",
+    "An encoder of my own",
+    "Rare classes",
+    "Two kinds of supervision at once",
     "A graph of my own",
     "One width for all rows, or one of each",
     "A metric of my own",

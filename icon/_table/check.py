@@ -67,9 +67,16 @@ def _refuse_faults(found: Report) -> None:
 def _value_and_norm(cell, evidence, embedding) -> tuple[float, float]:
     """The loss, and the norm of its gradient in every float leaf of p and q."""
     floats, rebuild = floats_of(cell.neighborhoods(evidence, embedding))
-    value, gradient = jax.value_and_grad(lambda x: cell.loss(*rebuild(x)))(floats)
-    norms = [jnp.linalg.norm(g.astype(jnp.float32).reshape(-1)) for g in gradient]
+    of = jax.value_and_grad(lambda x: cell.loss(*rebuild(x)))
+    value, gradient = jax.jit(of)(floats)
+    norms = [np.linalg.norm(np.asarray(g, np.float32).ravel()) for g in gradient]
     return float(value), float(np.linalg.norm(np.asarray(norms)))
+
+
+def _value(cell, evidence, embedding) -> float:
+    """The loss alone."""
+    floats, rebuild = floats_of(cell.neighborhoods(evidence, embedding))
+    return float(jax.jit(lambda x: cell.loss(*rebuild(x)))(floats))
 
 
 def _row_error(q) -> float:
@@ -85,9 +92,10 @@ def _row_error(q) -> float:
         return jnp.where(present, jnp.sum(jnp.where(weight != 0, share, 0)), 1)
 
     try:
-        sums = np.asarray(jax.vmap(total)(jnp.arange(q.shape[0])), np.float64)
+        sums = jax.jit(jax.vmap(total))(jnp.arange(q.shape[0]))
     except checks.InvalidInput:  # a q that has no support, and needs none
         return 0.0
+    sums = np.asarray(sums, np.float64)
     each = np.maximum(np.round(sums), 1)
     return float(np.max(np.abs(sums / each - 1)))
 
@@ -101,7 +109,7 @@ def _listed_error(q) -> float:
     of_all = lambda i: q.score(i, EVERYBODY)[some]
     both = lambda i: (q.score(i, some), of_all(i))
     try:
-        pairs = jax.vmap(both)(jnp.arange(q.shape[0]))
+        pairs = jax.jit(jax.vmap(both))(jnp.arange(q.shape[0]))
     except (TypeError, ValueError):  # a kernel that knows how many candidates there are
         return np.inf
     listed, among_all = (np.asarray(x, np.float64) for x in pairs)
@@ -114,10 +122,10 @@ def _shuffled(cell, evidence, embedding) -> float:
     """The loss of the same data in another order."""
     n, m = cell.learning(embedding).shape
     if m is None:  # what is drawn depends on the order
-        return float(cell(evidence, embedding))
+        return _value(cell, evidence, embedding)
     order = np.random.default_rng(0).permutation(n)
     move = lambda x: _reordered(x, order, m)
-    return float(cell(tuple(map(move, evidence)), tuple(map(move, embedding))))
+    return _value(cell, tuple(map(move, evidence)), tuple(map(move, embedding)))
 
 
 def _reordered(x, order, m: int):
@@ -134,7 +142,7 @@ def _reordered(x, order, m: int):
 def _in_double(cell, evidence, embedding) -> float:
     """The loss in float64; where it is sampled, other draws would be compared."""
     if cell.learning(embedding).shape[1] is None:
-        return float(cell(evidence, embedding))
+        return _value(cell, evidence, embedding)
     with jax.enable_x64(True):
         learned = dict(cell.learned)
         return float(cell(*jax.tree.map(_double, (evidence, embedding, learned))))

@@ -14,6 +14,7 @@ import devices
 import jax
 import numpy as np
 import pytest
+from cases import slow
 from properties import dense_reference as reference
 
 
@@ -189,17 +190,24 @@ def test_a_jitted_loss_notices_that_it_is_to_be_deterministic(answers):
 # ------------------------------------------------------- what is held
 
 
-@pytest.mark.parametrize("name", ["SimCLR", "InfoNCE"])
-def test_candidates_are_gathered_once_and_not_in_every_strip(answers, name):
-    program = answers(MANY, "held")[name, False, devices.BIG]
+HELD = pytest.mark.parametrize(
+    ("name", "which"), [slow("SimCLR", "thorough"), ("InfoNCE", "questions")]
+)
+
+
+@HELD
+def test_candidates_are_gathered_once_and_not_in_every_strip(answers, name, which):
+    program = answers(MANY, "held", which)[name, False, devices.BIG]
     assert program["points"] == 1
     assert program["gathers"] == program["outside_of_loops"] > 1  # their ids as well
     assert not program["passed_on"]
 
 
-@pytest.mark.parametrize("name", ["SimCLR", "InfoNCE"])
-def test_a_ring_gathers_nothing_and_holds_a_fraction_of_all_candidates(answers, name):
-    programs = answers(MANY, "held")
+@HELD
+def test_a_ring_gathers_nothing_and_holds_a_fraction_of_all_candidates(
+    answers, name, which
+):
+    programs = answers(MANY, "held", which)
     ring, gathered = (programs[name, x, devices.BIG] for x in (True, False))
     assert ring["gathers"] == 0 and ring["passed_on"]
     assert gathered["bytes"] > devices.BIG * devices.COLUMNS * 4

@@ -409,8 +409,7 @@ def test_an_anchor_of_two_sets_has_its_bits_whichever_others_ask():
         lambda x: fast(icon.gaussian(x, y), spacing=fft.SPACING).log_masses()
     )
     beside = [
-        np.asarray(masses(jnp.concatenate([faint, faint + at])))
-        for at in (0.0, -faint)
+        np.asarray(masses(jnp.concatenate([faint, faint + at]))) for at in (0.0, -faint)
     ]
     assert np.exp(beside[1]) == pytest.approx([np.exp(-(3.3**2) / 2), 2000], rel=3e-3)
     assert beside[0][0] == beside[1][0]
@@ -560,7 +559,8 @@ def test_a_shortcut_keeps_the_gradient_in_what_it_does_not_read(ask):
     quick = icon.interpolated(icon.student_t(z))
     found = interpret(jax.grad(total), quick).base.params["dof"]
     through = lambda dof: total(icon.interpolated(icon.student_t(z, dof=dof)))
-    np.testing.assert_allclose(found, interpret(jax.grad(through), np.float32(1)), rtol=1e-5)
+    slope = interpret(jax.grad(through), np.float32(1))
+    np.testing.assert_allclose(found, slope, rtol=1e-5)
     assert abs(found) > 1e-3
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from cases import slow, soon
+from interpreter import interpret
 from jax.test_util import check_grads
 
 import icon
@@ -71,16 +72,26 @@ def test_two_normals_meet_exactly(kinds, x64):
     p, q = icon.normal(*p), icon.normal(*q)
     weight = np.array([1.0, 0, 3, 2])
     close = lambda got, expected: np.testing.assert_allclose(got, expected, rtol=1e-12)
-    close(icon.kl(p, q), kl.mean())
-    close(icon.cross_entropy(p, q), cross.mean())
-    close(icon.kl(p, q, weight=weight), kl @ weight / 6)
-    close(icon.kl(p, q, joint=True), kl.mean())
-    close(icon.kl(p, q, block=3), kl.mean())
-    close(icon.kl(q, p), reference(cloud(kinds[1], 1), cloud(kinds[0], 0))[0].mean())
-    A, B, N, M = icon.per_anchor(p, q)
+
+    def everything():
+        losses = [
+            icon.kl(p, q),
+            icon.kl(p, q, weight=weight),
+            icon.kl(p, q, joint=True),
+            icon.kl(p, q, block=3),
+            icon.kl(q, p),
+            icon.cross_entropy(p, q),
+            icon.kl(p, p),
+        ]
+        return losses, icon.per_anchor(p, q), icon.terms(p, q)
+
+    losses, (A, B, N, M), terms = interpret(everything)
+    back = reference(cloud(kinds[1], 1), cloud(kinds[0], 0))[0].mean()
+    mean, weighed = kl.mean(), kl @ weight / 6
+    close(losses, [mean, weighed, mean, mean, back, cross.mean(), 0])
     close(A - B, kl)
-    assert not np.any(N) and not np.any(M) and icon.kl(p, p) == 0
-    assert sum(icon.terms(p, q)) == icon.cross_entropy(p, q)
+    assert not np.any(N) and not np.any(M) and losses[-1] == 0
+    assert sum(terms) == losses[-2]
 
 
 @SOME_KINDS

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import soon
+from cases import slow, soon
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -52,7 +52,7 @@ def is_nearest(a, b, k, metric, rtol=1e-5, atol=0.0, scale=1.0):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("d", [3, 12])
+@pytest.mark.parametrize("d", [3, slow(12)])  # 9 below, by the one metric that asks
 def test_the_nearest_are_found(metric, d):
     a, b = RNG(0).normal(size=(60, d)), RNG(1).normal(size=(25, d))
     is_nearest(a, None, 5, metric, atol=1e-6)
@@ -167,7 +167,7 @@ def by_loop(a, k):
 
 @given(
     seed=st.integers(0, 10**6),
-    d=st.sampled_from([1, 2, 9, 40]),
+    d=st.sampled_from([1, 9]),  # of each way to measure
     k=st.sampled_from([1, 30]),
     tight=st.sampled_from([1.0, 1e-3, 1e-6, 1e-15]),
     scale=st.sampled_from([1e-30, 1.0, 1e20]),

@@ -6,6 +6,7 @@ import sys
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from scipy.spatial.distance import cdist
 
 import icon
@@ -57,7 +58,7 @@ def stand_in(monkeypatch):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-@pytest.mark.parametrize("two", [False, True])
+@pytest.mark.parametrize("two", [slow(False), True])
 def test_what_is_found_is_measured_and_put_in_order(stand_in, metric, two):
     nearly_all(metric, two)
 

@@ -573,8 +573,9 @@ def measure(name, pair, block=None):
 def interpreted(name, pair):
     """The same without a compiler, which takes more time than all else."""
     learned, rest, form = split(pair)
-    ask = lambda learned, rest: loss_of(learned, rest, form, icon.TABLE[name].loss, None)
-    return by_path(pair, *interpret(jax.value_and_grad(ask), learned, rest))
+    fixed = dict(form=form, loss=icon.TABLE[name].loss, block=None)
+    ask = jax.value_and_grad(ft.partial(loss_of, **fixed))
+    return by_path(pair, *interpret(ask, learned, rest))
 
 
 @jax.jit

@@ -182,17 +182,17 @@ def check(case: Case) -> str:
     return ""
 
 
-SOON = 25
+SOON, ALL = range(10, 25), range(3200)  # the first ten take as long as these
 KNOWN = {"", *REASONS.values(), *STRICTER.values()}
 
 
-@pytest.mark.parametrize("seed", range(SOON))
+@pytest.mark.parametrize("seed", SOON)
 def test_a_composition_agrees_with_its_formula(seed):
     assert agrees(seed) in KNOWN
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(SOON, 3200))
+@pytest.mark.parametrize("seed", [seed for seed in ALL if seed not in SOON])
 def test_more_compositions_agree_with_their_formula(seed):
     assert agrees(seed) in KNOWN
 
@@ -213,4 +213,4 @@ def test_most_compositions_have_a_value_to_compare():
             except reference.Refused:
                 return False
 
-    assert sum(map(has_value, range(60))) > 30
+    assert sum(map(has_value, range(30))) > 15
