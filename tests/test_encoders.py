@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 import pytest
+from cases import slow
 from jax import lax
 
 import icon
@@ -111,7 +112,7 @@ def test_what_is_no_image_is_refused(shape):
 
 
 @pytest.mark.parametrize("count", [3, 5])
-@pytest.mark.parametrize("length", [1, 2, 7, 8])
+@pytest.mark.parametrize("length", [1, slow(2), 7, slow(8)])
 def test_neighbors_of_a_signal_make_a_convolution_of_every_other_step(count, length):
     x = jr.normal(jr.key(0), (2, length, 3))
     kernel = jr.normal(jr.key(1), (count, 3, 4))

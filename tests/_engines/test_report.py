@@ -80,10 +80,10 @@ def test_the_gradients_of_a_part_are_those_of_the_whole(x64):
     def total(p, q):
         return sum(x * y for x, y in zip(g, report_of(Scores(p), q), strict=True))
 
-    by_p, by_q = jax.grad(total, (0, 1))(p, q)
-    out = report_of(Scores(p), q)
+    by_p, by_q = interpret(jax.grad(total, (0, 1)), p, q)
+    out = interpret(lambda p, q: report_of(Scores(p), q), p, q)
     for rule, whole in ((p_gradient, by_p), (q_gradient, by_q)):
-        part = rule(Scores(p[1:4]), q[1:4], out, g)
+        part = interpret(rule, Scores(p[1:4]), q[1:4], out, g)
         np.testing.assert_allclose(part, whole[1:4], rtol=1e-10)
     for k, one in enumerate(step * jnp.eye(6)):
         by_differences = (total(p, q + one) - total(p, q - one)) / (2 * step)

@@ -187,8 +187,8 @@ def test_a_hinge_of_a_triplet_is_the_distances_and_the_margin(x64):
     def loss(m, z):
         return icon.hinge(p, icon.among(icon.laplace(z), listed), m=m)
 
-    close(loss(1.5, z), (0 + 0.5 + 0.5) / 3)  # max(0, d+ - d- + m)
-    m, z = jax.grad(loss, (0, 1))(1.5, z)
+    value, (m, z) = interpret(jax.value_and_grad(loss, (0, 1)), jnp.float64(1.5), z)
+    close(value, (0 + 0.5 + 0.5) / 3)  # max(0, d+ - d- + m)
     close(m, 2 / 3)  # the first anchor leads by 2
     close(z[:, 0], np.array([0, 1, -1]) / 3)
 
@@ -237,7 +237,7 @@ HALF = {
 }
 
 
-@pytest.mark.parametrize("name", HALF)
+@pytest.mark.parametrize("name", soon(HALF, "student_t", "smooth", "scores"))
 @pytest.mark.parametrize("half, slack", [slow(jnp.bfloat16, 2e-2), (jnp.float16, 2e-3)])
 def test_half_precision_has_wide_sums_and_half_gradients(half, slack, name):
     ids = np.arange(8) // 2

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import interpret
@@ -127,7 +128,7 @@ IGNORED = {
 
 
 @pytest.mark.parametrize("how", IGNORED)
-@pytest.mark.parametrize("sets", [1, 2])
+@pytest.mark.parametrize("sets", [slow(1), 2])
 def test_it_is_as_if_each_had_a_label_of_its_own(x64, sets, how):
     """Which is how all that is made of neighbourhoods treats a single item."""
     x, y = points(), None if sets == 1 else points(M, 1)

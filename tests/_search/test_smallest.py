@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 from icon._search import smallest as s
 
@@ -43,7 +44,7 @@ def test_without_self():
 
 
 @pytest.mark.parametrize("n", [1, s.CHAIN, s.CHAIN + 1, s.BLOCK, s.BLOCK + 44])
-@pytest.mark.parametrize("cost", [1, s.BUDGET // 3, 2 * s.BUDGET])
+@pytest.mark.parametrize("cost", [slow(1), s.BUDGET // 3, slow(2 * s.BUDGET)])
 def test_blocks_are_the_whole(n, cost):
     seen = []
 

@@ -269,7 +269,7 @@ def half_removed(path):
         file.unlink()
 
 
-@pytest.mark.parametrize("nth", [1, 4])
+@pytest.mark.parametrize("nth", [1, slow(4)])
 @pytest.mark.parametrize("where", ["Orbax", "digest", "rename", "clearing"])
 def test_nothing_is_lost_wherever_it_is_killed(tmp_path, whole, where, nth):
     orbax, nothing = sys.modules[module.ORBAX], lambda *_: None

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.linalg
+from interpreter import interpret
 from scipy.spatial.distance import squareform
 from sklearn.cluster import KMeans
 from sklearn.cross_decomposition import PLSSVD
@@ -38,15 +39,16 @@ def lenient():
 def test_t_sne_is_sklearns():
     cell = icon.TABLE["t-SNE"]
     p = cell.p(X, None, 5.0)
-    masses = np.exp(np.asarray(icon.per_anchor(p, p).N))
-    joint = np.asarray(icon.dense(p)) * masses[:, None]
+    report, rows = interpret(lambda p: (icon.per_anchor(p, p), icon.dense(p)), p)
+    joint = rows * np.exp(report.N)[:, None]
     joint = joint / joint.sum()
     d2 = ((X[:, None] - X[None]) ** 2).sum(-1)
     peer = _t_sne._joint_probabilities(d2, 5.0, 0)
     np.testing.assert_allclose(joint, squareform(peer), atol=1e-7)
     pairs = squareform(joint, checks=False)
     value, gradient = _t_sne._kl_divergence(Y.ravel(), pairs, 1.0, N, 2)
-    found = jax.value_and_grad(lambda y: cell.loss(p, cell.q(y)))(jnp.asarray(Y))
+    ask = jax.value_and_grad(lambda y: cell.loss(p, cell.q(y)))
+    found = interpret(ask, jnp.asarray(Y))
     assert float(found[0]) == pytest.approx(value, rel=1e-12)
     np.testing.assert_allclose(found[1].ravel(), gradient, rtol=1e-9, atol=1e-12)
     looser, _ = _t_sne._kl_divergence(Y.ravel(), peer, 1.0, N, 2)

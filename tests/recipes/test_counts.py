@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from cases import slow
 from sklearn.metrics import adjusted_rand_score
 
 import icon
@@ -29,7 +30,7 @@ def test_stability_is_the_mean_agreement_of_all_pairs():
     assert counts.stability(members) == pytest.approx(np.mean(every))
 
 
-@pytest.mark.parametrize("count", [3, 5])
+@pytest.mark.parametrize("count", [3, slow(5)])
 def test_the_number_of_clear_clusters_is_chosen(count):
     by, x = blobs(count)
     found = counts.chosen(by, [x[:, :count]], [2, 3, 4, 5, 6, 8], 0)

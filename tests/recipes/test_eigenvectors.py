@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 from sklearn.decomposition import KernelPCA
 
 import icon
@@ -38,7 +39,7 @@ def relative(gradient, allowed):
 
 
 @pytest.mark.parametrize(
-    "name", ["classical MDS", "kernel PCA", "Isomap", "diffusion maps"]
+    "name", ["classical MDS", slow("kernel PCA"), slow("Isomap"), "diffusion maps"]
 )
 def test_nothing_is_nearer_to_inner_products(name):
     found = trained(name)
@@ -59,8 +60,8 @@ SHRUNKEN = ("LDA", "CCA")
 
 @pytest.mark.parametrize(
     "name, data",
-    [("LPP", "digits"), ("LDA", "digits"), ("CCA", "digits"), ("PLS-SVD", "digits")]
-    + [("slow features", "slow_sources")],
+    [("LPP", "digits"), slow("LDA", "digits"), ("CCA", "digits")]
+    + [slow("PLS-SVD", "digits"), slow("slow features", "slow_sources")],
 )
 def test_no_map_that_its_constraint_allows_is_better(name, data):
     found = trained(name, data)

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from cases import slow
 
 import icon
 from icon import encoders
@@ -19,7 +20,7 @@ def rng():
     return np.random.default_rng(1)
 
 
-@pytest.mark.parametrize("ids", [range(N), [3, 39, 7, 0, 12], [5]])
+@pytest.mark.parametrize("ids", [slow(range(N)), [3, 39, 7, 0, 12], slow([5])])
 def test_a_table_of_edges_is_the_graph_among_a_batch(ids):
     ids = np.random.default_rng(0).permutation(np.array(ids)).astype(np.int32)
     whole = filled_up(P, to_sparse(P)).base

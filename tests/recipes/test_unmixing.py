@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from interpreter import interpret
 from sklearn.decomposition import FastICA
 
 import icon
@@ -38,7 +39,7 @@ def by_fast_ica(x):
 
 def test_laplace_sources_are_found_as_well_as_by_fast_ica():
     errors = []
-    for seed in range(4):
+    for seed in range(2):
         x, mixing = mixed(seed)
         both = by_icon(x), by_fast_ica(x)
         errors.append([evaluate.amari_error(w, mixing) for w in both])
@@ -53,7 +54,7 @@ def test_the_relative_gradient_is_its_formula_and_does_not_see_the_mixing(x64):
 
     def moved(w, x):
         given = jnp.asarray(w)[None]
-        gradient = jax.grad(loss)(given, jnp.asarray(x))
+        gradient = interpret(jax.grad(loss), given, jnp.asarray(x))
         with jax.numpy_dtype_promotion("standard"):  # as optax needs outside of icon
             step, _ = by.update(gradient, by.init(given), given)
         return optax.apply_updates(given, step)[0]
