@@ -80,7 +80,8 @@ class CNN(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from icon import encoders
         >>> x, model = jnp.ones((4, 8, 8)), encoders.CNN((16, 32), width=64)
-        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        >>> z, params = jax.jit(model.init_with_output)(jax.random.key(0), x)
+        >>> z.shape
         (4, 64)
     """
 
@@ -127,7 +128,8 @@ class Signals(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from icon import encoders
         >>> x, model = jnp.ones((4, 40)), encoders.Signals((16, 32), width=64)
-        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        >>> z, params = jax.jit(model.init_with_output)(jax.random.key(0), x)
+        >>> z.shape
         (4, 64)
     """
 
@@ -168,7 +170,8 @@ class ClusterHead(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from icon import encoders
         >>> x, model = jnp.ones((4, 64)), encoders.ClusterHead(10)
-        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        >>> z, params = jax.jit(model.init_with_output)(jax.random.key(0), x)
+        >>> z.shape
         (4, 10)
     """
 
@@ -255,7 +258,8 @@ class TokenEncoder(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from icon import encoders
         >>> x, model = jnp.full((4, 16), 32), encoders.TokenEncoder(32)
-        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        >>> z, params = jax.jit(model.init_with_output)(jax.random.key(0), x)
+        >>> z.shape
         (4, 16, 64)
 
     Source: Tolstikhin et al., MLP-Mixer (2021).
@@ -294,7 +298,8 @@ class CausalEncoder(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> from icon import encoders
         >>> x, model = jnp.full((4, 16), 31), encoders.CausalEncoder(32)
-        >>> model.apply(model.init(jax.random.key(0), x), x).shape
+        >>> z, params = jax.jit(model.init_with_output)(jax.random.key(0), x)
+        >>> z.shape
         (4, 16, 32)
 
     Source: van den Oord et al., WaveNet (2016).

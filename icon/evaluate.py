@@ -578,7 +578,7 @@ def importance_bound(p, q, *, rows: int = 256) -> Float[Array, " n"]:
         ...     return jnp.sum(normal(z) + normal(x, z))
         >>> p = icon.normal(x / 2, half, jax.random.key(0), samples=5)
         >>> evidence = jax.scipy.stats.norm.logpdf(1.0, 0.0, 2**0.5)
-        >>> bound = importance_bound(p, icon.density(log_joint, (), x))
+        >>> bound = jax.jit(importance_bound)(p, icon.density(log_joint, (), x))
         >>> bool(jnp.allclose(bound, evidence))  # p is the posterior
         True
 

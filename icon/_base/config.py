@@ -30,8 +30,9 @@ def deterministic(on: bool = True):
             for arrays that an explicit mesh spreads.
 
     Example:
-        >>> import icon, jax.numpy as jnp
-        >>> def loss(z):
+        >>> import icon, jax, jax.numpy as jnp
+        >>> @jax.jit
+        ... def loss(z):
         ...     return icon.kl(icon.same([0, 0, 1, 1]), icon.cosine(z))
         >>> with icon.deterministic():
         ...     exactly = loss(jnp.eye(4))

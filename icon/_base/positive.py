@@ -74,7 +74,7 @@ def positive(start: float, *, low: float = 0.01, high: float = 100.0) -> Positiv
         >>> def loss(t, z):
         ...     q = icon.cosine(z, temperature=t.value)
         ...     return icon.kl(icon.same([0, 0, 1]), q)
-        >>> gradient = jax.grad(loss)(t, jnp.eye(3)[:, :2] + 1)
+        >>> gradient = jax.jit(jax.grad(loss))(t, jnp.eye(3)[:, :2] + 1)
         >>> round(float(t.value), 4), type(gradient).__name__
         (0.07, 'Positive')
 

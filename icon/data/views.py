@@ -101,7 +101,8 @@ def two_views(
     Example:
         >>> import jax
         >>> from icon import data
-        >>> a, b = data.two_views(jax.random.key(0), data.digits().images[:32])
+        >>> images = data.digits().images[:32]
+        >>> a, b = jax.jit(data.two_views)(jax.random.key(0), images)
         >>> a.shape, b.shape
         ((32, 8, 8), (32, 8, 8))
 

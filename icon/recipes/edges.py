@@ -147,9 +147,9 @@ def descend(
         >>> x = np.random.default_rng(0).normal(size=(20, 3))
         >>> p = icon.symmetrize(icon.fuzzy(*icon.knn(x, 3)), icon.union)
         >>> q = lambda z, index: icon.bernoulli(icon.among(icon.student_t(z), index))
-        >>> z, history = edges.descend(q, x[:, :2], p, steps=100)
+        >>> z, history = edges.descend(q, x[:, :2], p, steps=50)
         >>> z.shape, len(history.loss)
-        ((20, 2), 2)
+        ((20, 2), 1)
 
     Source: McInnes, Healy & Melville, UMAP, 2018; Damrich et al., From t-SNE to UMAP
     with contrastive learning, 2023.

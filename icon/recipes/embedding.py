@@ -102,7 +102,7 @@ def descend(
         >>> from icon.recipes import embedding
         >>> x = np.random.default_rng(0).normal(size=(20, 3))
         >>> p = icon.uniform(icon.knn(x, 3)[0])
-        >>> z, history = embedding.descend(icon.student_t, icon.kl, x[:, :2], p)
+        >>> z, history = embedding.descend(icon.student_t, icon.kl, x[:, :2], p, 100)
         >>> z.shape, bool(history.loss[-1] < history.loss[0])
         ((20, 2), True)
 

@@ -289,7 +289,8 @@ def lay_out(
         >>> x = jax.random.normal(jax.random.key(0), (20, 3))
         >>> p = icon.entropic(*icon.knn(x, 9), perplexity=3)
         >>> start = layout.scattered(20, 2, np.random.default_rng(0))
-        >>> z, history = layout.lay_out(layout.Tail(), start, p)
+        >>> plan = layout.Plan(steps=200, early=100)
+        >>> z, history = layout.lay_out(layout.Tail(), start, p, plan)
         >>> bool(history.loss[-1] < history.loss[2])
         True
 

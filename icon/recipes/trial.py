@@ -20,9 +20,9 @@ def example(cell: Cell, n: int = 32, seed: int = 0) -> tuple[tuple, tuple]:
 
     Example:
         >>> import icon
-        >>> evidence, embedding = icon.recipes.example(icon.TABLE["CLIP"])
+        >>> evidence, embedding = icon.recipes.example(icon.TABLE["SNE"])
         >>> [x.shape for x in embedding]
-        [(22, 128), (22, 128)]
+        [(32, 2)]
     """
     checks.instance("cell", cell, Cell, "a Cell")
     n, random = checks.size("n", n, 8), np.random.default_rng(checks.seed("seed", seed))
