@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import slow
 
 import icon
 from icon import cli, data, encoders, plot, recipes
@@ -273,7 +274,7 @@ def test_ctrl_c_while_garbage_is_collected():
     assert done.stderr == "icon: stopped; nothing was written\n"
 
 
-@pytest.mark.parametrize("closed", ["1>/dev/full", "1>&-", "2>&-", "0<&-"])
+@pytest.mark.parametrize("closed", ["1>/dev/full", slow("1>&-"), "2>&-", slow("0<&-")])
 def test_streams_that_are_full_or_closed(closed):
     env = {k: v for k, v in os.environ.items() if k not in ("HOME", "MPLCONFIGDIR")}
     command = f"'{RUN[0]}' -c '{RUN[2]}' cells {closed}"

@@ -20,7 +20,7 @@ def f32(x):
 
 
 def gradient(f, x):
-    return np.asarray(jax.grad(f)(f32(x)))
+    return np.asarray(jax.jit(jax.grad(f))(f32(x)))
 
 
 # ------------------------------------------------------- types
