@@ -29,7 +29,7 @@ def run(tmp_path):
     kept = {"JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"}
     env = {name: x for name, x in os.environ.items() if name not in kept}
     env |= dict(XDG_CACHE_HOME=str(tmp_path / "cache"), HOME=str(tmp_path))
-    embed = ["embed", str(tmp_path / "rows.npy"), "--method", "PCA", "--force"]
+    embed = ["embed", str(tmp_path / "rows.npy"), "--max-iter", "5", "--force"]
 
     def run(*args, **more):
         command = [sys.executable, "-c", SAID, *embed, *args]
