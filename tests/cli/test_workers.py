@@ -12,7 +12,9 @@ import joblib
 import pytest
 
 from icon import InvalidInput, cli
-from icon.cli.workers import count_of
+from icon.cli.on import On
+from icon.cli.shared import as_json
+from icon.cli.workers import Work, attempted, count_of
 
 
 SHORT = ["--quick", "--points", "60", "--steps", "4", "--data", "digits"]
@@ -37,20 +39,20 @@ def rows_of(folder):
 
 
 def of_itself(row):
-    return {key: x for key, x in row.items() if key != "seconds"}
+    return as_json({key: x for key, x in row.items() if key != "seconds"})
 
 
 def test_rows_are_those_of_one_process_but_for_one_that_was_killed(tmp_path):
     (tmp_path / "mortal.py").write_text(MORTAL)
-    first, mortal, last = ("LDA", f"{tmp_path}/mortal.py:killed", "PCA")
-    table = ["table", *SHORT, "--cells"]
-    together = [first, mortal, last, "--workers", "2", "--out", f"{tmp_path}/two"]
-    cli.main([*table, *together])
-    cli.main([*table, first, last, "--workers", "1", "--out", f"{tmp_path}/one"])
-    rows, alone = rows_of(tmp_path / "two"), rows_of(tmp_path / "one")
-    assert [row["name"] for row in rows] == ["LDA", "killed", "PCA"]
-    assert [*map(of_itself, rows[::2])] == [*map(of_itself, alone)]
-    assert rows[1]["failed"] and "its process ended (-9)" in rows[1]["note"]
+    on = On("digits", points=60, steps=4, quick=True)
+    work = Work(("LDA", f"{tmp_path}/mortal.py:killed", "PCA"), on, range(1))
+    rows, alone = dict(attempted(work, range(3), 2)), dict(attempted(work, (0, 2), 1))
+    assert sorted(rows) == [0, 1, 2]
+    for row in (0, 2):
+        assert of_itself(rows[row]) == of_itself(alone[row])
+    killed = rows[1]
+    assert killed["name"] == "killed" and killed["failed"]
+    assert "its process ended (-9)" in killed["note"]
 
 
 @pytest.mark.slow
