@@ -188,8 +188,8 @@ def rendered(figure) -> bytes:
 
 
 def as_json(value: dict[str, Any], indent: int | None = 1) -> bytes:
-    own: Any = dict(ensure_ascii=False, allow_nan=False)
-    text = json.dumps(_plain(value), indent=indent, **own)
+    value = _plain(value)
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
     return text.encode(errors="backslashreplace")  # a file name may be no Unicode
 
 

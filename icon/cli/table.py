@@ -14,10 +14,9 @@ from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace_all
 from icon._table import TASKS, formula
-from icon.cli.names import find_all
 from icon.cli.on import On
 from icon.cli.shared import as_json, folder_for, versions, writing
-from icon.cli.workers import Work, attempted, count_of
+from icon.cli.workers import Made, Work, attempted, count_of
 
 
 FILES = ("table.png", "table.html", "table.json")
@@ -87,19 +86,20 @@ def table(
     required("tqdm", "cli")
     check.size("seeds", seeds)
     _compile_little(on.quick)
-    rows, _ = find_all(cells), on.bench()  # refuses what it cannot read
+    work = Work(cells, on, range(on.seed, on.seed + seeds))
+    made = work.made()
     folder = folder_for(out, FILES, force or resume)
     settings = on.settings(*cells) | dict(seeds=seeds)
     kept = _earlier(folder, settings) if resume else {}
-    keeper = _Keeper(folder, settings, [cell.name for cell in rows])
-    work = Work(cells, on, range(on.seed, on.seed + seeds))
-    results = _attempts(work, workers, kept, keeper)
+    keeper = _Keeper(folder, settings, [cell.name for cell in made.cells])
+    results = _attempts(work, made, workers, kept, keeper)
     keeper.draw(results)
     _summary(results)
     for name in FILES:
         print(folder / name)
-    if len(results) < len(rows):
-        raise KeyboardInterrupt(f"{len(results)} of {len(rows)} rows were written")
+    count = len(made.cells)
+    if len(results) < count:
+        raise KeyboardInterrupt(f"{len(results)} of {count} rows were written")
     if check_floors:
         _require_floors(results)
     some = not all(result.get("failed") for result in results)
@@ -107,13 +107,13 @@ def table(
 
 
 def _attempts(
-    work: Work, workers: int | None, kept: dict, keeper: "_Keeper"
+    work: Work, made: Made, workers: int | None, kept: dict, keeper: "_Keeper"
 ) -> list[dict[str, Any]]:
     """The results of the rows, at least one; after Ctrl-C, of those finished."""
     names, bar = keeper.names, required("tqdm", "cli").tqdm
     found = {row: kept[name] for row, name in enumerate(names) if name in kept}
     left = [row for row in range(len(names)) if row not in found]
-    attempts = attempted(work, left, count_of(workers, len(left)))
+    attempts = attempted(work, made, left, count_of(workers, len(left)))
     shown = bar(total=len(names), initial=len(found), unit="row", dynamic_ncols=True)
     try:
         with shown as progress, contextlib.closing(attempts):

@@ -3,7 +3,8 @@
 Rows cost tracing, compiling and small steps: one core each is enough.
 """
 
-import functools as ft
+import contextlib
+import io
 import multiprocessing
 import os
 import signal
@@ -24,12 +25,26 @@ from icon.cli.on import On
 MOST, FEW = 8, 8  # processes, of a gigabyte each; rows that are not worth a second one
 
 
+class Made(NamedTuple):
+    """The rows of a table and what they are trained on, in this process."""
+
+    cells: list[Cell]
+    bench: Any
+    seeds: range
+
+    def attempt(self, row: int) -> dict[str, Any]:
+        return self.bench.attempt(self.cells[row], self.seeds)
+
+
 class Work(NamedTuple):
-    """The rows of a table, as every process can be told of them."""
+    """The same by its names, as it is handed to a process."""
 
     cells: tuple[str, ...]
     on: On
     seeds: range
+
+    def made(self) -> Made:
+        return Made(find_all(self.cells), self.on.bench(), self.seeds)
 
 
 def count_of(workers: int | None, rows: int) -> int:
@@ -43,12 +58,12 @@ def count_of(workers: int | None, rows: int) -> int:
 
 
 def attempted(
-    work: Work, rows: Sequence[int], count: int
+    work: Work, made: Made, rows: Sequence[int], count: int
 ) -> Generator[tuple, None, None]:
     """The number and the result of each of these rows, as they are finished."""
     if count == 1:
         for row in rows:
-            yield row, _attempt(work, row)
+            yield row, made.attempt(row)
         return
     left, free, busy = list(reversed(rows)), list[_Worker](), dict[Any, _Worker]()
     try:
@@ -59,7 +74,7 @@ def attempted(
                 busy[worker.connection] = worker
             for connection in wait(list(busy)):
                 worker = busy.pop(connection)
-                result = worker.result()
+                result = worker.result(made)
                 free += [worker] if worker.alive else []
                 yield worker.row, result
     finally:
@@ -82,13 +97,13 @@ class _Worker:
         self.process.daemon = True
         self.process.start()
         other.close()
-        self.work, self.row, self.alive = work, -1, True
+        self.row, self.alive = -1, True
 
     def begin(self, row: int) -> None:
         self.row = row
         self.connection.send(row)
 
-    def result(self) -> dict[str, Any]:
+    def result(self, made: Made) -> dict[str, Any]:
         """What came of its row; of a process that was killed, that it was."""
         from icon.recipes import refused
 
@@ -98,7 +113,7 @@ class _Worker:
             self.alive = False
             self.process.join()
             why = f"its process ended ({self.process.exitcode}): too little memory?"
-            return refused(find_all(self.work.cells)[self.row], why)
+            return refused(made.cells[self.row], why)
 
 
 def _trains(work: Work, keeps: bool, connection: Connection) -> None:
@@ -107,8 +122,10 @@ def _trains(work: Work, keeps: bool, connection: Connection) -> None:
     threading.Thread(target=_end_together, daemon=True).start()
     if keeps:
         keep_programs()
+    with contextlib.redirect_stderr(io.StringIO()):  # which has warned already
+        made = work.made()
     while True:
-        connection.send(_attempt(work, connection.recv()))
+        connection.send(made.attempt(connection.recv()))
 
 
 def _end_together() -> None:
@@ -117,13 +134,3 @@ def _end_together() -> None:
     assert parent  # of every process that another one began
     parent.join()
     os._exit(1)
-
-
-def _attempt(work: Work, row: int) -> dict[str, Any]:
-    cells, bench = _made(work)
-    return bench.attempt(cells[row], work.seeds)
-
-
-@ft.cache
-def _made(work: Work) -> tuple[list[Cell], Any]:
-    return find_all(work.cells), work.on.bench()

@@ -132,7 +132,7 @@ def mnist1d() -> Dataset:
         x'(t) = a x(t + k + (f - 1)(t - c)) + b (t - c) / 39 + e(t)
 
     with a gain a in 0.8 to 1.2, a circular shift k of up to a third of the length to
-    either side, a stretch f in 0.8 to 1.25 about the center c, a slope b of up to 2.42
+    either side, a stretch f in 0.8 to 1.25 about the center c, a tilt b of up to 2.42
     to either side, and noise e: smoothed by a Gaussian of width 1.1, of standard
     deviation 0.2, and independent, of 0.13.
 

@@ -161,7 +161,7 @@ def _vectors(key: PRNGKeyArray, x: Array) -> Array:
 _GAIN = 0.2  # of the signal
 _SLIDE = 24 / 72  # of the length, to either side: starts lie in 48 of 72 points
 _STRETCH = 0.223  # of the logarithm of the length: shapes are 12 to 18 points of 72
-_SLOPE = 0.375 / 0.1547  # over the whole length
+_TILT = 0.375 / 0.1547  # over the whole length
 # Its smoothed noise, 0.61 in these units, spares the shape. Here it is everywhere, and
 # at 0.61 a network finds the shape in half of the views only; at 0.2 in two of three.
 _SMOOTH = 0.2
@@ -179,14 +179,14 @@ def change_signals(key: PRNGKeyArray, x: Float[Array, "b ..."]) -> Array:
     change, grain = jr.split(key)
     length = rows.shape[1]
     # of two draws: a program of many small ones takes longer to compile than to run
-    gain, slide, stretch, slope = jr.uniform(change, (4, len(x), 1), x.dtype, -1, 1)
+    gain, slide, stretch, tilt = jr.uniform(change, (4, len(x), 1), x.dtype, -1, 1)
     smooth, rough = jr.normal(grain, (2, *rows.shape), x.dtype)
     middle = (jnp.arange(length, dtype=x.dtype) - (length - 1) / 2)[None]
     # beyond either end of a stretched signal is its last value
     at = middle * jnp.exp(_STRETCH * stretch)
     at = jnp.clip(at, middle[0, 0], middle[0, -1]) + (length - 1) / 2
     moved = _read(rows, at + length * _SLIDE * slide)
-    lean = _SLOPE * slope * middle / (length - 1)
+    lean = _TILT * tilt * middle / (length - 1)
     noise = _SMOOTH * smooth @ _smoothing(length) + _ROUGH * rough
     return ((1 + _GAIN * gain) * moved - lean + noise).reshape(x.shape)
 

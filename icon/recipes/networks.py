@@ -27,7 +27,7 @@ class Network(NamedTuple):
     Args:
         init: (key, rows) -> (params, state).
         apply: (params, state, rows, key) -> (z [b, k], state); key None: to look at
-            rows, not to learn from them, as dropout and batch norm tell apart.
+            rows, not to learn from them: dropout and batch norm differ there.
         summary: what it is, in a few words.
         made: whether it is a module with its numbers: it starts alike every time.
     """

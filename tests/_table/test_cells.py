@@ -727,6 +727,15 @@ def test_value_and_gradient_are_the_papers(name):
     assert max(errors(found.gradient, gradient, TINY).values()) <= 1e-8
 
 
+@SOME
+def test_a_compiler_changes_neither(name):
+    read, _ = in_double(name)
+    with jax.enable_x64(True):
+        compiled = measure(name, nudged(build(name, float)))
+    assert compiled.value == pytest.approx(read.value, 1e-12)
+    assert max(errors(compiled.gradient, read.gradient, TINY).values()) <= 1e-8
+
+
 @OPTIMIZED
 def test_float32_keeps_its_digits(name):
     """Each error is no more than the rounding of a score, of 5 or of the largest."""

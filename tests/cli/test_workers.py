@@ -42,7 +42,9 @@ def test_rows_are_those_of_one_process_but_for_one_that_was_killed(tmp_path):
     (tmp_path / "mortal.py").write_text(MORTAL)
     on = On("digits", points=60, steps=4, quick=True)
     work = Work(("LDA", f"{tmp_path}/mortal.py:killed", "PCA"), on, range(1))
-    rows, alone = dict(attempted(work, range(3), 2)), dict(attempted(work, (0, 2), 1))
+    made = work.made()
+    rows = dict(attempted(work, made, range(3), 2))
+    alone = dict(attempted(work, made, (0, 2), 1))
     assert sorted(rows) == [0, 1, 2]
     for row in (0, 2):
         assert rows[row]["name"] == alone[row]["name"]
@@ -53,16 +55,33 @@ def test_rows_are_those_of_one_process_but_for_one_that_was_killed(tmp_path):
     assert "its process ended (-9)" in killed["note"]
 
 
-@pytest.mark.slow
-def test_ctrl_c_leaves_what_is_finished_and_no_process(tmp_path):
+def with_one_row(tmp_path, **options):
+    """A table that has finished a row, and waits for another one."""
     (tmp_path / "mortal.py").write_text(MORTAL)
     rows = ["PCA", f"{tmp_path}/mortal.py:waiting", "--workers", "2"]
     args = ["table", *SHORT, "--cells", *rows, "--out", f"{tmp_path}/out"]
     run = [sys.executable, "-m", "icon", *args]
-    child = subprocess.Popen(run, stderr=subprocess.PIPE, process_group=0, text=True)
+    child = subprocess.Popen(run, stderr=subprocess.PIPE, text=True, **options)
     while not (tmp_path / "out" / "table.json").exists():
         assert child.poll() is None
         time.sleep(0.05)
+    return child
+
+
+@pytest.mark.slow
+def test_a_file_is_warned_of_once(tmp_path, capfd):
+    file = tmp_path / "rows.csv"
+    lines = [f"{i},{i % 7},{'ab'[i % 2]}x" for i in range(40)]
+    file.write_text("\n".join(["u,v,word", *lines]))
+    args = ["--cells", "PCA", "classical MDS", "--out", f"{tmp_path}/out"]
+    some = ["--quick", "--points", "40", "--steps", "4", "--data", str(file)]
+    cli.main(["table", *some, *args, "--workers", "2"])
+    assert capfd.readouterr().err.count("'word'") == 1
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_what_is_finished_and_no_process(tmp_path):
+    child = with_one_row(tmp_path, process_group=0)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to all of them
     _, printed = child.communicate(timeout=120)  # all have closed their stderr
     last = printed.strip().splitlines()[-1]
@@ -74,14 +93,7 @@ def test_ctrl_c_leaves_what_is_finished_and_no_process(tmp_path):
 
 @pytest.mark.slow
 def test_a_table_that_is_killed_leaves_no_process(tmp_path):
-    (tmp_path / "mortal.py").write_text(MORTAL)
-    rows = ["PCA", f"{tmp_path}/mortal.py:waiting", "--workers", "2"]
-    args = ["table", *SHORT, "--cells", *rows, "--out", f"{tmp_path}/out"]
-    run = [sys.executable, "-m", "icon", *args]
-    child = subprocess.Popen(run, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "out" / "table.json").exists():
-        assert child.poll() is None
-        time.sleep(0.05)
+    child = with_one_row(tmp_path)
     child.kill()
     child.communicate(timeout=60)  # all have closed their stderr
 

@@ -220,7 +220,7 @@ def test_views_of_colour_differ_by_row_and_key():
 # ------------------------------------------------------- signals
 
 
-CHANGES = {"_GAIN", "_SLIDE", "_STRETCH", "_SLOPE", "_SMOOTH", "_ROUGH"}
+CHANGES = {"_GAIN", "_SLIDE", "_STRETCH", "_TILT", "_SMOOTH", "_ROUGH"}
 SIGNAL = np.sin(np.arange(40, dtype=np.float32) / 3)[None]
 
 
@@ -269,7 +269,7 @@ def test_a_signal_is_stretched_about_its_middle(monkeypatch):
 
 
 def test_a_signal_gets_a_slope(monkeypatch):
-    slope = alone(monkeypatch, "_SLOPE") - SIGNAL
+    slope = alone(monkeypatch, "_TILT") - SIGNAL
     np.testing.assert_allclose(np.diff(slope, 2), 0, atol=1e-5)
     np.testing.assert_allclose(slope.mean(1), 0, atol=1e-5)
     rise = slope[:, -1] - slope[:, 0]

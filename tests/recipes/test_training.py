@@ -188,7 +188,7 @@ def test_a_row_of_parameters_is_scored_by_itself_beside_what_it_started_as(name)
     small = dict(ratings=lambda: icon.data.ratings(200, 60))
     small |= dict(mixed_sources=lambda: icon.data.mixed_sources(200))
     data = small[of_source]() if of_source in small else of_source
-    found = recipes.run(name, data, points=200, steps=200)
+    found = recipes.run(name, data, points=200, steps=400)
     scores, (main, value) = found["scores"], next(iter(found["scores"].items()))
     least = not any(word in main for word in ("recall", "likelihood"))
     before = scores.get(f"untrained {main}", scores.get(f"{main} of popularity"))
