@@ -1,5 +1,6 @@
 """Is a run that was killed, at whatever moment, the run it would have been?"""
 
+import importlib
 import os
 import random
 import shutil
@@ -272,7 +273,7 @@ def half_removed(path):
 @pytest.mark.parametrize("nth", [1, slow(4)])
 @pytest.mark.parametrize("where", ["Orbax", "digest", "rename", "clearing"])
 def test_nothing_is_lost_wherever_it_is_killed(tmp_path, whole, where, nth):
-    orbax, nothing = sys.modules[module.ORBAX], lambda *_: None
+    orbax, nothing = importlib.import_module(module.ORBAX), lambda *_: None
     holder, name, action = dict(
         Orbax=(orbax, "save", half_saved(orbax.save)),
         digest=(module.files, "replace", nothing),
