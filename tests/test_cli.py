@@ -299,6 +299,8 @@ def test_a_row_that_failed_is_tried_again(attempts, tmp_path):
     del attempts[:]
     table(tmp_path, "--cells", "SNE", "t-SNE", "--resume")
     assert attempts == ["SNE"]
+    kept = json.loads((tmp_path / "table.json").read_text())
+    assert [row["name"] for row in kept["rows"]] == ["SNE", "t-SNE"]
 
 
 def test_a_resume_without_an_earlier_run_is_a_run(attempts, tmp_path):

@@ -71,7 +71,7 @@ def alone(z):
 @pytest.mark.parametrize(
     ("q", "expected", "got"),
     [
-        slow(lopsided, "no order among the data", "permutation = [0-9.]+"),
+        (lopsided, "no order among the data", "permutation = [0-9.]+"),
         (
             lambda z: Leaky(icon.cosine(z)),
             "rows of q that sum to one",

@@ -35,14 +35,14 @@ def test_the_columns_of_the_places_can_be_named(tmp_path):
 
 def test_what_is_known_is_names_or_numbers(tmp_path):
     lines = [
-        f"0,0,{i},{i % 3},{i / 2},{'é' if i else ''},{'' if i else 7},"
+        f"0,0,{i},{i % 3},{i / 2},{'é' if i else ''},{'' if i else 7},,{i}_1"
         for i in range(60)
     ]
-    file = csv(tmp_path / "a.csv", "x,y,id,class,half,name,few,empty", *lines)
+    file = csv(tmp_path / "a.csv", "x,y,id,class,half,name,few,empty,code", *lines)
     known = points_of(file, ()).known
-    assert [*known] == ["id", "class", "half", "name", "few"]
+    assert [*known] == ["id", "class", "half", "name", "few", "code"]
     kinds = {name: column.dtype.kind for name, column in known.items()}
-    assert kinds == dict(id="f", **{"class": "i"}, half="f", name="O", few="f")
+    assert kinds == dict(id="f", **{"class": "i"}, half="f", name="O", few="f", code="O")
     assert len(lines) > FEW and known["class"].tolist() == [i % 3 for i in range(60)]
     assert known["name"].tolist() == ["", *["é"] * 59]
     assert known["few"][0] == 7 and np.isnan(known["few"][1:]).all()
@@ -72,7 +72,7 @@ def test_an_npy_is_the_places_alone(tmp_path):
     {
         "a.csv": ["x;y;name", "1,5;2;a", "-3;4e1;b"],
         "b.csv": ["x\ty\tname", "1.5\t2\ta", "-3\t4e1\tb"],
-        "c.tsv": ["x\ty\tname", "1.5\t2\ta", "-3\t4e1\tb"],
+        "c.tsv": ["x\ty\tname", "1.5\t2\ta;b", "-3\t4e1\tb;a"],
     }.items(),
 )
 def test_cells_are_separated_as_people_do(name, lines, tmp_path):
