@@ -10,6 +10,7 @@ so that what a single item changes is known from its own edges.
 
 import dataclasses
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -58,9 +59,10 @@ class Cut:
         return labels
 
     def all_moved(self, partitions: Sequence[Labels], seed: int) -> list[Labels]:
-        """Each of some partitions after its moves."""
-        rng = np.random.default_rng(seed)
-        return [self.moved(labels, rng) for labels in partitions]
+        """Each of some partitions after its moves, several at once."""
+        several = np.random.default_rng(seed).spawn(len(partitions))
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(self.moved, partitions, several))
 
     def exchanged(self, labels: Labels, sets, rng, swaps: int) -> Labels:
         """A set put in as a cluster of its own, two clusters merged, as it gains most.

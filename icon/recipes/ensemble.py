@@ -8,7 +8,8 @@ neighbourhood as well, p̄ = 1/M Σ_m clusters(Φ_m), and its clusters are the c
 import dataclasses
 import functools as ft
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,20 @@ Partition = Labels
 
 
 def limited(function):
-    """A function whose linear algebra and k-means have one thread each.
+    """A function whose linear algebra and k-means have one thread each, and no warning.
 
     So short are their calls that a second one gains nothing; where another program
     runs, the two would wait for each other. And the bits do not depend on the cores.
+    k-means warns of fewer places than clusters, of which the estimator tells.
     """
 
     @ft.wraps(function)
     def alone(*args):
+        from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
-        with threadpool_limits(1):
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
             return function(*args)
 
     return alone
@@ -64,9 +68,7 @@ def k_means(
         method = KMeans(count, **options)
     else:
         method = MiniBatchKMeans(count, batch_size=BATCH, **options)
-    with warnings.catch_warnings():  # fewer places than clusters
-        warnings.simplefilter("ignore")
-        return np.asarray(method.fit(x).labels_)
+    return np.asarray(method.fit(x).labels_)
 
 
 def by_features(x, count: int, seed: int) -> list[Partition]:
@@ -78,9 +80,7 @@ def by_features(x, count: int, seed: int) -> list[Partition]:
 
     def of_sample(seed):
         some = np.random.default_rng(seed).permutation(len(x))[:seen]
-        with warnings.catch_warnings():  # fewer places than clusters
-            warnings.simplefilter("ignore")
-            model = KMeans(count, random_state=seed % SEEDS, **options).fit(x[some])
+        model = KMeans(count, random_state=seed % SEEDS, **options).fit(x[some])
         return np.asarray(model.predict(x))
 
     return [of_sample(seed + m) for m in range(FEATURES)]
@@ -190,19 +190,27 @@ def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
 
 @limited
 def members(
-    x: Float[np.ndarray, "n d"], every: Sequence, cut: Cut, seed: int
+    x: Float[np.ndarray, "n d"], layouts: Callable, cut: Cut, seed: int
 ) -> list[Partition]:
     """Partitions from starts of three kinds, each improved: what is averaged.
 
     Args:
         x: the features.
-        every: the layouts of the graph; may be none.
+        layouts: () -> those of the graph; may be none. Called in this thread, while
+            another one, which has no use for JAX, clusters what else there is.
         cut: the graph, cut into so many clusters.
         seed: of every start.
     """
-    found = by_layouts(every, cut.count, seed)
-    found += by_spectrum(cut.matrix, cut.count, seed)
-    found += by_features(x, cut.count, seed)
+    from threadpoolctl import threadpool_limits
+
+    def others():
+        with threadpool_limits(1):  # each thread has a limit of its own
+            found = by_spectrum(cut.matrix, cut.count, seed)
+            return found + by_features(x, cut.count, seed)
+
+    with ThreadPoolExecutor(1) as beside:
+        later = beside.submit(others)
+        found = by_layouts(layouts(), cut.count, seed) + later.result()
     return cut.all_moved(found, seed)
 
 
