@@ -15,13 +15,15 @@ from icon._base import checks as check
 from icon._search import knn
 from icon.estimators.frames import frame
 from icon.estimators.input import features, renamed
-from icon.estimators.neighbors import nearest
+from icon.estimators.neighbors import nearest, nearest_among
 from icon.estimators.settings import seed_of
 from icon.recipes import affinities, clustering, ensemble, heads
+from icon.recipes.reservoir import Reservoir, nearest_first
 
 
 METRICS = ("cosine", "euclidean")
 ROWS = 2**16  # that are moved and rescaled at once
+BESIDE = 4  # earlier rows for each row of a batch
 
 
 @dataclasses.dataclass(repr=False, eq=False)
@@ -65,6 +67,9 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
             many rows both have seen, 1 - B / m in a batch of B, m the rows so far or
             50 K, whichever is less. It lowers the loss a little from 25 rows of each
             cluster in a batch on, and raises it where there are 3.
+        reservoir: of `partial_fit`: how many earlier rows are kept, each as likely. The
+            nearest of them, four for each row of a batch, are clustered with it; 0:
+            none, and a batch has only those neighbours that are in it.
         random_state: a seed; a generator; None: another one every time.
 
     Attributes:
@@ -118,6 +123,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     alpha_p: float = 0.0
     rounds: int = 0
     size_decay: float | None = 0.0
+    reservoir: int = 10_000
     random_state: int | np.random.RandomState | np.random.Generator | None = None
 
     def fit(self, X, y=None, *, known=None, views: Sequence = ()):
@@ -153,33 +159,38 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
         The first batch is clustered as in `fit`, and should have many rows of every
         cluster. With every further one the classifier follows the gradient of the loss
-        for ten steps, p of the neighbours inside of the batch, and
+        for ten steps, p of the neighbours among its rows and earlier ones near to them,
+        together B, and
 
         $$n_c = \delta\, |B|\, s_c + (1 - \delta) \textstyle\sum_{i \in B} \varphi_{ic},
           \quad s_c \leftarrow n_c / |B|$$
 
-        s the `shares_`, δ the `size_decay`. `labels_` and `memberships_` are then those
-        of the batch; what else there is stays that of the first.
+        s the `shares_`, of the batch's own rows, δ the `size_decay`. `labels_` and
+        `memberships_` are then those of the batch; what else there is stays that of the
+        first.
 
         Args:
             X: numbers [n, d], two rows or more.
             y: ignored.
         """
+        seed = seed_of(self.random_state)
         if "labels_" not in vars(self):
-            return self.fit(X)
-        settings, seed = self._settings(), seed_of(self.random_state)
-        x = self._in_frame(features(self, X, reset=False))
+            self.fit(X)
+            self._kept = self._kept.after(self._seen(X), seed)
+            return self
+        settings, x = self._settings(), self._seen(X)
         check.require(len(x) > 1, "X", "n_samples = 1", "two or more")
-        rows = clustering.Rows(x)
+        rows = clustering.Rows(np.concatenate([x, self._kept_near(x)]))
         p = clustering.supervision(rows, settings, self.n_clusters_, seed)
         self.n_samples_seen_ += len(x)
         sizes = heads.Sizes(self.shares_, self._decay(len(x)))
         self._classifier = heads.continued(
-            self._classifier, p, x, settings.alpha, sizes
+            self._classifier, p, rows.x, settings.alpha, sizes
         )
         self.memberships_ = self._classifier.probabilities(x)
         self.labels_ = self.memberships_.argmax(1)
         self.shares_ = sizes.after(self.memberships_)
+        self._kept = self._kept.after(x, seed)
         return self
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
@@ -199,6 +210,15 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         check_is_fitted(self)
         return self._in_frame(features(self, X, reset=False))
 
+    def _kept_near(self, x) -> Float[np.ndarray, "m d"]:
+        """Earlier rows near to a batch's: as many for every batch of its size."""
+        kept = self._kept.rows
+        count = min(len(kept), BESIDE * len(x))
+        if not count:
+            return kept[:0]
+        near, _ = nearest_among(x, min(len(kept), clustering.MOST), kept, "euclidean")
+        return kept[nearest_first(near, len(kept), count)]
+
     def _decay(self, rows: int) -> float:
         if self.size_decay is not None:
             return self.size_decay
@@ -212,6 +232,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         if self.size_decay is not None:
             decay = check.scalar("size_decay", self.size_decay, 0)
             check.require(decay < 1, "size_decay", decay, "a number from 0, below 1")
+        check.size("reservoir", self.reservoir, 0)
         acts = self.head is not None or (alpha_p == 0 and self.divergence == "kl")
         only = "a head, which alone sees alpha_p and the divergence"
         check.require(acts, "head", self.head, only)
@@ -260,6 +281,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         self.n_clusters_, self.choice_ = k, found.choice
         self.shares_ = found.memberships.mean(0, dtype=np.float64)
         self.n_samples_seen_ = n
+        self._kept = Reservoir(np.empty((0, x.shape[1]), x.dtype), self.reservoir, 0)
         self.loss_, self.member_losses_ = found.loss, found.member_losses
         self.head_losses_ = found.head_losses
         self.affinities_ = found.p

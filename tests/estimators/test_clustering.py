@@ -191,6 +191,17 @@ def test_batches_follow_rows_that_drift():
     assert (model.predict(far) == model.labels_[::-1]).all()
 
 
+@pytest.mark.parametrize(("scale", "most"), [(1, 1e-6), (0.5, 1e-3)])
+def test_a_batch_brings_its_earlier_neighbors_along(scale, most):
+    x = X + (scale - 1) * CENTERS[TRUTH]
+    model = NeighborClustering(4, reservoir=100, random_state=0).partial_fit(x)
+    one_of_each = np.array([0, 40, 70, 90])  # no two of a cluster in any batch
+    for k in range(6):
+        model.partial_fit(x[one_of_each + k])
+    # alone they would be taken for neighbours of each other: 5e-4 and more
+    assert 1 - model.predict_proba(x).max(1).mean() < most
+
+
 @pytest.mark.parametrize("decay", [None, 0.9])
 def test_shares_are_a_running_mean_over_batches(decay):
     model = NeighborClustering(4, size_decay=decay, random_state=0).partial_fit(X)
