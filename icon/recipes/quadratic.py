@@ -59,17 +59,22 @@ class Quadratic(NamedTuple):
 
     def between(self, basis: Matrix) -> Float[np.ndarray, "k k"]:
         """Φᵀ M Φ of a basis [n, k]."""
-        degree = self.diagonal[:, None] / 2
+        one = self._half(basis)
+        repelled = np.outer(basis.T @ self.against, basis.T @ self.candidate)
+        return one + one.T + repelled + repelled.T
+
+    def _half(self, basis: Matrix) -> Float[np.ndarray, "k k"]:
+        """Φᵀ (D / 2 - A) Φ: with its transpose, Φᵀ M Φ without its repulsion."""
+        degree, edges = self.diagonal / 2, self.edges
+        if edges is not None and _is_diagonal(edges):
+            return gram(basis, degree - edges.data)
 
         def half(y):
-            """(D / 2 - A) Y: with its transpose, M without its repulsion."""
-            made = degree * y
+            made = degree[:, None] * y
             made -= self.attraction @ y
             return made
 
-        one = product(basis, half, basis)
-        repelled = np.outer(basis.T @ self.against, basis.T @ self.candidate)
-        return one + one.T + repelled + repelled.T
+        return product(basis, half, basis)
 
     def across(self, one: Matrix, two: Matrix) -> Float[np.ndarray, "k l"]:
         """Φᵀ (A - B) Ψ of two bases [n, k] and [m, l], of unlike points."""
@@ -123,6 +128,11 @@ def _scaled(edges, by: Float[np.ndarray, " n"]):
 
     data = edges.data * np.repeat(by, np.diff(edges.indptr))
     return sp.csr_array((data, edges.indices, edges.indptr), shape=edges.shape)
+
+
+def _is_diagonal(edges) -> bool:
+    """Whether every row has itself alone: PCA's p."""
+    return np.array_equal(edges.indices, np.arange(edges.shape[0]))
 
 
 def _diagonal(weight) -> Any:
@@ -225,13 +235,16 @@ def product(one: Matrix, times: Callable, two: Matrix) -> Float[np.ndarray, "k l
     return np.hstack([one.T @ times(part) for part in dense])
 
 
+def gram(basis: Matrix, weight) -> Float[np.ndarray, "k k"]:
+    """Σ_i w_i φ_i φ_iᵀ of the rows of a basis."""
+    if not isinstance(basis, np.ndarray):
+        return (basis.T @ basis.multiply(weight[:, None]).tocsr()).toarray()
+    if np.ptp(weight):
+        return basis.T @ (weight[:, None] * basis)
+    return weight[0] * (basis.T @ basis)
+
+
 def covariance(basis: Matrix, weight) -> Float[np.ndarray, "k k"]:
     """Of a basis whose rows have weights that sum to 1."""
     mean = basis.T @ weight
-    if not isinstance(basis, np.ndarray):
-        squares = (basis.T @ basis.multiply(weight[:, None]).tocsr()).toarray()
-    elif np.ptp(weight):
-        squares = basis.T @ (weight[:, None] * basis)
-    else:
-        squares = weight[0] * (basis.T @ basis)
-    return squares - np.outer(mean, mean)
+    return gram(basis, weight) - np.outer(mean, mean)
