@@ -11,6 +11,7 @@ is not kept.
 """
 
 import argparse
+import functools as ft
 import json
 import time
 from collections.abc import Callable
@@ -68,8 +69,8 @@ def noise(n: int) -> np.ndarray:
     return (rng.normal(size=(n, 50)) * np.linspace(3, 1, 50)).astype(np.float32)
 
 
-def pca(n: int) -> dict:
-    x, ids = noise(n), np.arange(n)
+def pca(n: int, dtype=np.float32) -> dict:
+    x, ids = noise(n).astype(dtype), np.arange(n)
     p = icon.same(ids, ids)
     found, (own, peer) = in_turn(
         lambda: icon.spectral(p, x, components=10, constraint=icon.orthonormal),
@@ -153,7 +154,13 @@ def time_order(n: int) -> dict:
     return alone(path(n), 4 * np.sin(np.pi / (n - 1) / 2) ** 2)
 
 
-SECTIONS = dict(pca=pca, lda=lda, lpp=lpp, eigenmaps=eigenmaps)
+SECTIONS: dict[str, Callable] = dict(
+    pca=pca,
+    pca_of_float64=ft.partial(pca, dtype=np.float64),
+    lda=lda,
+    lpp=lpp,
+    eigenmaps=eigenmaps,
+)
 GRAPHS = dict(time_order=time_order)
 
 

@@ -123,50 +123,63 @@ def encoder(
         placed: brings prototypes to where embeddings are; None: as `finish`.
     """
     trunk = usual() if network is None else network
-
-    def head(at: int) -> Any:
-        from icon import encoders
-
-        return encoders.MLP((*hidden, width)) if hidden or at != width else None
-
-    def start(key, x):
-        one, two = jr.split(key)
-        x = jnp.asarray(x[:2])
-        params, state = trunk.init(one, x)
-        made = jax.eval_shape(lambda x: trunk.apply(params, state, x, None)[0], x)
-        z = jnp.zeros(_rows_of(made, len(x)).shape, jnp.float32)
-        top = head(z.shape[1])
-        return params, started(top, two, z) if top else ()
-
-    def embed(params, z):
-        z = _rows_of(z, len(z))
-        top = head(z.shape[1])
-        return finish(applied(top, params[1], jax.nn.relu(z)) if top else z)
-
-    def represent(params, x, state=()):
-        return trunk.apply(params[0], state, x, None)[0]
-
-    def training(params, x, state, key):
-        z, state = trunk.apply(params[0], state, x, key)
-        return embed(params, z), state
-
-    def state(key, x):
-        return trunk.init(jr.split(key)[0], jnp.asarray(x[:2]))[1]
-
-    layers = "-".join(map(str, (*hidden, width)))
+    net = _Headed(trunk, (*hidden, width), bool(hidden), finish)
+    layers = "-".join(map(str, net.layers))
     return Learner(
-        start,
-        lambda params, x, state=(): embed(params, represent(params, x, state)),
-        represent,
+        net.start,
+        net.embedding,
+        net.represent,
         True,
         adam(RATE),
         finish if placed is None else placed,
         width,
-        state=state,
-        training=training,
+        state=net.state,
+        training=net.training,
         summary=f"{trunk.summary}, a head {layers}",
         by=f"Adam {RATE:g}",
     )
+
+
+class _Headed(NamedTuple):
+    """A network, dense layers from its output on, and what makes an embedding of it."""
+
+    trunk: Network
+    layers: tuple[int, ...]
+    always: bool  # whether there are layers where the network has that width already
+    finish: Callable
+
+    def start(self, key, x):
+        one, two = jr.split(key)
+        x = jnp.asarray(x[:2])
+        params, state = self.trunk.init(one, x)
+        apply = lambda x: self.trunk.apply(params, state, x, None)[0]
+        z = jnp.zeros(_rows_of(jax.eval_shape(apply, x), len(x)).shape, jnp.float32)
+        head = self._head(z.shape[1])
+        return params, started(head, two, z) if head else ()
+
+    def state(self, key, x):
+        return self.trunk.init(jr.split(key)[0], jnp.asarray(x[:2]))[1]
+
+    def represent(self, params, x, state=()):
+        return self.trunk.apply(params[0], state, x, None)[0]
+
+    def embedding(self, params, x, state=()):
+        return self._finished(params, self.represent(params, x, state))
+
+    def training(self, params, x, state, key):
+        z, state = self.trunk.apply(params[0], state, x, key)
+        return self._finished(params, z), state
+
+    def _finished(self, params, z):
+        z = _rows_of(z, len(z))
+        head = self._head(z.shape[1])
+        return self.finish(applied(head, params[1], jax.nn.relu(z)) if head else z)
+
+    def _head(self, at: int) -> Any:
+        from icon import encoders
+
+        more = self.always or at != self.layers[-1]
+        return encoders.MLP(self.layers) if more else None
 
 
 def _rows_of(z, n: int):

@@ -87,50 +87,60 @@ def a_grid(m: Material) -> Task:
 
     The radius shrinks from 4 units to a half, by a factor a step.
     """
-    x = m.flat - m.flat[m.train].mean(0)
-    place = np.stack(np.divmod(np.arange(SIDE**2), SIDE), 1).astype(np.float32)
-    squared = jnp.asarray(((place[:, None] - place[None]) ** 2).sum(-1))
-    _, size, plane = np.linalg.svd(x[m.train], full_matrices=False)
+    grid = _Grid(m)
+    return Task(
+        dict(x=grid.x[m.train]),
+        grid.arguments,
+        views={},
+        extra=grid.start,
+        scored=grid.scored,
+        scores=grid.scores,
+        protocol="held-out rows",
+        summary=f"{SIDE} x {SIDE} units, the radius from {WIDEST:g} to {NARROWEST:g}",
+    )
 
-    def extra(key, width):
-        spread = size[:2] / math.sqrt(len(m.train))
-        grid = (place - place.mean(0)) / place.std(0)
+
+class _Grid:
+    """Units on a grid around the mean of some rows, and which of them are best."""
+
+    def __init__(self, m: Material):
+        place = np.stack(np.divmod(np.arange(SIDE**2), SIDE), 1).astype(np.float32)
+        self.place, self.m = place, m
+        self.x = m.flat - m.flat[m.train].mean(0)
+        self._squared = jnp.asarray(((place[:, None] - place[None]) ** 2).sum(-1))
+
+    def start(self, key, width):
+        """In the plane of the first principal components, as wide as the rows."""
+        _, size, plane = np.linalg.svd(self.x[self.m.train], full_matrices=False)
+        spread = size[:2] / math.sqrt(len(self.m.train))
+        grid = (self.place - self.place.mean(0)) / self.place.std(0)
         return jnp.asarray(grid @ (spread[:, None] * plane[:2]), jnp.float32)
 
-    def neighbors(radius):
-        return jax.nn.log_softmax(-squared / (2 * radius**2))
+    def neighbors(self, radius):
+        return jax.nn.log_softmax(-self._squared / (2 * radius**2))
 
-    def best(units, x, h):
+    def best(self, units, x, h):
+        """The two units around which a row's energy is least."""
         energy = ((x[:, None] - units[None]) ** 2).sum(-1) @ jnp.exp(h).T
         return jnp.argsort(energy, 1)[:, :2]
 
-    def arguments(model, key, x):
-        h = neighbors(WIDEST * (NARROWEST / WIDEST) ** model.progress)
-        nearest = best(jax.lax.stop_gradient(model.extra), x, h)[:, 0]
+    def arguments(self, model, key, x):
+        h = self.neighbors(WIDEST * (NARROWEST / WIDEST) ** model.progress)
+        nearest = self.best(jax.lax.stop_gradient(model.extra), x, h)[:, 0]
         return (h[nearest],), (x, model.extra)
 
-    def scores(trained, m: Material) -> dict[str, float]:
+    def scored(self, params):
+        best = self.best(params["extra"], self.x, self.neighbors(NARROWEST))
+        return self.place[best[:, 0]]
+
+    def scores(self, trained, m: Material) -> dict[str, float]:
         units = trained.params["extra"]
-        rows = jnp.asarray(x[m.test] if len(m.test) else x)
-        two = np.asarray(best(units, rows, neighbors(NARROWEST)))
-        distance = np.abs(place[two[:, 0]] - place[two[:, 1]]).max(1)
+        rows = jnp.asarray(self.x[m.test] if len(m.test) else self.x)
+        two = np.asarray(self.best(units, rows, self.neighbors(NARROWEST)))
+        distance = np.abs(self.place[two[:, 0]] - self.place[two[:, 1]]).max(1)
         error = jnp.sqrt(((rows - units[two[:, 0]]) ** 2).sum(1)).mean()
         return {
             "topographic error": float((distance > 1).mean()),
             "quantisation error": float(error),
             "raw quantisation error": float(np.linalg.norm(rows, axis=1).mean()),
         }
-
-    def scored(params):
-        return place[best(params["extra"], x, neighbors(NARROWEST))[:, 0]]
-
-    return Task(
-        dict(x=x[m.train]),
-        arguments,
-        views={},
-        extra=extra,
-        scored=scored,
-        scores=scores,
-        protocol="held-out rows",
-        summary=f"{SIDE} x {SIDE} units, the radius from {WIDEST:g} to {NARROWEST:g}",
-    )

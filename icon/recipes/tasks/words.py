@@ -145,47 +145,57 @@ def words_and_strangers(m: Material) -> Task:
 
 def masked_words(m: Material) -> Task:
     """Some words of each sentence are hidden, and predicted from the others."""
-    from icon import encoders
+    hiding = _Hiding(m)
+    length = hiding.sentences.shape[1]
+    return Task(
+        dict(sentence=hiding.sentences[m.train]),
+        hiding.arguments,
+        views={},
+        extra=hiding.start,
+        size=SENTENCES,
+        scored=hiding.scored,
+        scores=hiding.scores,
+        protocol="held-out text",
+        summary=f"{hiding.hidden} of {length} words hidden, by an MLP-Mixer",
+    )
 
-    sentences, count = _sentences(m)
-    hidden = max(1, round(HIDDEN * sentences.shape[1]))
-    encoder: Any = encoders.TokenEncoder(count, WIDE)
 
-    def extra(key, width):
+class _Hiding:
+    """Sentences of which some words are hidden, and who predicts these."""
+
+    def __init__(self, m: Material):
+        from icon import encoders
+
+        self.sentences, self.count = _sentences(m)
+        self.hidden = max(1, round(HIDDEN * self.sentences.shape[1]))
+        self._encoder: Any = encoders.TokenEncoder(self.count, WIDE)
+        self._share = _share(self.sentences[m.train], self.count)
+
+    def start(self, key, width):
         one, two = jr.split(key)
-        table = jr.normal(two, (count, WIDE)) / math.sqrt(WIDE)
-        return started(encoder, one, sentences[:1]), table
+        table = jr.normal(two, (self.count, WIDE)) / math.sqrt(WIDE)
+        return started(self._encoder, one, self.sentences[:1]), table
 
-    def masked(encoding, key, words):
-        place = jnp.argsort(jr.uniform(key, words.shape), 1)[:, :hidden]
+    def masked(self, encoding, key, words):
+        """The words that are hidden, and the encodings at their places."""
+        place = jnp.argsort(jr.uniform(key, words.shape), 1)[:, : self.hidden]
         row = jnp.arange(len(words))[:, None]
-        z = applied(encoder, encoding, words.at[row, place].set(count))[row, place]
+        seen = words.at[row, place].set(self.count)
+        z = applied(self._encoder, encoding, seen)[row, place]
         return words[row, place].reshape(-1), z.reshape(-1, WIDE)
 
-    def arguments(model, key, sentence):
-        truth, z = masked(model.extra[0], key, jnp.asarray(sentence))
-        return (truth, jnp.arange(count)), (z, model.extra[1])
+    def arguments(self, model, key, sentence):
+        truth, z = self.masked(model.extra[0], key, jnp.asarray(sentence))
+        return (truth, jnp.arange(self.count)), (z, model.extra[1])
 
-    def scored(params):
-        return applied(encoder, params["extra"][0], sentences).mean(1)
+    def scored(self, params):
+        return applied(self._encoder, params["extra"][0], self.sentences).mean(1)
 
-    share = _share(sentences[m.train], count)
-
-    def scores(trained, m: Material) -> dict[str, float]:
+    def scores(self, trained, m: Material) -> dict[str, float]:
         encoding, table = trained.params["extra"]
-        truth, z = masked(encoding, jr.key(MASKS), jnp.asarray(sentences[m.test]))
+        words = jnp.asarray(self.sentences[m.test])
+        truth, z = self.masked(encoding, jr.key(MASKS), words)
         logits = jax.nn.log_softmax(z @ table.T)
         found = jnp.take_along_axis(logits, truth[:, None], 1)
-        return _perplexities(np.asarray(found), np.log(share[np.asarray(truth)]))
-
-    return Task(
-        dict(sentence=sentences[m.train]),
-        arguments,
-        views={},
-        extra=extra,
-        size=SENTENCES,
-        scored=scored,
-        scores=scores,
-        protocol="held-out text",
-        summary=f"{hidden} of {sentences.shape[1]} words hidden, by an MLP-Mixer",
-    )
+        share = self._share[np.asarray(truth)]
+        return _perplexities(np.asarray(found), np.log(share))
