@@ -42,18 +42,16 @@ def rows_of(folder):
 def test_rows_are_those_of_one_process_but_for_one_that_was_killed(tmp_path):
     (tmp_path / "mortal.py").write_text(MORTAL)
     on = On("digits", points=60, steps=4, quick=True)
-    work = Work(("LDA", f"{tmp_path}/mortal.py:killed", "PCA"), on, range(1))
+    work = Work(("LDA", f"{tmp_path}/mortal.py:killed"), on, range(1))
     made = work.made()
-    came = [*attempted(work, made, (1, 1, 0, 2), 2)]  # both processes are killed
-    rows, alone = dict(came), dict(attempted(work, made, (0, 2), 1))
-    assert sorted(row for row, _ in came) == [0, 1, 1, 2]
-    for row in (0, 2):
-        assert rows[row]["name"] == alone[row]["name"]
-        assert rows[row]["scores"] == pytest.approx(alone[row]["scores"], rel=1e-4)
-        np.testing.assert_allclose(rows[row]["z"], alone[row]["z"], atol=1e-3)
-    killed = rows[1]
-    assert killed["name"] == "killed" and killed["failed"]
-    assert "its process ended (-9)" in killed["note"]
+    came = [*attempted(work, made, (1, 1, 0), 2)]  # both processes are killed
+    rows, ((_, alone),) = dict(came), attempted(work, made, (0,), 1)
+    assert sorted(row for row, _ in came) == [0, 1, 1]
+    assert rows[0]["name"] == alone["name"]
+    assert rows[0]["scores"] == pytest.approx(alone["scores"], rel=1e-4)
+    np.testing.assert_allclose(rows[0]["z"], alone["z"], atol=1e-3)
+    assert rows[1]["name"] == "killed" and rows[1]["failed"]
+    assert "its process ended (-9)" in rows[1]["note"]
 
 
 def with_one_row(tmp_path, **options):
