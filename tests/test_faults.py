@@ -2,6 +2,7 @@
 
 import csv
 import fcntl
+import importlib
 import json
 import os
 import resource
@@ -21,7 +22,7 @@ from icon import cli, data, encoders, plot, recipes
 from icon._base import files
 from icon._base.files import replace, replace_all
 from icon.cli.shared import as_json
-from icon.recipes import layout
+from icon.recipes import embedding, ensemble, heads, layout
 
 
 EVIL = '=1+1</script><b>$x_$ "a"'
@@ -237,6 +238,32 @@ def test_ctrl_c_before_the_first_row_writes_nothing(tmp_path, capsys, monkeypatc
     )
     assert (status, line) == (130, "icon: stopped; nothing was written")
     assert not os.listdir(tmp_path / "out")
+
+
+OLD = np.float32([[0, 0], [0, 1], [9, 9], [9, 8]])
+PAIR = np.array([0, 0, 1, 1])
+PARTS = {
+    "a new point of t-SNE": lambda p, new: layout.place(layout.Tail(), OLD, new),
+    "a new point": lambda p, new: embedding.locate(icon.student_t, OLD, new),
+    "layouts that are clustered": lambda p, new: ensemble.layouts(p, OLD),
+    "heads": lambda p, new: heads.trained(
+        heads.Objective(heads.HEADS["free"].logits), [jnp.eye(4)[:, :2]], p, OLD
+    ),
+    "a classifier": lambda p, new: heads.taught(OLD, PAIR, np.ones(4), 2, 0),
+    "a picture": lambda p, new: recipes.plane(np.eye(4, dtype=np.float32)),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_ctrl_c_in_a_part_ends_the_whole(part, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    loop = importlib.import_module("icon._training.minimize")
+    monkeypatch.setattr(loop, "_chunk", stopped)
+    new = icon.entropic([[0, 1]], [[1.0, 1.0]], perplexity=2, candidates=4)
+    with pytest.raises(KeyboardInterrupt):
+        PARTS[part](icon.uniform([[1], [0], [3], [2]]), new)
 
 
 def test_ctrl_c_of_a_terminal_is_one_line(rows, tmp_path):

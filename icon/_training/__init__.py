@@ -8,6 +8,7 @@ from icon._training.history import (
     History,
     PeerLost,
     any_stops,
+    completed,
     refuse_unusable,
 )
 from icon._training.minimize import forget_loops, minimize

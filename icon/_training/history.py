@@ -22,6 +22,16 @@ class History(NamedTuple):
     averaged: Any = None  # the parameters' moving average, where there is one
 
 
+def completed(found):
+    """What a descent has returned; where Ctrl-C ended it, that goes on.
+
+    For a descent within a computation: a part of it would be taken for the whole.
+    """
+    if found[1].interrupted:
+        raise KeyboardInterrupt
+    return found
+
+
 class DivergenceError(ArithmeticError):
     """A loss that stopped being a number: at which step, and the last good result.
 

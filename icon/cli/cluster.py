@@ -34,7 +34,7 @@ FILES = (
     "clusters.png",
     "choice.png",
 )
-FIXED = ("n_clusters", "size_decay")  # an argument; a setting of `partial_fit` alone
+FIXED = ("n_clusters", "size_decay", "reservoir")  # the others are of batches alone
 
 
 def cluster(

@@ -17,8 +17,7 @@ from icon.estimators.frames import frame
 from icon.estimators.input import features, renamed
 from icon.estimators.neighbors import nearest, nearest_among
 from icon.estimators.settings import seed_of
-from icon.recipes import affinities, clustering, ensemble, heads
-from icon.recipes.reservoir import Reservoir, nearest_first
+from icon.recipes import affinities, clustering, ensemble, heads, reservoir
 
 
 METRICS = ("cosine", "euclidean")
@@ -217,7 +216,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         if not count:
             return kept[:0]
         near, _ = nearest_among(x, min(len(kept), clustering.MOST), kept, "euclidean")
-        return kept[nearest_first(near, len(kept), count)]
+        return kept[reservoir.nearest_first(near, len(kept), count)]
 
     def _decay(self, rows: int) -> float:
         if self.size_decay is not None:
@@ -281,7 +280,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         self.n_clusters_, self.choice_ = k, found.choice
         self.shares_ = found.memberships.mean(0, dtype=np.float64)
         self.n_samples_seen_ = n
-        self._kept = Reservoir(np.empty((0, x.shape[1]), x.dtype), self.reservoir, 0)
+        none = np.empty((0, x.shape[1]), x.dtype)
+        self._kept = reservoir.Reservoir(none, self.reservoir, 0)
         self.loss_, self.member_losses_ = found.loss, found.member_losses
         self.head_losses_ = found.head_losses
         self.affinities_ = found.p

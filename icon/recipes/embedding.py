@@ -25,7 +25,7 @@ from icon._neighborhoods import (
     reweigh,
     to_sparse,
 )
-from icon._training import DivergenceError, any_stops, gains, minimize
+from icon._training import DivergenceError, any_stops, completed, gains, minimize
 from icon.recipes.models import adam
 
 
@@ -228,5 +228,6 @@ def locate(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     if isinstance(q(old[:1], old), Points):  # they can have a weight of 0
         old = filled(old, _length(m))
     args = on_device(index), on_device(logit), on_device(old), np.int32(m)
-    z, _ = minimize(Alone(q), start, PLACING, PLACED, args=args, every=PLACED)
+    which: Any = Alone(q), start, PLACING, PLACED
+    z, _ = completed(minimize(*which, args=args, every=PLACED))
     return np.array(z)

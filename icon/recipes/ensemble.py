@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from jaxtyping import Float
 
 from icon._neighborhoods import Graph
-from icon._training import Stages
+from icon._training import Stages, completed
 from icon.recipes import layout
 from icon.recipes.cut import Cut, Labels, indicator
 
@@ -168,7 +168,7 @@ def layouts(p: Graph, start: layout.Start) -> list[Float[np.ndarray, "n 2"]]:
         if step in FALLING.ends:
             kept.append(np.array(z))
 
-    layout.lay_out(layout.Tail(), start, p, FALLING, [keep])
+    completed(layout.lay_out(layout.Tail(), start, p, FALLING, [keep]))
     return kept
 
 

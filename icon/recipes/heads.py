@@ -23,7 +23,7 @@ from jaxtyping import Float, Int
 from icon._base.pytrees import take
 from icon._loss import hellinger, jsd, kl, tv
 from icon._neighborhoods import Graph, Neighborhood, clusters, same, scores, smooth
-from icon._training import minimize
+from icon._training import completed, minimize
 from icon.recipes.cut import indicator
 from icon.recipes.ensemble import unit
 from icon.recipes.layout import blocks
@@ -217,13 +217,9 @@ def trained(
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *heads)
     single = lambda tree: jax.tree.map(lambda a: jnp.asarray(a, jnp.float32), tree)
     alpha, sizes, x = single(alpha), single(sizes), jnp.asarray(x)
-    stacked, _ = minimize(
-        objective,
-        stacked,
-        _adam(rate, steps),
-        steps,
-        args=(p, x, alpha, Keys(seed), sizes),
-        every=steps,
+    which, args = (objective, stacked, _adam(rate, steps)), (p, x, alpha)
+    stacked, _ = completed(
+        minimize(*which, steps, args=(*args, Keys(seed), sizes), every=steps)
     )
     each = [take(stacked, h) for h in range(len(heads))]
     loss, given = jax.jit(objective.of), (p, x, alpha, jax.random.key(seed), sizes)
@@ -324,5 +320,6 @@ def taught(
     data = [jnp.asarray(table[order]) for table in (labels, agreement, x)]
     args = (*data, Turns(len(order)))
     adam = _adam(LEARNING_RATE, LEARNING)
-    params, _ = minimize(_imitation, params, adam, LEARNING, args=args, every=LEARNING)
+    which = _imitation, params, adam, LEARNING
+    params, _ = completed(minimize(*which, args=args, every=LEARNING))
     return Classifier("mlp", params, np.arange(count))

@@ -20,6 +20,7 @@ from icon._training import (
     DivergenceError,
     Stages,
     any_stops,
+    completed,
     gains,
     minimize,
     refuse_unusable,
@@ -518,7 +519,8 @@ def place(q: Callable, old: Float[ArrayLike, "m c"], p: Graph) -> np.ndarray:
     ends = np.pad(np.asarray(p.start), (0, len(box)), mode="edge")
     wider = dataclasses.replace(p, start=on_device(ends), count=rows)
     args = wider, kernel, np.int32(len(old)), on_device(box)
-    z, _ = minimize(placing, start, PLACING, PLACED, args=args, every=PLACED)
+    which: Any = placing, start, PLACING, PLACED
+    z, _ = completed(minimize(*which, args=args, every=PLACED))
     return np.clip(z, *box)
 
 

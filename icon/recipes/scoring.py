@@ -15,7 +15,7 @@ from icon._engines import interpolated
 from icon._loss import dense, kl
 from icon._neighborhoods import student_t
 from icon._table import Cell, cells, evidence, formula
-from icon._training import minimize
+from icon._training import completed, minimize
 from icon.recipes.material import Material
 from icon.recipes.models import adam, principal
 from icon.recipes.training import Trained, valued
@@ -310,7 +310,8 @@ def plane(z, steps: int = 250) -> np.ndarray:
         return np.pad(z, ((0, 0), (0, 2 - z.shape[1])))
     perplexity = min(15.0, (len(z) - 1) / 3)
     p = cells.nearest(jnp.asarray(z), min(45, len(z) - 1), perplexity)
-    drawn, _ = minimize(_joint_kl, principal(z), PICTURE, steps, args=(p.prepared(),))
+    args = _joint_kl, principal(z), PICTURE, steps
+    drawn, _ = completed(minimize(*args, args=(p.prepared(),)))
     return np.asarray(drawn)
 
 

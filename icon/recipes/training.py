@@ -19,6 +19,7 @@ from icon._neighborhoods import tabulated
 from icon._table import TABLE, Cell, evidence, known, takes
 from icon._training import (
     DivergenceError,
+    completed,
     fit,
     forget_loops,
     forget_steps,
@@ -241,13 +242,6 @@ def _require_moved(before, after) -> None:
         raise ZeroGradient
 
 
-def _losses(history) -> np.ndarray:
-    """The losses of a descent; Ctrl-C ends the table, not one row."""
-    if history.interrupted:
-        raise KeyboardInterrupt
-    return history.loss
-
-
 def _solved(cell: Cell, setup: Setup, solution: Mapping[str, Any]) -> Descent:
     """The minimum in closed form, and its loss."""
     key = jr.key(setup.m.seed)
@@ -318,10 +312,10 @@ def _descent(cell: Cell, setup: Setup, p, steps: int) -> Callable:
         if not learner.maps and _answers(loss_by(_interpolated), start, *args):
             loss = loss_by(_interpolated)
         moved = lambda step, loss, params: _require_moved(start, params)
-        params, history = minimize(
-            loss, start, optimizer, steps, args=args, callbacks=[moved]
+        params, history = completed(
+            minimize(loss, start, optimizer, steps, args=args, callbacks=[moved])
         )
-        return Descent(start, params, _losses(history), setup=setup)
+        return Descent(start, params, history.loss, setup=setup)
 
     return descend
 
@@ -371,11 +365,11 @@ def _stage(
         if step == 2:  # the first step warms up
             _require_moved(start, params)
 
-    params, history = fit(
+    params, history = completed(fit(
         loss, start, feed, optimizer, key,
         carried=states, callbacks=[moved], checkpoint=checkpoint,
-    )  # fmt: skip
-    return Descent(begun, params, _losses(history), history.carried, setup)
+    ))  # fmt: skip
+    return Descent(begun, params, history.loss, history.carried, setup)
 
 
 # ------------------------------------------------------- training
