@@ -55,7 +55,7 @@ def explore(cells: Cells, clusters: int) -> None:
     umap = UMAP(neighbors=fewer, random_state=0)
     cells.obsm["X_umap"] = umap.fit_transform(x)
     cells.obsp["connectivities"] = np.asarray(icon.dense(umap.affinities_))
-    found = NeighborClustering(clusters, metric="euclidean", random_state=0).fit(x)
+    found = NeighborClustering(clusters, random_state=0).fit(x)
     cells.obs["cluster"] = found.labels_
     cells.obs["certainty"] = found.memberships_.max(1)
 

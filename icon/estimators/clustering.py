@@ -22,6 +22,7 @@ from icon.recipes import affinities, clustering, ensemble, heads, reservoir
 
 METRICS = ("cosine", "euclidean")
 ROWS = 2**16  # that are moved and rescaled at once
+UNEVEN = 0.01  # lengths of rows that are taken for one
 BESIDE = 4  # earlier rows for each row of a batch
 
 
@@ -48,7 +49,9 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         neighbors: which of them count: "self-tuning", by local scale; "alike";
             "mutual"; "shared", by common neighbours; "within" a distance.
         walks: neighbours of neighbours as well, over so many further steps.
-        metric: "cosine", of rows less their mean; or "euclidean".
+        metric: "cosine", of rows less their mean; "euclidean"; None: cosine where all
+            rows have one length to a hundredth, as embeddings of text have that were
+            made so; elsewhere lengths tell something, and it is Euclid's.
         alpha: the share of q that is uniform, above 0 and below 1.
         swaps: how many clusters of the members may take the place of merged ones in the
             average; each lowers the loss, and more of them fit the errors of the graph.
@@ -90,6 +93,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         typical_: of every cluster the ten rows nearest to its mean, int [K, 10]; -1
             where it has fewer.
         n_neighbors_: how many were used.
+        metric_: which was used.
         samples_: rows drawn for each anchor where alpha_p acts; None: all.
 
     Raises:
@@ -114,7 +118,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     n_neighbors: int | None = None
     neighbors: str = "self-tuning"
     walks: int = 0
-    metric: str = "cosine"
+    metric: str | None = None
     alpha: float = 0.6
     swaps: int = 2
     head: str | None = None
@@ -224,7 +228,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         return clustering.decay(rows, self.n_samples_seen_, self.n_clusters_)
 
     def _settings(self) -> clustering.Settings:
-        check.one_of("metric", self.metric, METRICS)
+        if self.metric is not None:
+            check.one_of("metric", self.metric, METRICS)
         wanted = self.n_neighbors
         verb = check.one_of("divergence", self.divergence, heads.DIVERGENCES)
         alpha_p = check.fraction("alpha_p", self.alpha_p, np.zeros(()))
@@ -254,6 +259,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
     def _framed(self, x) -> Float[np.ndarray, "n d"]:
         """Rows around their middle; of one length under "cosine"."""
+        usual = "cosine" if _have_one_length(x) else "euclidean"
+        self.metric_ = usual if self.metric is None else self.metric
         self._frame = frame(x, "euclidean")
         sums = [self._frame(x[at]).sum(0, dtype=np.float64) for at in _slices(len(x))]
         self._mean = (np.sum(sums, 0) / len(x)).astype(np.float32)
@@ -263,7 +270,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         found = np.empty(x.shape, np.float32)
         for at in _slices(len(x)):
             moved = self._frame(x[at]) - self._mean
-            found[at] = ensemble.unit(moved) if self.metric == "cosine" else moved
+            found[at] = ensemble.unit(moved) if self.metric_ == "cosine" else moved
         return found
 
     def _view(self, view, x) -> Float[np.ndarray, "n d"]:
@@ -301,6 +308,16 @@ def _search(x, k: int, seed: int = 0):
 def _slices(n: int) -> list[slice]:
     """Rows in blocks: what is made on the way is small beside all of them."""
     return [slice(i, i + ROWS) for i in range(0, n, ROWS)]
+
+
+def _have_one_length(x) -> bool:
+    """Whether all rows have the same Euclidean length, but for a hundredth."""
+    low, high = np.inf, 0.0
+    for at in _slices(len(x)):
+        with np.errstate(over="ignore"):
+            length = np.linalg.norm(x[at], axis=1)
+        low, high = min(low, length.min()), max(high, length.max())
+    return bool(high <= (1 + UNEVEN) * low)
 
 
 def _counts(n_clusters, n: int) -> list[int]:

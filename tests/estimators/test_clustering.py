@@ -22,7 +22,7 @@ X = CENTERS[TRUTH] + RNG.normal(size=(100, 3))
 
 @pytest.fixture(scope="module")
 def fitted():
-    return NeighborClustering(4, random_state=0).fit(X)
+    return NeighborClustering(4, metric="cosine", random_state=0).fit(X)
 
 
 def test_clear_clusters_are_found_the_largest_first(fitted):
@@ -191,10 +191,23 @@ def test_batches_follow_rows_that_drift():
     assert (model.predict(far) == model.labels_[::-1]).all()
 
 
+@pytest.mark.parametrize(
+    ("lengths", "metric"), [(1, "cosine"), (1.009, "cosine"), (1.02, "euclidean")]
+)
+def test_rows_of_one_length_are_compared_by_their_direction(lengths, metric):
+    x = X / np.linalg.norm(X, axis=1, keepdims=True)
+    x[1::2] *= lengths
+    model = NeighborClustering(4, random_state=0).fit(x)
+    assert model.metric_ == metric
+    other = dict(cosine="euclidean", euclidean="cosine")[metric]
+    assert NeighborClustering(4, metric=other, random_state=0).fit(x).metric_ == other
+
+
 @pytest.mark.parametrize(("scale", "most"), [(1, 1e-6), (0.5, 1e-3)])
 def test_a_batch_brings_its_earlier_neighbors_along(scale, most):
     x = X + (scale - 1) * CENTERS[TRUTH]
-    model = NeighborClustering(4, reservoir=100, random_state=0).partial_fit(x)
+    settings = dict(metric="cosine", reservoir=100, random_state=0)
+    model = NeighborClustering(4, **settings).partial_fit(x)
     one_of_each = np.array([0, 40, 70, 90])  # no two of a cluster in any batch
     for k in range(6):
         model.partial_fit(x[one_of_each + k])
