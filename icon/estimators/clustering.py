@@ -70,8 +70,9 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
             50 K, whichever is less. It lowers the loss a little from 25 rows of each
             cluster in a batch on, and raises it where there are 3.
         reservoir: of `partial_fit`: how many earlier rows are kept, each as likely. The
-            nearest of them, four for each row of a batch, are clustered with it; 0:
-            none, and a batch has only those neighbours that are in it.
+            nearest of them, four for each row of a batch, are clustered with it; and
+            all of them anew whenever they are twice as many. 0: none, and a batch has
+            only those neighbours that are in it.
         random_state: a seed; a generator; None: another one every time.
 
     Attributes:
@@ -168,7 +169,9 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         $$n_c = \delta\, |B|\, s_c + (1 - \delta) \textstyle\sum_{i \in B} \varphi_{ic},
           \quad s_c \leftarrow n_c / |B|$$
 
-        s the `shares_`, of the batch's own rows, δ the `size_decay`. `labels_` and
+        s the `shares_`, of the batch's own rows, δ the `size_decay`. Whenever twice as
+        many rows are kept as were clustered last, they are clustered as in `fit`; every
+        cluster keeps its number, by the most rows that it shares. `labels_` and
         `memberships_` are then those of the batch; what else there is stays that of the
         first.
 
@@ -194,6 +197,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         self.labels_ = self.memberships_.argmax(1)
         self.shares_ = sizes.after(self.memberships_)
         self._kept = self._kept.after(x, seed)
+        self._cluster_kept(settings, seed)
         return self
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
@@ -212,6 +216,17 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         """Rows as the classifier sees them."""
         check_is_fitted(self)
         return self._in_frame(features(self, X, reset=False))
+
+    def _cluster_kept(self, settings: clustering.Settings, seed: int) -> None:
+        """What is kept is clustered once it has twice as many rows as last time."""
+        rows, k = clustering.Rows(self._kept.rows), self.n_clusters_
+        if len(rows.x) < 2 * self._clustered:
+            return
+        found = clustering.clustered(rows, [k], settings, seed)
+        before = self._classifier.labels(rows.x)
+        same = clustering.matched(before, found.labels, k)
+        self._classifier = found.classifier.reordered(same)
+        self._clustered = len(rows.x)
 
     def _kept_near(self, x) -> Float[np.ndarray, "m d"]:
         """Earlier rows near to a batch's: as many for every batch of its size."""
@@ -287,6 +302,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         self.n_clusters_, self.choice_ = k, found.choice
         self.shares_ = found.memberships.mean(0, dtype=np.float64)
         self.n_samples_seen_ = n
+        self._clustered = n
         none = np.empty((0, x.shape[1]), x.dtype)
         self._kept = reservoir.Reservoir(none, self.reservoir, 0)
         self.loss_, self.member_losses_ = found.loss, found.member_losses

@@ -13,7 +13,7 @@ from icon._loss import kl
 from icon._neighborhoods import Graph
 from icon.recipes import affinities, ensemble, heads
 from icon.recipes.counts import Choice, chosen
-from icon.recipes.cut import Cut, Labels, cut
+from icon.recipes.cut import Cut, Labels, cut, indicator
 
 
 FEWEST, MOST = 5, 20  # neighbours
@@ -222,6 +222,22 @@ def by_size(labels: Labels, count: int) -> Int[np.ndarray, " K"]:
     size, first = np.bincount(labels, minlength=count), np.full(count, len(labels))
     np.minimum.at(first, labels, np.arange(len(labels)))
     return np.lexsort((first, -size))
+
+
+def matched(before: Labels, now: Labels, count: int) -> Int[np.ndarray, " K"]:
+    """Of every earlier cluster the one that takes its place: together they share most.
+
+    Example:
+        >>> import numpy as np
+        >>> from icon.recipes import clustering
+        >>> before, now = np.array([0, 0, 1, 2]), np.array([2, 2, 0, 1])
+        >>> clustering.matched(before, now, 3).tolist()
+        [2, 0, 1]
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    shared = indicator(before, count).T @ indicator(now, count)
+    return linear_sum_assignment(-shared.toarray())[1]
 
 
 def typical(x, labels: Labels, count: int) -> Int[np.ndarray, "K 10"]:

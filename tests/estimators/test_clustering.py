@@ -179,7 +179,7 @@ def test_a_sample_of_many_rows_is_laid_out(monkeypatch):
 
 def test_batches_follow_rows_that_drift():
     far = X + 2 * CENTERS[TRUTH]
-    model = NeighborClustering(4, random_state=0).partial_fit(far)
+    model = NeighborClustering(4, reservoir=99, random_state=0).partial_fit(far)
     first = model.labels_
     assert (first == TRUTH).all()
     turn = np.array([[np.cos(0.05), np.sin(0.05), 0], [-np.sin(0.05), np.cos(0.05), 0]])
@@ -213,6 +213,19 @@ def test_a_batch_brings_its_earlier_neighbors_along(scale, most):
         model.partial_fit(x[one_of_each + k])
     # alone they would be taken for neighbours of each other: 5e-4 and more
     assert 1 - model.predict_proba(x).max(1).mean() < most
+
+
+@pytest.mark.parametrize(("seed", "first", "moved"), [(0, 0.7, 0.4), (2, 1, 0.05)])
+def test_what_is_kept_is_clustered_anew_under_the_same_numbers(seed, first, moved):
+    rows = np.random.default_rng(seed).permutation(100)
+    x, truth = X[rows], TRUTH[rows]
+    model = NeighborClustering(4, metric="cosine", random_state=0).partial_fit(x[:16])
+    assert ari(truth, model.predict(x)) < first  # so few tell little
+    for at in range(16, 94, 6):
+        before = model.predict(x)
+        model.partial_fit(x[at : at + 6])
+        assert (model.predict(x) != before).mean() < moved
+    assert ari(truth, model.predict(x)) == 1
 
 
 @pytest.mark.parametrize("decay", [None, 0.9])
