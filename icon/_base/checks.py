@@ -4,7 +4,7 @@ import contextlib
 import inspect
 import math
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,16 @@ class InvalidInput(ValueError):
 def require(held, argument: str, got: Any, expected: str) -> None:
     if not held:
         raise InvalidInput(argument, got, expected)
+
+
+@contextlib.contextmanager
+def renamed(**names: str) -> Iterator[None]:
+    """InvalidInput of a function that is called, with the caller's argument names."""
+    try:
+        yield
+    except InvalidInput as error:
+        name = names.get(error.argument, error.argument)
+        raise InvalidInput(name, error.got, error.expected) from None
 
 
 def concrete(*trees) -> bool:

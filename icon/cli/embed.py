@@ -120,10 +120,11 @@ def named(name: str) -> str:
 
 def flags_of(name: str) -> type:
     """The settings of a method, or of a row of the table, as flags."""
-    from icon import estimators
+    from icon import estimators, recipes
 
     if named(name) not in METHODS:
-        return Budget
+        source = recipes.SOURCES[TABLE[named(name)].learns_from]
+        return flags(source.task, beside=() if source.exact else (Budget,))
     method = METHODS[named(name)]
     kind = getattr(estimators, method.estimator)
     return flags(kind, (*method.fixed, *method.without))
@@ -149,7 +150,8 @@ def embed(
     CCA (of an .npz with an array `second`), parametric t-SNE, SupCon (an encoder that
     learns from labels), LGSimCLR (from neighbours); and every other row that `icon
     cells` prints, such as Isomap, classical MDS, kernel PCA or diffusion maps, trained
-    on all rows as `icon train` does.
+    on all rows as `icon train` does; the numbers of its neighbours, kernel or walk are
+    flags too.
 
     Writes embedding.csv, embedding.npz (embedding, labels, ids), embedding.npy,
     report.json (settings, scores, versions) and, of two components, embedding.png into
@@ -224,7 +226,7 @@ def _shown(x: Any) -> Any:
     return x.__name__ if callable(x) else x
 
 
-def _by_row(name: str, how: Budget, dataset) -> Callable[[int], Layout]:
+def _by_row(name: str, how, dataset) -> Callable[[int], Layout]:
     """A row of the table that is ready to be trained on all rows of the data."""
     from icon import recipes
 
@@ -232,16 +234,20 @@ def _by_row(name: str, how: Budget, dataset) -> Callable[[int], Layout]:
     expected = f"a method for {n} rows, as {', '.join(METHODS)}"
     got = f"{name!r}, which takes {MOST} rows at most"
     check.require(n <= MOST, "method", got, expected)
-    budget = recipes.spent(recipes.FULL, max(n, 2), how.steps)
+    numbers = given(how)
+    budget = recipes.spent(recipes.FULL, max(n, 2), numbers.pop("steps", None))
+    row = TABLE[name]
+    source = recipes.SOURCES[row.learns_from].at(**numbers)
+    row = dataclasses.replace(row, learns_from=source)
 
     def laid_out(seed: int) -> Layout:
         m = recipes.material(dataset, seed, budget).undivided()
-        trained = recipes.train(TABLE[name], m)
+        trained = recipes.train(row, m)
         report = dict(
             trained=trained.summary,
             steps=len(trained.loss),
             loss=trained.value,
-            settings=dataclasses.asdict(how) | dict(seed=seed),
+            settings=given(how) | dict(seed=seed),
             seconds=round(trained.seconds, 3),
         )
         return Layout(np.asarray(trained.embedding, np.float32), report)

@@ -1,4 +1,4 @@
-"""How do the settings of an estimator become flags of a command?"""
+"""How do the settings of an estimator, or of a task, become flags of a command?"""
 
 import collections.abc
 import dataclasses
@@ -15,21 +15,33 @@ OURS = ("callbacks", "verbose", "random_state")  # settings that are not the use
 WORDS, NUMBERS = (str, type(None)), (int, float, str, type(None))
 
 
-def flags(estimator: type, fixed: Collection[str] = ()) -> type:
+def flags(
+    of: Callable, fixed: Collection[str] = (), beside: tuple[type, ...] = ()
+) -> type:
     """A dataclass of the settings that a terminal can give, but for those fixed.
 
-    Each has the default of the estimator; its help is the estimator's docstring.
+    Settings are arguments with a default, which each keeps; its help is the docstring's
+    of the estimator, or of the function.
+
+    Args:
+        of: an estimator, or a function.
+        fixed: settings that are no flags.
+        beside: dataclasses whose fields are flags as well.
     """
-    hints, fields = typing.get_type_hints(estimator), []
-    for field in dataclasses.fields(estimator):
-        kind = _kind(hints[field.name])
-        if kind is not None and field.name not in (*fixed, *OURS):
-            default: Any = field.default
+    hints, fields = typing.get_type_hints(of), []
+    for name, parameter in inspect.signature(of).parameters.items():
+        default: Any = parameter.default
+        if default is parameter.empty or name in (*fixed, *OURS):
+            continue
+        if (kind := _kind(hints[name])) is not None:
             single = typing.get_origin(kind) is tuple and np.ndim(default) == 0
-            fields.append((field.name, kind, (default,) if single else default))
-    named = {"__doc__": estimator.__doc__}
+            fields.append((name, kind, (default,) if single else default))
     return dataclasses.make_dataclass(
-        estimator.__name__, fields, frozen=True, namespace=named
+        of.__name__,
+        fields,
+        bases=beside,
+        frozen=True,
+        namespace={"__doc__": of.__doc__},
     )
 
 

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from icon._base import checks as check
 from icon._search import knn
 from icon.estimators.frames import frame
-from icon.estimators.input import features, renamed
+from icon.estimators.input import features
 from icon.estimators.neighbors import nearest, nearest_among
 from icon.estimators.settings import seed_of
 from icon.recipes import affinities, clustering, ensemble, heads, reservoir
@@ -289,7 +289,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         return found
 
     def _view(self, view, x) -> Float[np.ndarray, "n d"]:
-        with renamed(X="views"):
+        with check.renamed(X="views"):
             view = self._in_frame(features(self, view, reset=False))
         got = f"{len(view)} rows"
         check.require(len(view) == len(x), "views", got, f"{len(x)}, as X has")

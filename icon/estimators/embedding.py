@@ -23,7 +23,6 @@ from icon.estimators.input import (
     distances,
     features,
     is_given,
-    renamed,
     with_arguments,
 )
 from icon.estimators.neighbors import Listed, given_neighbors, nearest
@@ -148,7 +147,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         x = distances(X) if x is None else x
         identical = not sp.issparse(x) and not np.ptp(x, 0).any()
         k = self._neighbor_count(x.shape[0])
-        with warnings.catch_warnings(), renamed(index="neighbors", anchors="X"):
+        with warnings.catch_warnings(), check.renamed(index="neighbors", anchors="X"):
             if identical:
                 warnings.warn("all rows of X are identical in float32", stacklevel=3)
                 warnings.simplefilter("ignore", UserWarning)  # that they tie, too

@@ -44,16 +44,6 @@ def with_arguments(metric, arguments) -> Any:
 
 
 @contextlib.contextmanager
-def renamed(**names: str) -> Iterator[None]:
-    """InvalidInput of a function that is called, with the caller's argument names."""
-    try:
-        yield
-    except InvalidInput as error:
-        name = names.get(error.argument, error.argument)
-        raise InvalidInput(name, error.got, error.expected) from None
-
-
-@contextlib.contextmanager
 def _refused(expected: str) -> Iterator[None]:
     """A ValueError of scikit-learn as an InvalidInput of one line."""
     try:
@@ -121,7 +111,7 @@ def labels(y, n: int) -> np.ndarray:
     from sklearn.utils.multiclass import type_of_target
 
     expected = f"a label for each of {n} rows"
-    with renamed(X="y"), _refused(expected), np.errstate(invalid="ignore"):
+    with check.renamed(X="y"), _refused(expected), np.errstate(invalid="ignore"):
         y = column_or_1d(y)
         kind = type_of_target(y, raise_unknown=True)
     numbers = "labels, of which several rows share one"
@@ -152,7 +142,7 @@ def affinities(X) -> Graph:
     x = sp.coo_array(_square(X))
     off = x.row != x.col
     x = sp.coo_array((x.data[off], (x.row[off], x.col[off])), shape=x.shape)
-    with renamed(matrix="X"):
+    with check.renamed(matrix="X"):
         p = symmetrize(graph(x))
     positive = np.isfinite(np.asarray(p.logit)).any()
     check.require(positive, "X", "zeros only", "an affinity above 0")

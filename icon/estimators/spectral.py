@@ -22,7 +22,7 @@ from icon._neighborhoods import (
 from icon._search import symmetrize
 from icon.estimators.embedding import Embedding
 from icon.estimators.frames import Frame, Verbatim
-from icon.estimators.input import features, labels, renamed
+from icon.estimators.input import features, labels
 from icon.estimators.neighbors import nearest_among
 from icon.recipes import layout, orthonormal, rayleigh, spectral, whitened
 
@@ -159,7 +159,7 @@ class SpectralEmbedding(Embedding):
     def _embed(self, x: Any, rng) -> None:
         p, second = self.affinities_, self._second
         constraint: Any = self.constraint
-        with renamed(components="n_components", x="X"):
+        with check.renamed(components="n_components", x="X"):
             found = spectral(
                 p,
                 None if self._is_free else x if second is None else (x, second),

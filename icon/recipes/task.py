@@ -1,6 +1,7 @@
 """What is p built from? A task: arrays, and the arguments that p and q get of them."""
 
 import enum
+import functools as ft
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -106,12 +107,29 @@ class Source(NamedTuple):
         learned: by what it can be learned.
         after: rows of the table that are trained first, on the same data.
         data: the data set of `icon.data` that shows it, where the user has none.
+        exact: whether eigenvectors are the minimum of its tasks: no step is taken.
+
+    Example:
+        Isomap of another neighbourhood: every number of a task is an argument.
+
+        >>> import dataclasses, icon
+        >>> from icon import recipes
+        >>> near = recipes.SOURCES["geodesics"].at(n_neighbors=5, n_components=3)
+        >>> isomap = dataclasses.replace(icon.TABLE["Isomap"], learns_from=near)
+        >>> m = recipes.material(icon.data.digits(), budget=recipes.QUICK)
+        >>> recipes.train(isomap, m).embedding.shape
+        (500, 3)
     """
 
     task: Callable
     learned: Learned = Learned.NETWORK
     after: tuple[str, ...] = ()
     data: str = "mnist1d"
+    exact: bool = False
+
+    def at(self, **numbers) -> "Source":
+        """The same with other numbers of its task, by their names."""
+        return self._replace(task=ft.partial(self.task, **numbers))
 
 
 def prototypes(*shape: int) -> Callable:

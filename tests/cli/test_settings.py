@@ -2,10 +2,12 @@
 
 import dataclasses
 import inspect
+import re
 
 import pytest
 
-from icon import cli, estimators
+import icon
+from icon import cli, estimators, recipes
 from icon.cli.embed import METHODS, flags_of
 from icon.cli.settings import flags, given
 
@@ -24,6 +26,28 @@ def test_every_setting_is_a_flag_with_its_default(method):
     found = given(flags_of(method)())
     assert found.keys() == wanted
     assert found == {name: usual[name] for name in wanted}
+
+
+ROWS = [name for name in icon.TABLE if name not in METHODS]
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_number_of_a_row_is_a_flag_with_its_default_and_its_help(name):
+    source = recipes.SOURCES[icon.TABLE[name].learns_from]
+    parameters = inspect.signature(source.task).parameters.values()
+    numbers = {x.name: x.default for x in parameters if x.kind is x.KEYWORD_ONLY}
+    steps = {} if source.exact else dict(steps=None)
+    assert given(flags_of(name)()) == steps | numbers
+    documented = re.findall(r"^ +(\w+): .", source.task.__doc__ or "", re.MULTILINE)
+    assert {*numbers} <= {*documented}
+
+
+def test_the_numbers_of_closed_forms_are_flags():
+    named = lambda name: {*given(flags_of(name)())}
+    assert named("Isomap") == {"n_components", "n_neighbors"}
+    assert named("kernel PCA") == {"n_components", "kernel", "scale"}
+    assert named("diffusion maps") == {"n_components", "n_neighbors", "time"}
+    assert named("classical MDS") == named("slow features") == {"n_components"}
 
 
 def test_clustering_has_every_setting_too():

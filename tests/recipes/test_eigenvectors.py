@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from cases import slow
 from sklearn.decomposition import KernelPCA
+from sklearn.manifold import Isomap
 
 import icon
 from icon import recipes
@@ -96,6 +97,63 @@ def test_kernel_pca_is_that_of_scikit_learn():
     peer = KernelPCA(2, kernel="rbf", gamma=1 / width).fit_transform(x)
     for own, other in zip(found.embedding.T, peer.T, strict=True):
         assert abs(np.corrcoef(own, other)[0, 1]) > 1 - 1e-5
+
+
+# ------------------------------------------------------- numbers of a task
+
+
+def solved(source, **numbers):
+    """The embedding of a blob of 60 rows, which is connected."""
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    m = recipes.material(icon.data.dataset("blob", x)).undivided()
+    found = recipes.SOURCES[source].at(**numbers).task(m)
+    return np.asarray(m.flat, np.float64), np.asarray(found.solution()["z"])
+
+
+def near_up_to_signs(z, other):
+    signs = np.sign((z * other).sum(0))
+    np.testing.assert_allclose(z, other * signs, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.parametrize("k, columns", [(6, 3), (20, 2)])
+def test_isomap_of_other_numbers_is_that_of_scikit_learn(k, columns):
+    x, z = solved("geodesics", n_neighbors=k, n_components=columns)
+    near_up_to_signs(z, Isomap(n_neighbors=k, n_components=columns).fit_transform(x))
+
+
+OF_SQUARE = {  # of a squared distance, at a width of 3
+    "gaussian": lambda square: np.exp(-square / 18),
+    "laplace": lambda square: np.exp(-np.sqrt(square) / 3),
+    "student_t": lambda square: 9 / (9 + square),
+}
+
+
+@pytest.mark.parametrize("kernel", OF_SQUARE)
+def test_kernel_pca_of_other_kernels_is_that_of_scikit_learn(kernel):
+    x, z = solved("kernels", kernel=kernel, scale=3.0, n_components=3)
+    gram = OF_SQUARE[kernel](((x[:, None] - x[None]) ** 2).sum(-1))
+    near_up_to_signs(z, KernelPCA(3, kernel="precomputed").fit_transform(gram))
+
+
+@pytest.mark.parametrize("time", [1, 5])
+def test_a_diffusion_map_has_the_distances_of_its_walks(time):
+    """Of all columns: sum_k (p^t_ik - p^t_jk)^2 / pi_k, of a dense graph."""
+    x, z = solved("diffusion", n_neighbors=40, n_components=59, time=time)
+    square = ((x[:, None] - x[None]) ** 2).sum(-1)
+    near = square.argsort(1)[:, 1:41]
+    weight = np.zeros((60, 60))
+    np.put_along_axis(weight, near, 1, 1)
+    weight = np.maximum(weight, weight.T)
+    degree = weight.sum(1)
+    walk = np.linalg.matrix_power(weight / degree[:, None], time)
+    ends = walk * np.sqrt(degree.sum() / degree)
+    of = lambda y: ((y[:, None] - y[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(of(z), of(ends), rtol=1e-3, atol=1e-4)
+
+
+def test_eigenmaps_of_a_graph_have_the_columns_asked_for():
+    for source in ("graph and degrees", "centered features"):
+        assert solved(source, n_components=4)[1].shape == (60, 4)
 
 
 def test_slow_features_find_the_slow_source():

@@ -97,6 +97,7 @@ def has_shape(x):
 def test_a_source_makes_arrays_of_one_length_and_arguments_of_its_rows(name, digits):
     setup = built(name, digits)
     assert isinstance(setup.task, recipes.Task)
+    assert SOURCES[name].exact == (setup.task.solution is not None)
     (length,) = {len(array) for array in setup.task.arrays.values()}
     size = setup.task.size or length
     batch = {name: array[:size] for name, array in setup.task.arrays.items()}

@@ -25,26 +25,30 @@ def _of_points(task) -> Source:
     return Source(task, POINTS, data="digits")
 
 
+def _solved(task, learned: Learned = POINTS, data: str = "digits") -> Source:
+    return Source(task, learned, data=data, exact=True)
+
+
 SOURCES = {
     "features": _of_points(points.features),
     "neighborhoods": _of_points(points.neighborhoods),
-    "centered features": _of_points(eigenvectors.centered),
-    "kernels": _of_points(eigenvectors.kernels),
+    "centered features": _solved(eigenvectors.centered),
+    "kernels": _solved(eigenvectors.kernels),
     "graph": _of_points(points.adjacency),
-    "graph and degrees": _of_points(eigenvectors.with_degrees),
-    "diffusion": _of_points(eigenvectors.diffusion),
+    "graph and degrees": _solved(eigenvectors.with_degrees),
+    "diffusion": _solved(eigenvectors.diffusion),
     "graph over degrees": _of_points(points.over_degrees),
-    "geodesics": _of_points(eigenvectors.geodesics),
+    "geodesics": _solved(eigenvectors.geodesics),
     "spectral features": _of_points(points.spectral_features),
     "edges and strangers": _of_points(points.edges_and_strangers),
     "edges by membership": _of_points(points.edges_by_membership),
     # no free embedding can follow ids
     "items": Source(points.items, LINEAR, data="digits"),
-    "rows of a graph": Source(eigenvectors.rows_with_degrees, MATRIX, data="digits"),
-    "all labels": Source(eigenvectors.all_labels, MATRIX, data="digits"),
-    "order": Source(eigenvectors.order, MATRIX, data="slow_sources"),
-    "covarying pairs": Source(eigenvectors.covarying, MATRIX, data="digits"),
-    "correlated pairs": Source(eigenvectors.correlated, MATRIX, data="digits"),
+    "rows of a graph": _solved(eigenvectors.rows_with_degrees, MATRIX),
+    "all labels": _solved(eigenvectors.all_labels, MATRIX),
+    "order": _solved(eigenvectors.order, MATRIX, "slow_sources"),
+    "covarying pairs": _solved(eigenvectors.covarying, MATRIX),
+    "correlated pairs": _solved(eigenvectors.correlated, MATRIX),
     "views": Source(views.views),
     "momentum keys": Source(views.momentum_keys),
     "views of neighbors": Source(views.views_of_neighbors, data="digits"),

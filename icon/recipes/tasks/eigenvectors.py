@@ -1,21 +1,27 @@
 """What is p built from where eigenvectors are the minimum, and no step is taken?"""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from icon._base import checks as check
 from icon._neighborhoods import Graph, graph, same
-from icon._search import knn
 from icon.recipes.closed_form import orthonormal, spectral, whitened
 from icon.recipes.material import Material
 from icon.recipes.task import Task, ids_of, rows
-from icon.recipes.tasks.points import NEAR, at_once, name_of, weights_of
+from icon.recipes.tasks.points import NEAR, at_once, name_of, nearest, weights_of
 from icon.recipes.tasks.views import HALVES, Second
 
 
 PLANE = 2
 STEPS = 3  # of a random walk, whose ends a diffusion map compares
+KERNELS: dict[str, Callable] = {  # by the distance in units of their scale
+    "gaussian": lambda distance: np.exp(-(distance**2) / 2),
+    "laplace": lambda distance: np.exp(-distance),
+    "student_t": lambda distance: 1 / (1 + distance**2),
+}
 
 
 def _solved(task: Task, *found, views=("z",)) -> Task:
@@ -24,6 +30,12 @@ def _solved(task: Task, *found, views=("z",)) -> Task:
         name: jnp.asarray(x, jnp.float32) for name, x in zip(views, found, strict=True)
     }
     return task._replace(solution=lambda: params)
+
+
+def _found(p, x=None, *, n_components: int, **how):
+    """The minimiser; a refusal has the name that the number has here."""
+    with check.renamed(components="n_components"):
+        return spectral(p, x, components=n_components, **how)
 
 
 def _itself(n: int):
@@ -35,94 +47,154 @@ def _doubly_centered(gram):
     return gram - gram.mean(1)[:, None]
 
 
-def _by_gram(m: Material, gram, summary: str) -> Task:
+def _by_gram(m: Material, gram, n_components: int, summary: str) -> Task:
     """What comes nearest to inner products: columns √λ v of their eigenvectors."""
     from scipy.sparse.linalg import eigsh
 
-    value, vectors = eigsh(gram, PLANE, which="LA", v0=gram[0])
+    count = check.count("n_components", n_components, 1, len(gram) - 1)
+    value, vectors = eigsh(gram, count, which="LA", v0=gram[0])
     task = at_once(m, jnp.asarray(gram, jnp.float32), summary=summary)
-    return _solved(task, (vectors * np.sqrt(value))[:, ::-1])
+    # no column has an inner product with itself below 0
+    return _solved(task, (vectors * np.sqrt(np.maximum(value, 0)))[:, ::-1])
 
 
 # ------------------------------------------------------- inner products
 
 
-def centered(m: Material) -> Task:
+def centered(m: Material, *, n_components: int = PLANE) -> Task:
+    """Features less their mean.
+
+    Args:
+        n_components: columns of the embedding.
+    """
     x = np.asarray(m.flat[m.train], np.float64)
     x = x - x.mean(0)
-    found = spectral(_itself(len(x)), x, components=PLANE, constraint=orthonormal)
+    found = _found(
+        _itself(len(x)), x, n_components=n_components, constraint=orthonormal
+    )
     task = at_once(m, jnp.asarray(x, jnp.float32), summary="features less their mean")
     return _solved(task, found.embedding)
 
 
-def geodesics(m: Material) -> Task:
-    """The Gram matrix of the lengths of the shortest paths along the graph."""
+def geodesics(
+    m: Material, *, n_components: int = PLANE, n_neighbors: int = NEAR
+) -> Task:
+    """The Gram matrix of the lengths of the shortest paths along the graph.
+
+    Args:
+        n_components: columns of the embedding.
+        n_neighbors: how many nearest rows.
+    """
     from scipy.sparse.csgraph import shortest_path
 
     n = len(m.train)
-    index, distance = map(np.asarray, knn(m.flat[m.train], min(NEAR, n - 1)))
+    index, distance = map(np.asarray, nearest(m, n_neighbors))
     table = np.full((n, n), np.inf)
     np.put_along_axis(table, index, distance, 1)
     path = shortest_path(np.minimum(table, table.T), directed=False)
     path = np.minimum(path, path[np.isfinite(path)].max())  # between components
-    summary = f"shortest paths along {NEAR} nearest rows"
-    return _by_gram(m, _doubly_centered(-(path**2) / 2), summary)
+    summary = f"shortest paths along {n_neighbors} nearest rows"
+    return _by_gram(m, _doubly_centered(-(path**2) / 2), n_components, summary)
 
 
-def kernels(m: Material) -> Task:
-    """Gaussian kernels as inner products, as wide as the median distance."""
+def kernels(
+    m: Material,
+    *,
+    n_components: int = PLANE,
+    kernel: str = "gaussian",
+    scale: float | None = None,
+) -> Task:
+    r"""Kernels as inner products.
+
+    $$e^{-d^2 / 2\sigma^2}, \quad e^{-d / \sigma}, \quad 1 / (1 + d^2 / \sigma^2)$$
+
+    Args:
+        n_components: columns of the embedding.
+        kernel: "gaussian", "laplace" or "student_t", in this order.
+        scale: its width σ; by default the median distance divided by √2.
+    """
     from scipy.spatial.distance import pdist, squareform
 
-    square = pdist(m.flat[m.train], "sqeuclidean")
-    gram = np.exp(-squareform(square) / np.median(square))
-    summary = "Gaussian kernels of the median width"
-    return _by_gram(m, _doubly_centered(gram), summary)
+    of_distance = KERNELS[check.one_of("kernel", kernel, KERNELS)]
+    distance = pdist(m.flat[m.train])
+    if scale is None:
+        scale = float(np.median(distance)) / 2**0.5
+    width = check.scalar("scale", scale, 0, above=True)
+    gram = of_distance(squareform(distance) / width)
+    summary = f"{kernel} kernels of width {width:.3g}"
+    return _by_gram(m, _doubly_centered(gram), n_components, summary)
 
 
 # ------------------------------------------------------- graphs
 
 
-def _weighed(m: Material) -> tuple[Any, Graph, np.ndarray]:
-    weights = weights_of(m)
+def _weighed(m: Material, n_neighbors: int) -> tuple[Any, Graph, np.ndarray]:
+    weights = weights_of(m, n_neighbors)
     return weights, graph(weights), np.asarray(weights.sum(1), np.float32)
 
 
-def with_degrees(m: Material) -> Task:
-    """A graph; embeddings are whitened under its degrees."""
-    weights, p, degree = _weighed(m)
-    found = spectral(p, components=PLANE, constraint=whitened, weight=degree)
+def with_degrees(
+    m: Material, *, n_components: int = PLANE, n_neighbors: int = NEAR
+) -> Task:
+    """A graph; embeddings are whitened under its degrees.
+
+    Args:
+        n_components: columns of the embedding.
+        n_neighbors: how many nearest rows, where the data have no graph.
+    """
+    weights, p, degree = _weighed(m, n_neighbors)
+    found = _found(p, n_components=n_components, constraint=whitened, weight=degree)
     task = at_once(
-        m, weights, summary=f"{name_of(m)}, whitened under the degrees",
+        m, weights, summary=f"{name_of(m, n_neighbors)}, whitened under the degrees",
         degree=jnp.asarray(degree),
     )  # fmt: skip
     return _solved(task, found.embedding)
 
 
-def rows_with_degrees(m: Material) -> Task:
-    """The same of a linear map of the rows."""
-    weights, p, degree = _weighed(m)
-    x = m.flat[m.train]
-    found = spectral(p, x, components=PLANE, constraint=whitened, weight=degree)
-    return _solved(with_degrees(m), found.map)
+def rows_with_degrees(
+    m: Material, *, n_components: int = PLANE, n_neighbors: int = NEAR
+) -> Task:
+    """The same of a linear map of the rows.
+
+    Args:
+        n_components: columns of the embedding.
+        n_neighbors: how many nearest rows, where the data have no graph.
+    """
+    _, p, degree = _weighed(m, n_neighbors)
+    how: Any = dict(n_components=n_components, constraint=whitened, weight=degree)
+    found = _found(p, m.flat[m.train], **how)
+    return _solved(with_degrees(m, n_neighbors=n_neighbors), found.map)
 
 
-def diffusion(m: Material) -> Task:
+def diffusion(
+    m: Material,
+    *,
+    n_components: int = PLANE,
+    n_neighbors: int = NEAR,
+    time: int = STEPS,
+) -> Task:
     r"""Where random walks of t steps end, from either of two rows.
 
     $$K_{ij} = \sum_k p^t_{ik} p^t_{jk} / \pi_k, \quad \pi \propto \text{degree}$$
 
     Its eigenvectors are those of the graph, times the t-th powers of its eigenvalues.
+
+    Args:
+        n_components: columns of the embedding.
+        n_neighbors: how many nearest rows, where the data have no graph.
+        time: steps of the random walks, t.
     """
-    weights, p, degree = _weighed(m)
-    found = spectral(p, components=PLANE, constraint=whitened, weight=degree)
-    walk = np.linalg.matrix_power(weights.toarray() / degree[:, None], STEPS)
+    time = check.size("time", time)
+    weights, p, degree = _weighed(m, n_neighbors)
+    found = _found(p, n_components=n_components, constraint=whitened, weight=degree)
+    walk = np.linalg.matrix_power(weights.toarray() / degree[:, None], time)
     gram = (walk * (degree.sum() / degree)) @ walk.T
-    summary = f"random walks of {STEPS} steps along {name_of(m)}"
+    summary = f"random walks of {time} steps along {name_of(m, n_neighbors)}"
     task = at_once(
         m, jnp.asarray(gram, jnp.float32), jnp.asarray(degree), summary=summary,
         degree=jnp.asarray(degree),
     )  # fmt: skip
-    return _solved(task, found.embedding * (-found.value / 2) ** STEPS)
+    return _solved(task, found.embedding * (-found.value / 2) ** time)
 
 
 # ------------------------------------------------------- labels and time
@@ -149,8 +221,12 @@ def _shrunken(metrics):
     return covariance + 1e-3 * np.trace(covariance) / len(covariance) * metrics.gram()
 
 
-def order(m: Material) -> Task:
-    """Rows before and after another are its neighbours: maps are whitened and slow."""
+def order(m: Material, *, n_components: int = PLANE) -> Task:
+    """Rows before and after another are its neighbours: maps are whitened and slow.
+
+    Args:
+        n_components: columns of the embedding.
+    """
     import scipy.sparse as sp
 
     time = np.asarray(m.of("time", "a number a row [n]"))[m.train]
@@ -159,7 +235,7 @@ def order(m: Material) -> Task:
     after = sp.csr_array(pairs, shape=(len(at), len(at)))
     weights = after + after.T
     x = m.flat[m.train]
-    found = spectral(graph(weights), x, components=PLANE, constraint=whitened)
+    found = _found(graph(weights), x, n_components=n_components, constraint=whitened)
 
     def scores(trained, m: Material) -> dict[str, float]:
         slow = x[at] @ np.asarray(trained.params["z"])

@@ -6,11 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from icon._neighborhoods import uniform
-from icon._search import knn
 from icon.recipes.material import Material
 from icon.recipes.networks import applied, started
 from icon.recipes.task import WIDTH, Task, prototypes
-from icon.recipes.tasks.points import NEAR
+from icon.recipes.tasks.points import NEAR, nearest
 from icon.recipes.tasks.views import HEAD, _both
 
 
@@ -60,17 +59,20 @@ def labels_of_all(m: Material) -> Task:
     )
 
 
-def labels_and_neighbors(m: Material) -> Task:
-    """All rows, with a label where there is one, and who is near whom: p has both."""
-    x = m.flat[m.train]
-    near = uniform(knn(x, min(NEAR, len(x) - 1))[0])
+def labels_and_neighbors(m: Material, *, n_neighbors: int = NEAR) -> Task:
+    """All rows, with a label where there is one, and who is near whom: p has both.
+
+    Args:
+        n_neighbors: how many nearest rows.
+    """
+    near = uniform(nearest(m, n_neighbors)[0])
 
     def arguments(model, key, x, row, label):
         return (near.restrict(row), label), (model(x),)
 
     row = np.arange(len(m.train), dtype=np.int32)
     arrays = dict(x=m.x[m.train], row=row, label=m.labels[m.train])
-    summary = f"the {NEAR} nearest rows inside of a batch, and labels of some"
+    summary = f"the {n_neighbors} nearest rows inside of a batch, and labels of some"
     return Task(arrays, arguments, summary=summary)
 
 

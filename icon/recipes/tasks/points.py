@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import jax.random as jr
 import numpy as np
 
+from icon._base import checks as check
 from icon._neighborhoods import fuzzy
 from icon._search import knn, symmetrize, union
 from icon.recipes.material import Material
@@ -30,10 +31,14 @@ def features(m: Material) -> Task:
     return at_once(m, jnp.asarray(m.flat[m.train]), summary="features as they are")
 
 
-def neighborhoods(m: Material) -> Task:
-    """Features, with a perplexity of 30 or as much as they allow."""
+def neighborhoods(m: Material, *, perplexity: float = 30.0) -> Task:
+    """Features, with a perplexity, or as much of it as they allow.
+
+    Args:
+        perplexity: how many neighbours count, about.
+    """
     n = len(m.train)
-    perplexity = min(30.0, (n - 1) / 3)
+    perplexity = min(check.scalar("perplexity", perplexity, 1), (n - 1) / 3)
     near = min(n - 1, math.ceil(3 * perplexity))
     summary = f"perplexity {perplexity:g} among the {near} nearest"
     return at_once(m, jnp.asarray(m.flat[m.train]), near, perplexity, summary=summary)
@@ -47,22 +52,29 @@ def items(m: Material) -> Task:
 # ------------------------------------------------------- graphs
 
 
-def weights_of(m: Material):
+def nearest(m: Material, n_neighbors: int) -> tuple[jax.Array, jax.Array]:
+    """The nearest rows of each, and how far they are: as many as there can be."""
+    x, k = m.flat[m.train], check.size("n_neighbors", n_neighbors)
+    return knn(x, min(k, len(x) - 1))
+
+
+def weights_of(m: Material, n_neighbors: int = NEAR):
     """The graph of the data; else 1 where either of two rows is near the other."""
     import scipy.sparse as sp
 
     if "graph" in m.also:
         return m.also["graph"][m.train][:, m.train].astype(np.float32)
-    x = m.flat[m.train]
-    n, k = len(x), min(NEAR, len(x) - 1)
-    index = np.asarray(knn(x, k)[0]).ravel()
+    index = np.asarray(nearest(m, n_neighbors)[0])
+    n, k = index.shape
     start = np.arange(0, n * k + 1, k, dtype=np.int32)
-    one = sp.csr_array((np.ones(n * k, np.float32), index, start), shape=(n, n))
+    ones = np.ones(n * k, np.float32)
+    one = sp.csr_array((ones, index.ravel(), start), shape=(n, n))
     return one.maximum(one.T)
 
 
-def name_of(m: Material) -> str:
-    return "the graph of the data" if "graph" in m.also else f"its {NEAR} nearest rows"
+def name_of(m: Material, n_neighbors: int = NEAR) -> str:
+    given = "graph" in m.also
+    return "the graph of the data" if given else f"its {n_neighbors} nearest rows"
 
 
 def _spectral(weights, m: Material, drop_first: bool = False, count: int | None = None):
@@ -80,23 +92,38 @@ def _spectral(weights, m: Material, drop_first: bool = False, count: int | None 
     return np.asarray(vectors / vectors.std(), np.float32)
 
 
-def adjacency(m: Material) -> Task:
-    weights = weights_of(m)
-    return at_once(m, weights, start=_spectral(weights, m), summary=name_of(m))
+def adjacency(m: Material, *, n_neighbors: int = NEAR) -> Task:
+    """A graph of the rows.
+
+    Args:
+        n_neighbors: how many nearest rows, where the data have no graph.
+    """
+    weights, summary = weights_of(m, n_neighbors), name_of(m, n_neighbors)
+    return at_once(m, weights, start=_spectral(weights, m), summary=summary)
 
 
-def over_degrees(m: Material) -> Task:
-    weights = weights_of(m)
+def over_degrees(m: Material, *, n_neighbors: int = NEAR) -> Task:
+    """A graph of the rows, divided by the degrees of the candidates.
+
+    Args:
+        n_neighbors: how many nearest rows, where the data have no graph.
+    """
+    weights, summary = weights_of(m, n_neighbors), name_of(m, n_neighbors)
     degree = weights.sum(1)
     matrix = jnp.asarray(weights.toarray() / degree[None])
     start = _spectral(weights, m)
     degree = jnp.asarray(degree)
-    return at_once(m, matrix, start=start, degree=degree, summary=name_of(m))
+    return at_once(m, matrix, start=start, degree=degree, summary=summary)
 
 
-def spectral_features(m: Material) -> Task:
-    vectors = _spectral(weights_of(m), m)
-    summary = f"eigenvectors of {name_of(m)}"
+def spectral_features(m: Material, *, n_neighbors: int = NEAR) -> Task:
+    """The first eigenvectors of a graph of the rows, as many as there are classes.
+
+    Args:
+        n_neighbors: how many nearest rows, where the data have no graph.
+    """
+    vectors = _spectral(weights_of(m, n_neighbors), m)
+    summary = f"eigenvectors of {name_of(m, n_neighbors)}"
     return at_once(m, jnp.asarray(vectors), start=vectors, summary=summary)
 
 
@@ -122,17 +149,25 @@ def _listed(m: Material, near, summary: str, weight=None) -> Task:
     return Task(dict(row=np.arange(len(x))), arguments, size=len(x), summary=summary)
 
 
-def edges_and_strangers(m: Material) -> Task:
-    """Of every point one of its nearest neighbours, and five other points."""
-    x = m.flat[m.train]
-    near = jnp.asarray(knn(x, min(NEAR, len(x) - 1))[0])
-    return _listed(m, near, f"one of {NEAR} nearest rows, {STRANGERS} others, a step")
+def edges_and_strangers(m: Material, *, n_neighbors: int = NEAR) -> Task:
+    """Of every point one of its nearest neighbours, and five other points.
+
+    Args:
+        n_neighbors: how many nearest rows.
+    """
+    near = jnp.asarray(nearest(m, n_neighbors)[0])
+    summary = f"one of {n_neighbors} nearest rows, {STRANGERS} others, a step"
+    return _listed(m, near, summary)
 
 
-def edges_by_membership(m: Material) -> Task:
-    """The same, the edge of a point drawn by the weights of UMAP's fuzzy union."""
-    x = m.flat[m.train]
-    graph = symmetrize(fuzzy(*knn(x, min(NEAR, len(x) - 1))), union)
-    near, weight = jax.vmap(graph.support)(ids_of(x))
-    summary = f"an edge drawn by its weight among {NEAR} nearest, {STRANGERS} others"
+def edges_by_membership(m: Material, *, n_neighbors: int = NEAR) -> Task:
+    """The same, the edge of a point drawn by the weights of UMAP's fuzzy union.
+
+    Args:
+        n_neighbors: how many nearest rows.
+    """
+    graph = symmetrize(fuzzy(*nearest(m, n_neighbors)), union)
+    near, weight = jax.vmap(graph.support)(ids_of(m.train))
+    among = f"among {n_neighbors} nearest, {STRANGERS} others"
+    summary = f"an edge drawn by its weight {among}"
     return _listed(m, near, summary, jnp.log(weight))
