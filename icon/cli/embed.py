@@ -12,6 +12,7 @@ from icon import TABLE
 from icon._base import checks as check
 from icon._base.extras import required
 from icon._table import known
+from icon.cli.second import Second
 from icon.cli.settings import OURS, flags, given, with_flags
 from icon.cli.shared import (
     Selection,
@@ -57,9 +58,8 @@ def _labels(dataset, method: str):
 
 
 def _second(dataset, method: str):
-    got = f"a file with {', '.join(dataset.also) or 'features alone'}"
-    expected = f"an .npz with an array `second` of the same rows, for {method}"
-    check.require("second" in dataset.also, "path", got, expected)
+    expected = f"a file of the same rows, or an .npz with such an array, for {method}"
+    check.require("second" in dataset.also, "second", "none", expected)
     return dataset.also["second"].reshape(len(dataset.features), -1)
 
 
@@ -139,6 +139,7 @@ def embed(
     how: Any = None,
     method: str = "t-SNE",
     columns: Selection = Selection(),  # noqa: B008
+    pairs: Second = Second(),  # noqa: B008
     out: Path = Path("icon-embed"),
     seed: int = 0,
     force: bool = False,
@@ -147,7 +148,7 @@ def embed(
 
     These are the settings of t-SNE; `icon embed --method UMAP --help` has those of
     UMAP. Methods are t-SNE, SNE, UMAP, PCA, LDA, LPP, Laplacian eigenmaps, PLS-SVD and
-    CCA (of an .npz with an array `second`), parametric t-SNE, SupCon (an encoder that
+    CCA (of two modalities: `--second FILE`), parametric t-SNE, SupCon (an encoder that
     learns from labels), LGSimCLR (from neighbours); and every other row that `icon
     cells` prints, such as Isomap, classical MDS, kernel PCA or diffusion maps, trained
     on all rows as `icon train` does; the numbers of its neighbours, kernel or walk are
@@ -163,6 +164,7 @@ def embed(
         how: the settings of the method.
         method: a name of those above.
         columns: what of the file is used.
+        pairs: the same rows in a second modality.
         out: the folder to write to.
         seed: decides a random start.
         force: replace what an earlier run has written there.
@@ -170,6 +172,7 @@ def embed(
     check.seed("seed", seed)
     required("matplotlib", "plot")
     method, dataset = named(method), dataset_of(file, **columns.asked())
+    dataset = pairs.beside(dataset, file, columns)
     by = _by_estimator if method in METHODS else _by_row
     laid_out = by(method, how, dataset)
     folder = folder_for(out, FILES, force)

@@ -126,7 +126,9 @@ def _said(printed: str) -> str:
 
 
 SHORT = {"-k": "--n-clusters", "--check": "--check-floors"}
-SEVERAL = ("--features", "--drop", "--also", "--cells")  # flags that may be repeated
+SEVERAL = (  # flags that may be repeated
+    "--features", "--drop", "--second-features", "--also", "--cells",
+)  # fmt: skip
 
 
 def _filled(args: Sequence[str]) -> list[str]:

@@ -76,6 +76,8 @@ def timed(model, x, y=None):
 def origin(dataset) -> dict[str, Any]:
     rows, columns = dataset.features.shape
     known = dict(name=dataset.name, rows=rows, columns=columns)
+    if "second" in dataset.also:
+        known |= dict(second_columns=dataset.also["second"][0].size)
     return known | (dict(classes=dataset.classes) if dataset.classes else {})
 
 

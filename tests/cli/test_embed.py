@@ -77,6 +77,23 @@ def test_it_is_the_estimator_of_the_method(method, rows, tmp_path):
         np.testing.assert_allclose(abs(z - z.mean(0)), abs(exact), atol=2e-4)
 
 
+def test_a_second_file_is_read_as_the_first(flowers, tmp_path, capsys):
+    """Its index, its text and its labels are no features; or columns are named."""
+    second = [flowers, "--method", "PLS-SVD", "--second", flowers]
+    embed(*second, "--features", "a", "b", "c", "--out", tmp_path / "all")
+    assert "left out: 'city'" in capsys.readouterr().err
+    cd = ["--second-features", "c", "--second-features=d"]
+    embed(*second, "--features", "a", "b", "c", *cd, "--out", tmp_path / "cd")
+    embed(*second[:3], "--features", "a", "b", "c", *cd, "--out", tmp_path / "same")
+    left = np.float32(X[:, :3])
+    for out, right in (("all", X), ("cd", X[:, 2:4]), ("same", X[:, 2:4])):
+        z = np.load(tmp_path / out / "embedding.npy")
+        exact = PLSSVD(2, scale=False).fit_transform(left, np.float32(right))[0]
+        np.testing.assert_allclose(abs(z - z.mean(0)), abs(exact), atol=2e-4)
+        shape = dict(rows=N, columns=3, second_columns=right.shape[1])
+        assert shape.items() <= report(tmp_path / out)["data"].items()
+
+
 def test_another_row_of_the_table_is_trained_on_all_rows(rows, tmp_path):
     row = ["--method", "class means", "--steps", 2]  # a map that follows a gradient
     embed(rows, *row, "--out", tmp_path, "--seed", 7)

@@ -51,6 +51,8 @@ FILES = {
     "second.npz": npz(features=X, second=X[:20]),
     "rows.npy": npz(),
     "table.csv": lines("a,b,city,label", *CITIES),
+    "named.csv": lines(",a,b", *(f"r{i},{i},{i * i % 7}" for i in range(30))),
+    "turned.csv": lines(",a,b", *(f"r{29 - i},{i},{i * i}" for i in range(30))),
     "ragged.csv": lines("a;b", "1;2", "3"),
     "twice.csv": lines("a,b,a", "1,2,3"),
     "nameless.csv": lines("a,", "1,2"),
@@ -168,7 +170,22 @@ REFUSED = {  # what is wrong: the arguments, and the name that the line begins w
     "a batch of one": (method("SupCon", "--batch-size", "1"), "batch_size"),
     "no labels to learn from": (method("SupCon", file="plain.npz"), "labels"),
     "no labels to separate": (method("LDA", file="plain.npz"), "labels"),
-    "no second modality": (method("CCA"), "path"),
+    "no second modality": (method("CCA"), "second"),
+    "a second that is not there": (method("CCA", "--second", "no.csv"), "second"),
+    "a second of text": (method("CCA", "--second", "text.csv"), "second_features"),
+    "fewer rows in the second": (method("CCA", "--second", "two.npz"), "second"),
+    "another order of the second": (
+        method("CCA", "--second", "turned.csv", file="named.csv"),
+        "second",
+    ),
+    "no such column of the second": (
+        method("CCA", "--second", "table.csv", "--second-features", "z"),
+        "second_features",
+    ),
+    "a second of columns that the first has": (
+        method("CCA", "--second-features", "b", file="table.csv"),
+        "features",
+    ),
     "a second of other rows": (method("CCA", file="second.npz"), "also['second']"),
     "more than there are": (
         method("PCA", "--n-components", "9"),
