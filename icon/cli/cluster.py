@@ -65,7 +65,7 @@ def cluster(
     """
     check.seed("seed", seed)
     required("matplotlib", "plot")
-    dataset, folder = dataset_of(file, **columns.asked()), folder_for(out, FILES, force)
+    dataset, folder = dataset_of(file, columns.asked()), folder_for(out, FILES, force)
     settings = given(how) | dict(n_clusters=n_clusters)
     model, seconds = _clustered(dataset.features, seed, **settings)
     settings["seed"] = seed

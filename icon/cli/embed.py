@@ -171,7 +171,7 @@ def embed(
     """
     check.seed("seed", seed)
     required("matplotlib", "plot")
-    method, dataset = named(method), dataset_of(file, **columns.asked())
+    method, dataset = named(method), dataset_of(file, columns.asked())
     dataset = pairs.beside(dataset, file, columns)
     by = _by_estimator if method in METHODS else _by_row
     laid_out = by(method, how, dataset)

@@ -54,7 +54,7 @@ def _dataset(data: str, features: str | None, labels: str | None):
 
     if data in datasets.SETS:
         return datasets.SETS[data]()
-    return dataset_of(Path(data), features, labels)
+    return dataset_of(Path(data), dict(features=features, labels=labels))
 
 
 def _joined(points: Points, dataset) -> Points:

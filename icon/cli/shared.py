@@ -35,23 +35,26 @@ class Selection:
     """Columns that are no features."""
     labels: str | None = None
     """Which column or array has the labels; by default label, labels or y."""
+    size: tuple[int, ...] = ()
+    """Width and height to which images of a folder are resized, or one number for both;
+    by default their own, or of several sizes the median."""
 
     def asked(self) -> dict[str, Any]:
         """As `icon.data.load` takes it."""
         features = list(self.features) or None
-        return dict(features=features, drop=list(self.drop), labels=self.labels)
+        asked: dict[str, Any] = dict(features=features, drop=list(self.drop))
+        return asked | dict(labels=self.labels, size=self.size or None)
 
 
-def dataset_of(file: Path | None, features, labels, drop=(), source="a file"):
+def dataset_of(file: Path | None, asked: dict[str, Any]):
     """The rows of a file, or scikit-learn's digits; what is left out is printed."""
     from icon import data as datasets
 
-    asked = dict(features=features, drop=drop, labels=labels)
     if file is not None:
         with printed_warnings():
             return datasets.load(file, **asked)
     for name, given in asked.items():
-        check.require(not given, name, repr(given), f"None without {source}")
+        check.require(not given, name, repr(given), "None without a file")
     return datasets.digits()
 
 

@@ -38,6 +38,7 @@ def load(
     drop: str | Sequence[str] = (),
     labels: str | None = None,
     also: Also | None = None,
+    size: int | Sequence[int] | None = None,
 ) -> Dataset:
     r"""A file of rows, or a folder of images, of which nothing is ever unpickled.
 
@@ -51,8 +52,10 @@ def load(
     that names them. A first column without a name, as pandas writes its index, has the
     names of the rows: `words`.
 
-    A folder has images of one size, grey or in colour, of 8 bits (Pillow reads them);
-    those in a sub-folder have its name as their label. `words` are their paths.
+    A folder has images, grey or in colour, of 8 bits (Pillow reads them); those in a
+    sub-folder have its name as their label. `words` are their paths. Images of several
+    sizes are resized to their median width and height, as a warning says: nothing is
+    cropped, proportions may change.
 
     An .npz may have `edges` [m, 2] or [m, 3], (a, b, weight), of rows counted from 0:
     they become also["graph"], undirected, the weights of equal edges added up, an edge
@@ -75,11 +78,13 @@ def load(
         also: further arrays by the name that they get: the array in an .npz, a column
             or columns, beside an .npy another .npy file. Those of an .npz under a name
             that `Dataset` explains are kept without being named.
+        size: of the images of a folder, to which they are resized: (width, height), or
+            a number for both; by default their own.
 
     Raises:
         InvalidInput: the file cannot be read, a name is not in it, a number is
-            missing, nan, infinite or too large for float32, images differ in size, or
-            labels or others do not fit the rows.
+            missing, nan, infinite or too large for float32, or labels or others do not
+            fit the rows.
         ImportError: the package that reads .parquet or images is missing.
 
     Example:
@@ -99,9 +104,14 @@ def load(
         path = file("path", path)
         suffixes = f"a {', '.join(READERS)} file, or a folder of images"
         check.require(path.suffix.lower() in READERS, "path", path.name, suffixes)
-    read = read_folder if is_folder else READERS[path.suffix.lower()]
+    pair, asked = _pair(size), Asked(features, drop, labels, also)
+    folders = "None: images of a folder are resized"
+    check.require(is_folder or pair is None, "size", repr(size), folders)
     with reading("path", path):
-        found = read(path, Asked(features, drop, labels, also))
+        if is_folder:
+            found = read_folder(path, asked, pair)
+        else:
+            found = READERS[path.suffix.lower()](path, asked)
     if found.note:
         warnings.warn(found.note, stacklevel=2)
     made = dataset(path.stem or path.resolve().name, *found[:4])
@@ -122,6 +132,16 @@ def _asked(also: Also | None) -> dict[str, Any]:
         strings = all(isinstance(x, str | os.PathLike) for x in names) and len(names)
         check.require(strings, named(name), repr(source), "a name, or several")
     return dict(also)
+
+
+def _pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
+    """Width and height, where they are asked for."""
+    if size is None:
+        return None
+    sides = list(size) if isinstance(size, list | tuple) else [size]
+    check.require(len(sides) in (1, 2), "size", repr(size), "a width and a height")
+    width, height = sides[0], sides[-1]
+    return check.size("size", width), check.size("size", height)
 
 
 def _alone(argument: str, source: Any) -> Any:

@@ -1,7 +1,7 @@
 """How is a folder of images read?"""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,13 @@ GREY = ("1", "L", "LA")
 COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 
 
-def read_folder(folder: Path, asked: Asked) -> Read:
+Size = tuple[int, int]  # width and height
+
+
+def read_folder(folder: Path, asked: Asked, size: Size | None) -> Read:
     """The images of a folder, those of a sub-folder labelled by its name.
 
-    All sizes are known, and found to be one, before an image is unpacked.
+    All sizes are known, and one is chosen, before an image is unpacked.
     """
     why = "images are all that is read of a folder"
     asked.require_none(why, "features", "drop", "labels", "also")
@@ -34,22 +37,37 @@ def read_folder(folder: Path, asked: Asked) -> Read:
     expected = f"a folder with images, {', '.join(SUFFIXES)}"
     check.require(files, "path", f"{folder}, without any", expected)
     heads = [_head(folder, file) for file in files]
-    for file, (size, _) in zip(files, heads, strict=True):
-        got = f"{_shown(size)} in {_name(folder, file)}"
-        expected = f"images of one size, as the first has: {_shown(heads[0][0])}"
-        check.require(size == heads[0][0], "path", got, expected)
+    sizes = {size for size, _ in heads}
+    width, height = _middle([size for size, _ in heads]) if size is None else size
     mode = "L" if all(mode in GREY for _, mode in heads) else "RGB"
-    width, height = heads[0][0]
     shape = (len(files), height, width, *((3,) if mode == "RGB" else ()))
     bounded(4 * int(np.prod(shape, dtype=object)))
     pixels = np.empty(shape, np.uint8)
     for i, file in enumerate(files):
         with _opened(folder, file) as image:
-            pixels[i] = np.asarray(image.convert(mode))
+            image.draft(None, (width, height))  # a JPEG need not be unpacked in full
+            pixels[i] = np.asarray(image.convert(mode).resize((width, height)))
     classes = np.array(["" if f.parent == folder else f.parent.name for f in files])
     words = tuple(_name(folder, file) for file in files)
     where = lambda i: words[i[0]]
-    return Read(pixels, classes if classes.any() else None, {}, where, words)
+    labels = classes if classes.any() else None
+    note = _note(sizes, (width, height)) if size is None else ""
+    return Read(pixels, labels, {}, where, words, note)
+
+
+def _middle(sizes: Sequence[Size]) -> Size:
+    """The median width and the median height."""
+    width, height = np.median(sizes, 0)
+    return int(width), int(height)
+
+
+def _note(sizes: set[Size], chosen: Size) -> str:
+    """What is said of images of several sizes."""
+    if len(sizes) == 1:
+        return ""
+    least, most = map(_shown, (min(sizes, key=np.prod), max(sizes, key=np.prod)))
+    middle = "the median width and height: --size WIDTH HEIGHT has another"
+    return f"images from {least} to {most} are resized to {_shown(chosen)}, {middle}"
 
 
 def _images(folder: Path) -> list[Path]:
@@ -73,7 +91,7 @@ def _opened(folder: Path, file: Path) -> Iterator[Any]:
         raise InvalidInput("path", got, "an image that can be read") from error
 
 
-def _head(folder: Path, file: Path) -> tuple[tuple[int, int], str]:
+def _head(folder: Path, file: Path) -> tuple[Size, str]:
     """The size and the mode of an image, which is not unpacked."""
     with _opened(folder, file) as image:
         known = image.mode in (*GREY, *COLOUR)
@@ -82,7 +100,7 @@ def _head(folder: Path, file: Path) -> tuple[tuple[int, int], str]:
         return image.size, image.mode
 
 
-def _shown(size: tuple[int, int]) -> str:
+def _shown(size: Size) -> str:
     return "{} × {}".format(*size)
 
 

@@ -166,12 +166,19 @@ def test_columns_are_chosen_by_flags_that_may_be_repeated(flowers, tmp_path, cap
     assert not [x for x in capsys.readouterr().err.splitlines() if "left out" in x]
 
 
-def test_a_folder_of_images_is_laid_out(tmp_path):
+def test_a_folder_of_images_is_laid_out(tmp_path, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (N, 4, 4), dtype=np.uint8)
     for i, x in enumerate(pixels):
         (tmp_path / "in" / NAMES[i]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(x).save(tmp_path / "in" / NAMES[i] / f"{i:02}.png")
-    embed(tmp_path / "in", "--method", "PCA", "--out", tmp_path / "out")
+    Image.fromarray(pixels[0].repeat(2, 0)).save(tmp_path / "in" / "rose" / "00.png")
+    plane = [tmp_path / "in", "--method", "PCA", "--out"]
+    embed(*plane, tmp_path / "out")
+    note = "icon: images from 4 × 4 to 4 × 8 are resized to 4 × 4, the median width"
+    assert note in capsys.readouterr().err
+    embed(*plane, tmp_path / "small", "--size", 3, 2)
+    assert report(tmp_path / "small")["data"]["columns"] == 6
+    assert "resized" not in capsys.readouterr().err
     with np.load(tmp_path / "out" / "embedding.npz", allow_pickle=False) as kept:
         assert kept["labels"].tolist() == sorted(NAMES)
         assert kept["ids"][0] == "fern/02.png"

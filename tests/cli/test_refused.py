@@ -133,7 +133,10 @@ REFUSED = {  # what is wrong: the arguments, and the name that the line begins w
     "a file of another kind": (["embed", "sheet.xlsx"], "path"),
     "a pipe": (["embed", "pipe"], "path"),
     # images
-    "images of two sizes": (["embed", "sizes"], "path"),
+    "images of no size": (["embed", "sizes", "--size", "0"], "size"),
+    "images of three sides": (["embed", "sizes", "--size", *"444"], "size"),
+    "a size of rows": (["embed", "table.csv", "--size", "4"], "size"),
+    "a size of no file": (["embed", "--size", "4"], "size"),
     "a broken image": (["embed", "broken"], "path"),
     "an image that is none": (["embed", "deep"], "path"),
     "no image": (["embed", "none"], "path"),

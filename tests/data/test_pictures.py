@@ -70,12 +70,56 @@ def test_a_file_that_is_no_image_is_named(case, tmp_path):
     assert got in caught.value.got
 
 
-def test_images_of_two_sizes_are_refused(tmp_path):
+def quarters(height, width):
+    """Grey in four levels, one in each quarter."""
+    levels = np.array([[0, 80], [160, 240]], np.uint8)
+    return levels.repeat(height // 2, 0).repeat(width // 2, 1)
+
+
+SIZES = [(8, 20), (12, 24), (40, 30)]  # height and width: the medians are 12 and 24
+
+
+def test_images_of_several_sizes_become_the_median_one(tmp_path):
+    """Nothing is cropped: each has its quarters where they were."""
+    put(tmp_path, [quarters(*size) for size in SIZES], ["a.png", "b.png", "c/d.jpg"])
+    with pytest.warns(UserWarning) as caught:
+        found = data.load(tmp_path)
+    words = "images from 20 × 8 to 30 × 40 are resized to 24 × 12, the median width"
+    assert str(caught[0].message).startswith(words)
+    assert found.images.shape == (3, 12, 24)
+    np.testing.assert_array_equal(found.images[1] * 255, quarters(12, 24))
+    for x in found.images:
+        inside = x[2:-1:6, 4:-1:12] * 255  # away from where two levels meet
+        np.testing.assert_allclose(inside, quarters(2, 2), atol=4)
+
+
+@pytest.mark.parametrize("size, shape", [(6, (6, 6)), ((10, 4), (4, 10))])
+def test_a_size_that_is_asked_for_is_that_of_all(size, shape, tmp_path, recwarn):
+    put(tmp_path, [quarters(*size) for size in SIZES], ["a.png", "b.png", "c/d.jpg"])
+    found = data.load(tmp_path, size=size)
+    assert found.images.shape == (3, *shape) and not recwarn.list
+    assert found.features.shape == (3, shape[0] * shape[1])
+
+
+@pytest.mark.parametrize("size", [0, (4,) * 3, (4, -1), 2.5, "4"])
+def test_a_size_that_is_none_is_refused(size, tmp_path):
+    with pytest.raises(InvalidInput, match="^size: "):
+        data.load(put(tmp_path, GREY), size=size)
+
+
+def test_a_file_of_rows_has_no_size(tmp_path):
+    np.save(tmp_path / "x.npy", GREY)
+    with pytest.raises(InvalidInput, match="^size: expected None: images of a folder"):
+        data.load(tmp_path / "x.npy", size=4)
+
+
+def test_a_broken_image_among_several_sizes_is_named(tmp_path):
     put(tmp_path, [*GREY[:3], GREY[3].T])
-    with pytest.raises(InvalidInput) as caught:
+    broken = (tmp_path / "4.png").read_bytes()[:60]
+    (tmp_path / "5.png").write_bytes(broken)
+    with pytest.raises(InvalidInput, match="^path: expected an image") as caught:
         data.load(tmp_path)
-    assert caught.value.got == "6 × 5 in cat/1.png"
-    assert caught.value.expected == "images of one size, as the first has: 5 × 6"
+    assert "5.png: " in caught.value.got
 
 
 def test_sixteen_bits_are_refused(tmp_path):
