@@ -4,7 +4,7 @@ import csv
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,7 @@ Columns = dict[str, np.ndarray]
 class Points(NamedTuple):
     """Where rows are, and what is known of them."""
 
-    place: np.ndarray  # [n, 2], NaN for a row without a place
+    place: np.ndarray  # [n, 2] or [n, 3], NaN for a row without a place
     known: Columns
     images: np.ndarray | None = None
 
@@ -30,9 +30,11 @@ class Points(NamedTuple):
 def points_of(path: Path, position: Sequence[str]) -> Points:
     """The points of a file, or of the folder that a command has written.
 
-    Their places are two columns by their names; by default x and y, or else the first
-    two. Of an .npz they are the array `embedding`, or else the only one of two columns,
-    and the arrays of one number or one image a row are what is known of the rows.
+    Their places are two or three columns by their names; by default x and y, or else
+    the first three if they are numbered from 0 and no fourth is, or else the first two.
+    Of an .npz they are the array `embedding`, or else the only one of two or three
+    columns, and the arrays of one number or one image a row are what is known of the
+    rows.
     """
     file = _found(check.path("file", path))
     readers = {".csv": _of_text, ".tsv": _of_text, ".npz": _of_npz, ".npy": _of_npy}
@@ -55,10 +57,6 @@ def _found(path: Path) -> Path:
     expected = f"a file that exists, or a folder with {' or '.join(KEPT)}"
     check.require(there, "file", str(path), expected)
     return there[0]
-
-
-def _placed(first: Any, second: Any) -> np.ndarray:
-    return np.stack([np.asarray(x, float) for x in (first, second)], 1)
 
 
 # ------------------------------------------------------- .csv and .tsv
@@ -88,16 +86,26 @@ def _of_text(file: Path, position: Sequence[str]) -> Points:
 
 
 def _of_columns(found: Columns, position: Sequence[str]) -> Points:
-    usual = [name for name in ("x", "y") if name in found]
-    pair = list(position) or (usual if len(usual) == 2 else [*found][:2])
+    axes = list(position) or _axes([*found])
     numbers = [name for name in found if found[name].dtype.kind in "if"]
     expected = (
-        f"two columns of numbers, of {', '.join(numbers) or 'which there are none'}"
+        "two or three columns of numbers, of "
+        f"{', '.join(numbers) or 'which there are none'}"
     )
-    good = len(set(pair)) == 2 and set(pair) <= set(numbers)
-    check.require(good, "position", " ".join(pair) or "none", expected)
-    rest = {name: x for name, x in found.items() if name not in pair}
-    return Points(_placed(*(found[name] for name in pair)), rest)
+    several = len({*axes}) == len(axes) and len(axes) in (2, 3)
+    good = several and {*axes} <= {*numbers}
+    check.require(good, "position", " ".join(axes) or "none", expected)
+    rest = {name: x for name, x in found.items() if name not in axes}
+    return Points(np.stack([found[name].astype(float) for name in axes], 1), rest)
+
+
+def _axes(names: list[str]) -> list[str]:
+    """The columns that say where points are, where nobody says which."""
+    if {"x", "y"} <= {*names}:
+        return ["x", "y"]
+    stem = "".join(names[:1]).removesuffix("0")
+    numbered = lambda count: names[:count] == [f"{stem}{k}" for k in range(count)]
+    return names[:3] if numbered(3) and not numbered(4) else names[:2]
 
 
 def _typed(cells: Sequence[str], number: Callable[[str], float]) -> np.ndarray:
@@ -118,24 +126,28 @@ def _typed(cells: Sequence[str], number: Callable[[str], float]) -> np.ndarray:
 def _of_npy(file: Path, position: Sequence[str]) -> Points:
     alone = "names of columns, which an .npy has not: leave it out"
     check.require(not position, "position", " ".join(position), alone)
-    return Points(_plane(np.load(file, allow_pickle=False)), {})
+    return Points(_placed(np.load(file, allow_pickle=False)), {})
 
 
-def _plane(x: np.ndarray) -> np.ndarray:
-    plane = x.ndim == 2 and x.shape[1] == 2 and x.dtype.kind in "iuf"
-    check.require(plane, "file", f"{x.dtype} {x.shape}", "points of the plane, [n, 2]")
+def _placed(x: np.ndarray) -> np.ndarray:
+    good = _is_place(x) and x.dtype.kind in "iuf"
+    check.require(good, "file", f"{x.dtype} {x.shape}", "points [n, 2] or [n, 3]")
     return x.astype(float)
+
+
+def _is_place(x: np.ndarray) -> bool:
+    return x.ndim == 2 and x.shape[1] in (2, 3)
 
 
 def _of_npz(file: Path, position: Sequence[str]) -> Points:
     with np.load(file, allow_pickle=False) as bundle:
         arrays = {name: bundle[name] for name in bundle.files}
-    pairs = [name for name, x in arrays.items() if x.ndim == 2 and x.shape[1] == 2]
-    named = [*position] or [x for x in ("embedding",) if x in arrays] or pairs
+    places = [name for name, x in arrays.items() if _is_place(x)]
+    named = [*position] or [x for x in ("embedding",) if x in arrays] or places
     shapes = {name: x.shape for name, x in arrays.items()}
     one = len(named) == 1 and named[0] in arrays
-    check.require(one, "position", named, f"the name of one array [n, 2] of {shapes}")
-    place = _plane(arrays.pop(named[0]))
+    check.require(one, "position", named, f"the name of one array [n, c] of {shapes}")
+    place = _placed(arrays.pop(named[0]))
     rows = {k: x for k, x in arrays.items() if x.ndim and len(x) == len(place)}
     pictures = [x for x in rows.values() if x.ndim == 3 or x.shape[3:] == (3,)]
     known = {name: _column(x) for name, x in rows.items() if x.ndim == 1}

@@ -25,12 +25,14 @@ def explore(
 
     Pointing at a point shows its row and its image; a lasso, a search or a click on a
     class chooses rows, which are listed and saved as a .csv; any column gives colors.
+    Points of three columns are turned by dragging; there is no lasso among them.
 
     Args:
         file: a folder that icon embed or icon cluster wrote; or a .csv, .tsv, .npz or
             .npy file of points, with whatever else is known of the rows.
-        position: the two columns of a .csv or .tsv, or the array of an .npz, that say
-            where the points are; by default x and y, or else the first two.
+        position: the two or three columns of a .csv or .tsv, or the array of an .npz,
+            that say where the points are; by default x and y, or else the first two, or
+            three as `icon embed --n-components 3` wrote them.
         data: the file that was laid out, or the name of a set as of icon table: its
             images, labels and other numbers are shown too.
         features: which array or columns of the data are its features.

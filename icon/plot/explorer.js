@@ -21,7 +21,7 @@ const columns = data.known.map(known => {
   const brief = i => text(i) && String(Number(values[i].toPrecision(6)));
   return { ...known, values, text, brief };
 });
-const xy = array(data.xy);
+const points = array(data.points), space = data.axes === 3;
 const picture = new Image();
 if (data.sheet) picture.src = data.sheet.uri;
 
@@ -37,50 +37,128 @@ for (let i = data.n - 1, state = 1; i > 0; i--) {
 const place = new Uint32Array(data.n);  // of a row in that order
 order.forEach((row, i) => { place[row] = i; });
 
-const size = Math.max(3, Math.min(9, 700 / Math.sqrt(data.n)));
+const size = Math.max(3, Math.min(9, 700 / Math.sqrt(data.n))) * (space ? .5 : 1);
 const opacity = Math.max(.45, Math.min(.9, (5e3 / data.n) ** .4));
+const faint = space ? .02 : .06;
 
 // The points of the rows that `holds`, with room for the others, so that a point has
 // one number in all traces.
-function trace(marker, holds = () => true) {
-  const along = k => row => holds(row) ? xy[2 * row + k] : NaN;
-  const coordinate = k => Float32Array.from(order, along(k));
-  return { x: coordinate(0), y: coordinate(1), type: "scattergl", mode: "markers",
-    hoverinfo: "none", marker: { size, opacity, line: { width: 0 }, ...marker },
-    unselected: { marker: { opacity: .06 } } };
+function trace(marker, holds) {
+  const along = k => Float32Array.from(
+    order, row => holds(row) ? points[data.axes * row + k] : NaN);
+  const kind = space ? { type: "scatter3d", z: along(2) }
+    : { type: "scattergl", unselected: { marker: { opacity: faint } } };
+  return { x: along(0), y: along(1), ...kind, mode: "markers", hoverinfo: "none",
+    marker: { size, opacity, line: { width: 0 }, ...marker } };
 }
 
-function traces(column) {
-  if (!column) return [trace({ color: data.plain })];
+// What a column makes of the points: a marker, and the rows that have it.
+function markers(column) {
+  if (!column) return [[{ color: data.plain }, () => true]];
+  const each = of => Array.from(order, of);
   if (column.names) {
-    return [trace({ color: Array.from(order, row => column.colors[column.codes[row]]) })];
+    return [[{ color: each(row => column.colors[column.codes[row]]) }, () => true]];
   }
   const missing = row => Number.isNaN(column.values[row]);
-  const scale = { color: Array.from(order, row => column.values[row]), showscale: true,
+  const known = column.values.filter(value => !Number.isNaN(value));
+  const cmin = known.reduce((a, b) => Math.min(a, b));
+  const cmax = known.reduce((a, b) => Math.max(a, b));
+  const scale = { color: each(row => column.values[row]), showscale: true, cmin, cmax,
     colorscale: "Viridis",
     colorbar: { thickness: 12, outlinewidth: 0, y: .47, len: .94 } };
-  return [trace({ color: data.missing }, missing), trace(scale, row => !missing(row))];
+  return [[{ color: data.missing }, missing], [scale, row => !missing(row)]];
+}
+
+// In space, points that are not chosen are traces of their own, which fade.
+function traces(column) {
+  const parts = markers(column), among = new Set(chosen);
+  if (!space || !chosen) return parts.map(part => trace(...part));
+  return parts.flatMap(([marker, holds]) => [
+    trace({ ...marker, opacity: faint }, row => holds(row) && !among.has(row)),
+    trace({ ...marker, showscale: false }, row => holds(row) && among.has(row))]);
 }
 
 const plot = at("plot");
 const axis = { visible: false, fixedrange: false };
-const layout = { dragmode: "lasso", hovermode: "closest", showlegend: false,
-  margin: { l: 8, r: 8, t: 8, b: 8 }, xaxis: axis, yaxis: { ...axis, scaleanchor: "x" },
-  paper_bgcolor: "#0000", plot_bgcolor: "#0000", hoverdistance: 12,
+const scene = { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "data",
+  dragmode: "orbit", camera: { eye: { x: 1, y: 1, z: .8 } } };
+const plane = { dragmode: "lasso", xaxis: axis, yaxis: { ...axis, scaleanchor: "x" } };
+const layout = { hovermode: "closest", showlegend: false, hoverdistance: 12,
+  margin: { l: 8, r: 8, t: 8, b: 8 }, ...space ? { scene } : plane,
+  paper_bgcolor: "#0000", plot_bgcolor: "#0000",
   modebar: { bgcolor: "#0000", color: "#9aa5b0", activecolor: "#1c2733" } };
+const buttons = space
+  ? ["orbitRotation", "tableRotation", "pan3d", "zoom3d", "resetCameraLastSave3d"]
+  : ["lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"];
 const config = { responsive: true, scrollZoom: true, displaylogo: false,
-  modeBarButtons: [["lasso2d", "select2d", "pan2d", "zoom2d", "resetScale2d"]] };
+  modeBarButtons: [buttons] };
 let chosen = null;  // rows, or null for all
+let shown = null;  // the column that colors the points
 
 function draw(column) {
+  shown = column;
   key(column);
-  return Plotly.react(plot, traces(column), layout, config).then(emphasize);
+  const drawn = Plotly.react(plot, traces(column), layout, config);
+  return space ? drawn : drawn.then(emphasize).then(() => write(middles(column)));
 }
 
 // Points that are not chosen fade; the line of the lasso goes.
 function emphasize() {
+  if (space) return Plotly.react(plot, traces(shown), layout, config);
   const points = chosen && chosen.map(row => place[row]);
   return Plotly.update(plot, { selectedpoints: [points] }, { selections: [] });
+}
+
+// ------------------------------------------------------- names among the points
+
+const LETTERS = { size: 12, weight: 600, color: "#1c2733", family:
+  'system-ui, "Segoe UI", "DejaVu Sans", sans-serif' };
+const LONG = 24, GAP = 2, LINE = 16;  // characters; pixels between names, and of a line
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = `${LETTERS.weight} ${LETTERS.size}px ${LETTERS.family}`;
+
+// The name of each class and the medians of its points, the largest class first.
+function middles(column) {
+  if (!column || !column.names) return [];
+  const rows = column.names.map(() => []);
+  column.codes.forEach((code, row) => rows[code].push(row));
+  const median = (own, k) => {
+    const sorted = Float64Array.from(own, row => points[2 * row + k]).sort();
+    return (sorted[sorted.length - 1 >> 1] + sorted[sorted.length >> 1]) / 2;
+  };
+  const made = column.names.map((name, code) => ({ count: rows[code].length,
+    text: name.length > LONG ? `${name.slice(0, LONG - 1)}…` : name,
+    x: median(rows[code], 0), y: median(rows[code], 1) }));
+  return made.filter(({ text }) => text).sort((a, b) => b.count - a.count);
+}
+
+// Which boxes [left, top, right, bottom] cover none that came before and is kept.
+function uncovered(boxes) {
+  const apart = (a, b) => a[0] >= b[2] || b[0] >= a[2] || a[1] >= b[3] || b[1] >= a[3];
+  return boxes.reduce((kept, box, i) =>
+    kept.every(k => apart(boxes[k], box)) ? [...kept, i] : kept, []);
+}
+
+let names = [];
+
+// The names that are in sight and have room; zooming in makes room for others.
+function write(all) {
+  names = all;
+  const { xaxis, yaxis } = plot._fullLayout;
+  const seen = names.filter(({ x, y }) => {
+    const [left, top] = [xaxis.c2p(x), yaxis.c2p(y)];
+    return left > 0 && left < xaxis._length && top > 0 && top < yaxis._length;
+  });
+  const boxes = seen.map(({ text, x, y }) => {
+    const [left, top] = [xaxis.c2p(x), yaxis.c2p(y)];
+    const half = pen.measureText(text).width / 2 + GAP;
+    return [left - half, top - LINE / 2 - GAP, left + half, top + LINE / 2 + GAP];
+  });
+  const plain = text => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+  const annotations = uncovered(boxes).map(i => ({ x: seen[i].x, y: seen[i].y,
+    text: plain(seen[i].text), showarrow: false, font: LETTERS, borderpad: 1,
+    bgcolor: "#fbfaf6c0" }));
+  return Plotly.relayout(plot, { annotations });
 }
 
 // ------------------------------------------------------- what the colors mean
@@ -182,12 +260,15 @@ function save() {
 
 // ------------------------------------------------------- the mouse
 
-function show({ points, event }) {
+let pointer = { clientX: 0, clientY: 0 };  // which events of a scene do not have
+addEventListener("mousemove", event => { pointer = event; }, true);
+
+function show({ points: [{ pointNumber }] }) {
   const card = at("card");
-  card.replaceChildren(...described(order[points[0].pointIndex], 96));
+  card.replaceChildren(...described(order[pointNumber], 96));
   card.hidden = false;
-  const right = event.clientX + 16, below = event.clientY + 16;
-  const left = event.clientX - card.offsetWidth - 16;
+  const right = pointer.clientX + 16, below = pointer.clientY + 16;
+  const left = pointer.clientX - card.offsetWidth - 16;
   card.style.left = `${right + card.offsetWidth < innerWidth ? right : left}px`;
   card.style.top = `${Math.min(below, innerHeight - card.offsetHeight - 8)}px`;
 }
@@ -197,7 +278,7 @@ function hide() { at("card").hidden = true; }
 function lassoed(event) {
   if (!event || !(event.lassoPoints || event.range)) return;  // its line has gone
   at("find").value = "";
-  const rows = event.points.map(point => order[point.pointIndex]);
+  const rows = event.points.map(point => order[point.pointNumber]);
   choose([...new Set(rows)].sort((a, b) => a - b));
 }
 
@@ -217,5 +298,6 @@ draw(colored[0]).then(() => {
   plot.on("plotly_selecting", hide);
   plot.on("plotly_selected", lassoed);
   plot.on("plotly_deselect", () => choose(null));
+  plot.on("plotly_relayout", moved => space || "annotations" in moved || write(names));
   return choose(null);
 }).then(() => { document.body.dataset.ready = "true"; });

@@ -18,7 +18,7 @@ from icon.plot.colors import MISSING, PLAIN, palette
 from icon.plot.ink import printable
 from icon.plot.paint import Classes, Plain, Scale, paint
 from icon.plot.results import GRID
-from icon.plot.scatter import Labels, plane
+from icon.plot.scatter import Labels, placed
 from icon.plot.thumbnails import sheet
 from icon.plot.webpage import beside
 
@@ -27,7 +27,7 @@ _COLORED = 500  # classes of a column: more are shown and searched, but have no 
 
 
 def explorer(
-    z: Real[ArrayLike, "n 2"],
+    z: Real[ArrayLike, "n 2"] | Real[ArrayLike, "n 3"],
     path: str | os.PathLike,
     columns: Mapping[str, Labels] | None = None,
     *,
@@ -39,14 +39,17 @@ def explorer(
         point i at z_i, in the color of columns[name]_i for the name that is chosen
 
     Pointing at a point shows what its columns say, and its image. Points are chosen
-    with the lasso or the box, by a click on the name of a class, or by a search in all
-    that the columns say; the chosen rows are listed, and saved as a .csv. The page is
+    with the lasso or the box (of the plane), by a click on the name of a class, or by a
+    search in all that the columns say; the chosen rows are listed, and saved as a .csv.
+    In the plane, the names of classes are written at the medians of their points, the
+    largest first, as far as they have room: zooming in makes room for others. Points of
+    space are turned by dragging, and come nearer by scrolling. The page is
     complete: it asks for nothing over the network, and opens from a disk. Images are
     made as small as their number needs: 70,000 points with their images take less
     than 10 MB.
 
     Args:
-        z: points of the plane, one row each.
+        z: points of the plane or of space, one row each.
         path: of the file, replaced if there is one.
         columns: what is known of the rows, by name, each one for each row; of a pandas
             DataFrame, `dict(frame)`. Strings, booleans and integers of up to 500 values
@@ -58,8 +61,8 @@ def explorer(
         title: above the points.
 
     Raises:
-        InvalidInput: other than two columns of finite numbers, columns or images of
-            another length, a folder that does not exist.
+        InvalidInput: other than two or three columns of finite numbers, columns or
+            images of another length, a folder that does not exist.
         ImportError: plotly is missing.
 
     Example:
@@ -72,15 +75,17 @@ def explorer(
     Source: Shneiderman 1996, "The eyes have it: a task by data type taxonomy".
     """
     required("plotly", "explore")
-    points, path = plane("z", z), check.writable("path", path)
+    points, path = placed("z", z), check.writable("path", path)
     columns = {} if columns is None else columns
     expected = "a dict of columns by name"
     check.instance("columns", columns, Mapping, expected)
     n = len(points)
     known = [_column(name, values, n) for name, values in columns.items()]
     shown = None if images is None else sheet("images", images, n)
-    data = dict(xy=_packed(_gridded(points)), known=known, sheet=shown)
-    data |= dict(n=n, plain=PLAIN, missing=MISSING, title=printable(title))
+    data = dict(points=_packed(_gridded(points)), known=known, sheet=shown)
+    data |= dict(
+        n=n, axes=points.shape[1], plain=PLAIN, missing=MISSING, title=printable(title)
+    )
     replace(path, _page(printable(title) or "points", data))
 
 
@@ -111,8 +116,8 @@ def _scaled(argument: str, values: Any, n: int) -> Plain:
     return found
 
 
-def _gridded(points: Float[np.ndarray, "n 2"]) -> UInt16[np.ndarray, "n 2"]:
-    """Points in a square on a grid of 16 bits, half the bytes of floats."""
+def _gridded(points: Float[np.ndarray, "n c"]) -> UInt16[np.ndarray, "n c"]:
+    """Points in a square, or a cube, on a grid of 16 bits, half the bytes of floats."""
     low, span = points.min(0), np.ptp(points, axis=0).max()
     unit = (points - low) / max(span, np.finfo(float).tiny)
     return np.rint(GRID * unit).astype(np.uint16)

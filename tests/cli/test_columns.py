@@ -62,6 +62,32 @@ def test_an_npz_has_an_embedding_and_what_is_known_of_it(tmp_path):
     assert points_of(tmp_path / "a.npz", ("pair",)).place.tolist() == [[1, 1]] * 4
 
 
+SPACES = {  # the first line, and the places of a line of 1, 2, 3, ...
+    "tsne0,tsne1,tsne2,label": [1, 2, 3],
+    "pca0,pca1,pca2": [1, 2, 3],
+    "pca0,pca1,pca2,pca3": [1, 2],
+    "pca0,pca1,label,pca2": [1, 2],
+    "a,b,c": [1, 2],
+    "x0,y,x": [3, 2],
+}
+
+
+@pytest.mark.parametrize("names", SPACES)
+def test_three_numbered_columns_are_places_in_space(names, tmp_path):
+    line = ",".join(str(k + 1) for k in range(names.count(",") + 1))
+    found = points_of(csv(tmp_path / "a.csv", names, line, line), ())
+    assert found.place.tolist() == [SPACES[names]] * 2
+    assert len(found.known) == names.count(",") + 1 - len(SPACES[names])
+
+
+def test_three_columns_can_be_named_and_arrays_have_three(tmp_path):
+    file = csv(tmp_path / "a.csv", "a,b,c,d", "1,2,3,4")
+    assert points_of(file, ("d", "a", "b")).place.tolist() == [[4, 1, 2]]
+    for name in ("a.npy", "a.npz"):
+        found = points_of(saved(tmp_path / name, np.arange(6.0).reshape(2, 3)), ())
+        assert found.place.tolist() == [[0, 1, 2], [3, 4, 5]] and found.known == {}
+
+
 def test_an_npy_is_the_places_alone(tmp_path):
     np.save(tmp_path / "a.npy", np.float32([[1, 2], [3, 4]]))
     found = points_of(tmp_path / "a.npy", ())
@@ -125,11 +151,17 @@ REFUSED = {
         "position",
         "leave it out",
     ),
-    "points of space": (
-        lambda at: saved(at / "a.npy", np.ones((3, 3))),
+    "points of four columns": (
+        lambda at: saved(at / "a.npy", np.ones((3, 4))),
         (),
         "file",
-        "(3, 3)",
+        "(3, 4)",
+    ),
+    "four names": (
+        lambda at: csv(at / "a.csv", "a,b,c,d", "1,2,3,4"),
+        ("a", "b", "c", "d"),
+        "position",
+        "got a b c d",
     ),
     "no points in an .npz": (
         lambda at: saved(at / "a.npz", np.ones(3)),

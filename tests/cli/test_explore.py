@@ -61,6 +61,16 @@ def test_what_embed_wrote_is_read(tmp_path, capsys):
     assert data_of(tmp_path / "page.html")["n"] == 20
 
 
+def test_three_columns_that_embed_wrote_are_points_of_space(tmp_path, capsys):
+    np.save(tmp_path / "rows.npy", np.random.default_rng(0).normal(size=(20, 4)))
+    space = ["--method", "PCA", "--n-components", "3", "--out", str(tmp_path)]
+    cli.main(["embed", str(tmp_path / "rows.npy"), *space])
+    for file in (tmp_path, tmp_path / "embedding.npz", tmp_path / "embedding.npy"):
+        explore(file, "--out", tmp_path / "page.html", "--force")
+        found = data_of(tmp_path / "page.html")
+        assert found["axes"] == 3 and found["n"] == 20
+
+
 def test_what_cluster_wrote_is_read(tmp_path, monkeypatch, capsys):
     from icon.recipes import clustering, ensemble
 

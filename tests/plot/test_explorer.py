@@ -4,6 +4,7 @@ import base64
 import contextlib
 import csv
 import html
+import io
 import json
 import re
 import sys
@@ -12,6 +13,8 @@ import time
 import numpy as np
 import pytest
 from browser import browser, found
+from matplotlib.colors import to_rgb
+from PIL import Image
 
 from icon import plot
 from icon._base.checks import InvalidInput
@@ -64,9 +67,17 @@ def page(path):
 
 
 def test_it_has_every_point_on_one_scale(page):
-    xy = array(data_of(page)["xy"]).reshape(N, 2).astype(float)
+    xy = array(data_of(page)["points"]).reshape(N, 2).astype(float)
     span = np.ptp(Z, axis=0).max()
     np.testing.assert_allclose(xy / 65535 * span + Z.min(0), Z, atol=span / 65535)
+
+
+def test_points_of_space_have_every_axis_on_one_scale(tmp_path):
+    z = RNG.normal(size=(50, 3)) * [1, 2, 9]
+    found = data_of(written(tmp_path / "a.html", z))
+    space = array(found["points"]).reshape(50, found["axes"]).astype(float)
+    span = np.ptp(z, axis=0).max()
+    np.testing.assert_allclose(space / 65535 * span + z.min(0), z, atol=span / 65535)
 
 
 def test_it_has_every_column(page):
@@ -151,7 +162,8 @@ def test_seventy_thousand_points_with_images_are_less_than_ten_megabytes(tmp_pat
     n = 70_000
     noise = RNG.integers(0, 255, (n, 14, 14)).astype(np.uint8)  # nothing to compress
     columns = {"class": np.arange(n) % 10}
-    plot.explorer(RNG.normal(size=(n, 2)), tmp_path / "a.html", columns, images=noise)
+    space = RNG.normal(size=(n, 3))
+    plot.explorer(space, tmp_path / "a.html", columns, images=noise)
     assert (tmp_path / "a.html").stat().st_size < 10e6
     alone = tmp_path / "b.html"
     plot.explorer(RNG.normal(size=(n, 2)), alone, columns)
@@ -174,7 +186,7 @@ def test_without_plotly_the_extra_is_named(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "given, more, argument, got",
     [
-        ((np.ones((4, 3)),), {}, "z", "(4, 3)"),
+        ((np.ones((4, 4)),), {}, "z", "(4, 4)"),
         ((Z, {"a": [1, 2]}), {}, "columns['a']", "(2,)"),
         ((Z, {"a": np.full(N, np.nan)}), {}, "columns['a']", "no number"),
         ((Z, {"a": None}), {}, "columns['a']", "None"),
@@ -201,27 +213,43 @@ headless = pytest.mark.skipif(found() is None, reason="no Chromium on this machi
 
 
 @pytest.fixture(scope="module")
-def opened(path):
-    """The page in a browser, where one is on this machine."""
-    with browser() if found() else contextlib.nullcontext() as tab:
-        if tab:
-            tab.open(path)
-        yield tab
+def chromium():
+    with browser() if found() else contextlib.nullcontext() as made:
+        yield made
+
+
+def opened(chromium, path):
+    """A page in a tab of its own, where there is a browser."""
+    if chromium:
+        chromium.open(path)
+    return chromium and chromium.session
+
+
+@contextlib.contextmanager
+def looking_at(chromium, session):
+    """A page that was opened, as it is at first; it complains of nothing."""
+    chromium.session = session
+    chromium.value("at('by').selectedIndex = 0; at('by').onchange().then(() => 1)")
+    chromium.value("at('clear').onclick().then(() => 1)")
+    yield chromium
+    assert chromium.complaints() == []
+
+
+@pytest.fixture(scope="module")
+def usual(chromium, path):
+    return opened(chromium, path)
 
 
 @pytest.fixture
-def tab(opened):
-    """The page as it is at first, which complains of nothing."""
-    opened.value("at('by').selectedIndex = 0; at('by').onchange().then(() => 1)")
-    opened.value("at('clear').onclick().then(() => 1)")
-    yield opened
-    assert opened.complaints() == []
+def tab(chromium, usual):
+    with looking_at(chromium, usual) as page:
+        yield page
 
 
 WHERE = """(row => {
   const box = plot.getBoundingClientRect(), full = plot._fullLayout;
-  return [box.left + full._size.l + full.xaxis.c2p(xy[2 * row]),
-    box.top + full._size.t + full.yaxis.c2p(xy[2 * row + 1])];
+  return [box.left + full._size.l + full.xaxis.c2p(points[2 * row]),
+    box.top + full._size.t + full.yaxis.c2p(points[2 * row + 1])];
 })"""
 
 
@@ -325,3 +353,165 @@ def test_every_thing_can_be_chosen_again(tab):
     assert tab.value("chosen") is None and tab.value("at('rows').children.length") == 0
     points = tab.value("plot.data.map(x => x.selectedpoints ?? null)")
     assert points == [None]
+
+
+# ------------------------------------------------------- names among the points
+
+
+CLASSES = 40
+NAMES = [f"{'long ' * (k % 4)}class {k} <b>&" for k in range(CLASSES)]
+# crowds of few pixels that nearly all lie over each other, one of them far away
+CROWD = np.repeat(np.arange(CLASSES), 5 + np.arange(CLASSES))
+NEAR = 0.4 * RNG.normal(size=(CLASSES, 2)) + 9 * (np.arange(CLASSES) == 7)[:, None]
+
+
+@pytest.fixture(scope="module")
+def crowd(chromium, tmp_path_factory):
+    path = tmp_path_factory.mktemp("crowded") / "page.html"
+    z = NEAR[CROWD] + 0.02 * RNG.normal(size=(len(CROWD), 2))
+    plot.explorer(z, path, {"name": np.array(NAMES)[CROWD], "number": z[:, 0]})
+    return opened(chromium, path)
+
+
+@pytest.fixture
+def crowded(chromium, crowd):
+    with looking_at(chromium, crowd) as page:
+        yield page
+
+
+BOXES = """[...plot.querySelectorAll(".annotation-text-g")].map(x => {
+  const { left, top, right, bottom } = x.getBoundingClientRect();
+  return [x.textContent, left, top, right, bottom]; })"""
+
+
+def covering(boxes):
+    """Pairs of names of which one covers the other."""
+    return [
+        (a, b)
+        for i, (a, *one) in enumerate(boxes)
+        for b, *two in boxes[:i]
+        if one[0] < two[2] and two[0] < one[2] and one[1] < two[3] and two[1] < one[3]
+    ]
+
+
+@headless
+def test_no_name_covers_another_and_the_largest_class_has_its_own(crowded):
+    boxes = crowded.value(BOXES)
+    texts = [text for text, *_ in boxes]
+    assert covering(boxes) == [] and 3 <= len(texts) < CLASSES
+    cut = lambda name: name if len(name) <= 24 else f"{name[:23]}…"
+    assert cut(NAMES[-1]) in texts and cut(NAMES[7]) in texts  # largest, alone
+    assert {*texts} <= {*map(cut, NAMES)}
+
+
+@headless
+def test_a_name_is_at_the_medians_of_its_class(crowded):
+    found = crowded.value("names.map(({ text, count, x, y }) => [text, count, x, y])")
+    assert [count for _, count, *_ in found] == [*range(CLASSES + 4, 4, -1)]
+    points = np.reshape(crowded.value("[...points]"), (-1, 2))
+    for code, (_, _, *place) in zip(range(CLASSES)[::-1], found, strict=True):
+        assert place == np.median(points[CROWD == code], axis=0).tolist()
+
+
+@headless
+def test_zooming_in_makes_room_for_names(crowded):
+    few = len(crowded.value(BOXES))
+    before = crowded.value("[plot.layout.xaxis.range, plot.layout.yaxis.range]")
+    # the middle of the large crowd, four times as large
+    center = np.median(np.reshape(crowded.value("[...points]"), (-1, 2)), axis=0)
+    ranges = [[c - 2500, c + 2500] for c in center.tolist()]
+    zoom = "Plotly.relayout(plot, {{ 'xaxis.range': {}, 'yaxis.range': {} }})"
+    crowded.value(zoom.format(*ranges) + ".then(() => 1)")
+    crowded.wait(f"({BOXES}).length > {few}")
+    boxes = crowded.value(BOXES)
+    assert covering(boxes) == []
+    crowded.value(zoom.format(*before) + ".then(() => 1)")
+    crowded.wait(f"({BOXES}).length === {few}")
+
+
+@headless
+def test_numbers_have_no_names(crowded):
+    recolor = "at('by').selectedIndex = {}; at('by').onchange().then(() => 1)"
+    crowded.value(recolor.format(1))
+    assert crowded.value(BOXES) == []
+    crowded.value(recolor.format(0))
+    assert crowded.value(BOXES)
+
+
+# ------------------------------------------------------- points of space
+
+
+SPACE = 4 * np.eye(3)[GROUP] + 0.3 * RNG.normal(size=(N, 3))
+
+
+@pytest.fixture(scope="module")
+def room(chromium, tmp_path_factory):
+    path = tmp_path_factory.mktemp("space") / "page.html"
+    plot.explorer(SPACE, path, COLUMNS, images=IMAGES, title="space")
+    return opened(chromium, path)
+
+
+@pytest.fixture
+def space(chromium, room):
+    with looking_at(chromium, room) as page:
+        yield page
+
+
+EYE = "Object.values(plot._fullLayout.scene._scene.getCamera().eye)"
+
+
+@headless
+def test_points_of_space_are_turned_by_dragging_and_come_nearer(space):
+    assert space.value("plot.data.map(x => x.type)") == ["scatter3d"]
+    drawn = (
+        "Array.from(place, i => ['x', 'y', 'z'].map(k => plot.data[0][k][i])).flat()"
+    )
+    assert space.value(drawn) == space.value("[...points]")
+    first, pixels = space.value(EYE), space.screenshot()
+    space.drag([(350, 400), (480, 470)])
+    space.wait(f"Math.hypot(...{EYE}.map((x, k) => x - {first}[k])) > .2")
+    assert space.screenshot() != pixels
+    turned = space.value(EYE)
+    space.mouse("mouseWheel", 400, 400, deltaX=0, deltaY=-400)
+    space.wait(f"Math.hypot(...{EYE}) < {np.linalg.norm(turned) - 0.05}")
+
+
+@headless
+def test_pointing_at_a_point_of_space_shows_its_row(space):
+    with Image.open(io.BytesIO(space.screenshot())) as pixels:
+        inside = np.asarray(pixels.convert("RGB"), int)[60:, :880]
+    # what is nearly of the second color, and neither paper nor ink
+    blue = np.abs(inside - 255 * np.array(to_rgb(palette(3)[1]))).sum(-1) < 40
+    places = np.argwhere(blue)[:: max(1, blue.sum() // 50)] + [60, 0]
+    end = time.monotonic() + 20
+    for y, x in places.tolist():
+        space.mouse("mouseMoved", x, y)
+        if not space.value("at('card').hidden"):
+            break
+        assert time.monotonic() < end, space.complaints()
+    texts = space.value(
+        "[...at('card').querySelectorAll('dd')].map(x => x.textContent)"
+    )
+    assert (
+        texts[1] == COLUMNS["animal"][int(texts[0])] == sorted({*COLUMNS["animal"]})[1]
+    )
+    top = f"Math.min({y + 16}, innerHeight - at('card').offsetHeight - 8)"
+    assert space.value(f"parseFloat(at('card').style.top) === {top}")
+
+
+@headless
+def test_points_of_space_that_are_not_chosen_fade(space):
+    space.value("at('by').selectedIndex = 1; at('by').onchange().then(() => 1)")
+    eye = space.value(EYE)
+    space.value("choose([1, 2, 10]).then(() => 1)")
+    drawn = space.value(
+        "plot.data.map(({ marker, z }) => "
+        "[marker.opacity, [...z].filter(Number.isFinite).length])"
+    )
+    assert [count for _, count in drawn] == [11, 1, 106, 2]  # 10 has no age
+    assert drawn[0][0] == drawn[2][0] < drawn[1][0] == drawn[3][0]
+    ends = space.value("plot.data.slice(2).map(x => [x.marker.cmin, x.marker.cmax])")
+    age = np.float32(COLUMNS["age"])
+    assert ends == [[np.nanmin(age), np.nanmax(age)]] * 2 and space.value(EYE) == eye
+    space.value("at('clear').onclick().then(() => 1)")
+    assert len(space.value("plot.data.map(x => x.type)")) == 2
