@@ -56,6 +56,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     interrupted_: bool = False  # unless a descent says so
     embedding_: Float[np.ndarray, "n c"]
 
+    _exponent: int  # of the unit of listed distances, a power of 2
     _given: tuple[str, ...] = GIVEN  # metrics that say what X is
     _phase = "layout"  # what a descent is called
 
@@ -135,6 +136,7 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """The rows of X in their own unit, which new rows will be in as well."""
         x = directed(features(self, X), self.metric)
         self._frame = self._frame_of(x)
+        self._exponent = self._frame.exponent
         return self._frame(x)
 
     def _frame_of(self, x) -> Frame | Verbatim:
@@ -144,7 +146,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         """p: the neighbours of every row."""
         if self.metric == "affinity":
             return affinities(X)
-        x = distances(X) if x is None else x
+        if x is None:
+            x, self._exponent = distances(X)
         identical = not sp.issparse(x) and not np.ptp(x, 0).any()
         k = self._neighbor_count(x.shape[0])
         with warnings.catch_warnings(), check.renamed(index="neighbors", anchors="X"):
@@ -159,7 +162,8 @@ class Embedding(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
     def _listed(self, x, k: int, seed: int) -> Listed:
         if self.neighbors is None:
             return nearest(x, k, self._metric, seed)
-        return given_neighbors(self.neighbors, x.shape[0])
+        listed, self._exponent = given_neighbors(self.neighbors, x.shape[0])
+        return listed
 
     # --------------------------------------------------- the descent
 

@@ -18,9 +18,10 @@ def divided(x: np.ndarray, exponent: int) -> np.ndarray:
     return np.ldexp(x.astype(dtype, copy=False), -exponent)
 
 
-def in_own_unit(x: np.ndarray) -> np.ndarray:
-    """float32 numbers whose largest magnitude is between 1/2 and 1."""
-    return np.asarray(divided(x, exponent(x)), np.float32)
+def in_own_unit(x: np.ndarray) -> tuple[np.ndarray, int]:
+    """float32 numbers of magnitude 1 at most, and the exponent of their unit."""
+    power = exponent(x)
+    return np.asarray(divided(x, power), np.float32), power
 
 
 class Frame:
@@ -38,6 +39,7 @@ class Frame:
         middle = np.median(some, 0) if centered else np.zeros(x.shape[1])
         self.middle = middle.astype(x.dtype)
         self.inner = exponent(x - self.middle)
+        self.exponent = self.outer + self.inner if centered else 0  # of distances
 
     def __call__(self, x: np.ndarray) -> Float[np.ndarray, "n d"]:
         with np.errstate(over="ignore"):
@@ -50,6 +52,8 @@ class Frame:
 
 class Verbatim:
     """Rows in their own unit, which a metric of the caller's may depend on."""
+
+    exponent = 0
 
     def __call__(self, x: np.ndarray) -> Float[np.ndarray, "n d"]:
         with np.errstate(over="ignore"):

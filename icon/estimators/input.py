@@ -126,20 +126,20 @@ def labels(y, n: int) -> np.ndarray:
 # ------------------------------------------------------- a row and a column per point
 
 
-def distances(X) -> Any:
-    """Distances [n, n] in their own unit, zero on the diagonal."""
-    x = _square(X)
+def distances(X) -> tuple[Any, int]:
+    """Distances [n, n] in their own unit, zero on the diagonal; and its exponent."""
+    x, power = _square(X)
     if not sp.issparse(x):
         own = x.diagonal()
         row = int(np.argmax(own != 0))
         got = f"another at row {row}, column {row}"
         check.require(not own.any(), "X", got, "distances of 0 on the diagonal")
-    return x
+    return x, power
 
 
 def affinities(X) -> Graph:
     """Affinities [n, n], symmetrised; the diagonal is dropped."""
-    x = sp.coo_array(_square(X))
+    x = sp.coo_array(_square(X)[0])
     off = x.row != x.col
     x = sp.coo_array((x.data[off], (x.row[off], x.col[off])), shape=x.shape)
     with check.renamed(matrix="X"):
@@ -149,8 +149,8 @@ def affinities(X) -> Graph:
     return p
 
 
-def _square(X) -> Any:
-    """A square matrix in its own unit; sparse, without what is on the diagonal."""
+def _square(X) -> tuple[Any, int]:
+    """A square matrix in its own unit, and that; sparse, without the diagonal."""
     sparse = sp.issparse(X)
     with _refused("a square matrix of real numbers"):
         x: Any = sp.coo_array(X, copy=True) if sparse else np.asarray(_readable(X))
@@ -163,12 +163,13 @@ def _square(X) -> Any:
     return _entries(x) if sparse else in_own_unit(check.reals("X", x))
 
 
-def _entries(x: sp.coo_array) -> sp.coo_array:
+def _entries(x: sp.coo_array) -> tuple[sp.coo_array, int]:
     """The entries off the diagonal; zeros that are stored stay."""
     x.sum_duplicates()
     check.require(x.nnz, "X", "no entries", "at least one entry")
     place = lambda at: check.position((int(x.row[at]), int(x.col[at])))
     check.reals("X", x.data, where=place)
     off = x.row != x.col
-    data, at = in_own_unit(x.data)[off], (x.row[off], x.col[off])
-    return sp.coo_array((data, at), shape=x.shape)
+    data, power = in_own_unit(x.data)
+    entries = (data[off], (x.row[off], x.col[off]))
+    return sp.coo_array(entries, shape=x.shape), power

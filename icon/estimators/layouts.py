@@ -114,4 +114,4 @@ class Layout(Embedding):
         below = (x < 0).any()
         check.require(not below, "X", "a negative number", "distances from 0")
         index = np.argsort(x, 1, kind="stable")[:, :k]
-        return index, in_own_unit(np.take_along_axis(x, index, 1))
+        return index, in_own_unit(np.take_along_axis(x, index, 1))[0]

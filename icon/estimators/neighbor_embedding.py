@@ -116,12 +116,12 @@ class NeighborEmbedding(Descending):
         if self.metric == "affinity":
             return super()._supervision(X, x, y, seed)
         if not callable(self.p):
-            p, n = self.p, (distances(X) if x is None else x).shape[0]
+            p, n = self.p, (distances(X)[0] if x is None else x).shape[0]
             got = f"{p.shape[0]} anchors"
             check.require(p.shape[0] == n, "p", got, f"{n}, as X has rows")
             return as_neighborhood("p", p, "support")
         if self.n_neighbors is None:
-            x = distances(X) if x is None else x
+            x = distances(X)[0] if x is None else x
             return as_neighborhood("p", self.p(x), "support")
         return super()._supervision(X, x, y, seed)
 

@@ -69,12 +69,13 @@ def _on_the_host(x, k: int, metric: str, candidates=None) -> Listed:
     return index.astype(np.int32), distance.astype(np.float32)
 
 
-def given_neighbors(neighbors, n: int) -> Listed:
-    """Neighbours of n rows as they are given, their distances in their own unit."""
+def given_neighbors(neighbors, n: int) -> tuple[Listed, int]:
+    """Neighbours of n rows as they are given, distances in their own unit; and that."""
     pair = isinstance(neighbors, tuple | list) and len(neighbors) == 2
     check.require(pair, "neighbors", "no pair", "(index [n, k], distance [n, k])")
     index, distance = map(np.asarray, neighbors)
     got = f"shapes {index.shape} and {distance.shape}"
     fits = index.ndim == 2 and index.shape == distance.shape and len(index) == n
     check.require(fits, "neighbors", got, f"two of shape ({n}, k)")
-    return index, in_own_unit(distance)
+    distance, power = in_own_unit(distance)
+    return (index, distance), power

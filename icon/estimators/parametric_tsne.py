@@ -32,6 +32,8 @@ class ParametricTSNE(ByPerplexity, Encoder):
         n_components: columns of the embedding, of the network there is by default.
         perplexity: the effective number of neighbours, from 1; several give the mean
             of their affinities. Above (n - 1) / 3 it is lowered, with one warning.
+        sigma: instead of a perplexity the width of a Gaussian, one for all rows, in the
+            unit of the distances: rows in dense regions have more neighbours.
         affinity: "perplexity"; "uniform", the nearest neighbours all alike.
         dof: ν, degrees of freedom of the tail.
         model: the network, a Flax module or a pair (init, apply) with init(key, rows)
@@ -43,7 +45,8 @@ class ParametricTSNE(ByPerplexity, Encoder):
         metric: "euclidean", "cosine", "manhattan", "correlation"; a function (one row
             [d], all rows [n, d]) -> distances [n], in JAX.
         metric_params: arguments of a metric that is a function, by name: dict(order=3).
-        n_neighbors: None: three times the perplexity; 15 with affinity="uniform".
+        n_neighbors: None: three times the perplexity; 90 with a sigma; 15 with
+            affinity="uniform".
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
         verbose: a progress bar (tqdm), or lines, on stderr.
@@ -76,6 +79,7 @@ class ParametricTSNE(ByPerplexity, Encoder):
     n_components: int = 2
     _: dataclasses.KW_ONLY
     perplexity: float | Sequence[float] = 30.0
+    sigma: float | None = None
     affinity: str = "perplexity"
     dof: float = 1.0
     model: Any = None

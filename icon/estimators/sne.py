@@ -28,6 +28,8 @@ class SNE(ByPerplexity, Descending):
         n_components: columns of the embedding.
         perplexity: the effective number of neighbours, from 1; several give the mean
             of their affinities. Above (n - 1) / 3 it is lowered, with one warning.
+        sigma: instead of a perplexity the width of a Gaussian, one for all rows, in the
+            unit of the distances: rows in dense regions have more neighbours.
         affinity: "perplexity"; "uniform", the nearest neighbours all alike.
         max_iter: steps; 0 returns the start.
         learning_rate: of Adam, the largest step of a coordinate.
@@ -36,7 +38,8 @@ class SNE(ByPerplexity, Descending):
             graph is not connected, with a warning.
         metric: as TSNE has it, "precomputed" and "affinity" among it.
         metric_params: arguments of a metric that is a function, by name: dict(order=3).
-        n_neighbors: None: three times the perplexity; 15 with affinity="uniform".
+        n_neighbors: None: three times the perplexity; 90 with a sigma; 15 with
+            affinity="uniform".
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         callbacks: (step, loss, embedding) -> True to stop; called every 50 steps.
         verbose: a progress bar (tqdm), or lines, on stderr.
@@ -69,6 +72,7 @@ class SNE(ByPerplexity, Descending):
     n_components: int = 2
     _: dataclasses.KW_ONLY
     perplexity: float | Sequence[float] = 30.0
+    sigma: float | None = None
     affinity: str = "perplexity"
     max_iter: int = 300
     learning_rate: float = 3.0

@@ -33,6 +33,8 @@ class TSNE(ByPerplexity, Layout):
         n_components: columns of the embedding.
         perplexity: the effective number of neighbours, from 1; several give the mean
             of their affinities. Above (n - 1) / 3 it is lowered, with one warning.
+        sigma: instead of a perplexity the width of a Gaussian, one for all rows, in the
+            unit of the distances: rows in dense regions have more neighbours.
         early_exaggeration: of the attraction, at first.
         early_exaggeration_iter: for so many steps; None: as the schedule says.
         exaggeration: of the attraction, later.
@@ -51,7 +53,8 @@ class TSNE(ByPerplexity, Layout):
             one; "affinity": X has the affinities, symmetrised and used as they are.
         metric_params: arguments of a metric that is a function, by name: dict(order=3).
         affinity: "perplexity"; "uniform", the nearest neighbours all alike.
-        n_neighbors: None: three times the perplexity; 15 with affinity="uniform".
+        n_neighbors: None: three times the perplexity; 90 with a sigma; 15 with
+            affinity="uniform".
         neighbors: instead of a search, (index [n, k], distance [n, k]), without self.
         dof: ν, degrees of freedom of the tail; below 1, clusters are further separated.
         tol: stop once 100 steps improve the loss by no more than this share of it; at
@@ -89,6 +92,7 @@ class TSNE(ByPerplexity, Layout):
     n_components: int = 2
     _: dataclasses.KW_ONLY
     perplexity: float | Sequence[float] = 30.0
+    sigma: float | None = None
     early_exaggeration: float = 12.0
     early_exaggeration_iter: int | None = None
     exaggeration: float = 1.0

@@ -32,7 +32,8 @@ def test_dividing_rounds_nothing_and_makes_floats():
 
 @pytest.mark.parametrize("scale", [1e-200, 1.0, 1e200])
 def test_an_own_unit_is_of_order_one(scale):
-    y = in_own_unit(X * scale)
+    y, power = in_own_unit(X * scale)
+    assert power == exponent(X * scale)
     assert y.dtype == np.float32 and 0.5 <= abs(y).max() <= 1
     ratio = y / np.float32(X)
     np.testing.assert_allclose(ratio, ratio[0, 0], rtol=1e-6)

@@ -167,7 +167,7 @@ def test_another_number_of_features_is_refused(fitted):
 
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array, sp.coo_matrix, Wrapped])
 def test_distances_are_in_one_unit(form):
-    x = distances(form(FAR * 1e100))
+    x, power = distances(form(FAR * 1e100))
     x = x.toarray() if sp.issparse(x) else x
     assert x.dtype == np.float32 and 0.5 <= x.max() <= 1
     np.testing.assert_allclose(x / x.max(), FAR / FAR.max(), rtol=1e-6)

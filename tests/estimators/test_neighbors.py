@@ -75,7 +75,8 @@ def test_many_rows_are_searched_approximately(metric, approximate, monkeypatch):
 def test_given_neighbors_keep_their_order_in_a_unit_of_their_own():
     index, distance = map(np.asarray, icon.knn(np.float32(X), 5))
     for pair in ((index, distance * 1e30), [index.tolist(), distance.tolist()]):
-        found, far = given_neighbors(pair, N)
+        (found, far), power = given_neighbors(pair, N)
+        np.testing.assert_allclose(np.ldexp(far, power, dtype=float), pair[1], 1e-6)
         np.testing.assert_array_equal(found, index)
         np.testing.assert_allclose(far / far.max(), distance / distance.max(), 1e-6)
         assert far.dtype == np.float32 and 0.5 <= far.max() <= 1

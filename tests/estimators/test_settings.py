@@ -14,6 +14,7 @@ from icon.estimators.settings import feasible, perplexities, reach, seed_of
 
 SETTINGS = {
     "perplexity": [0, -1, 0.5, np.nan, np.inf, "a", True, [], [5, -1], None],
+    "sigma": [0, -1, np.nan, np.inf, "a", 1e-30, 1e300],
     "n_components": [0, -1, 1.5, True, "2", None],
     "learning_rate": [0, -1, np.nan, np.inf, "fast", None],
     "early_exaggeration": [0, -1, np.nan, "a"],
@@ -32,6 +33,7 @@ SETTINGS = {
     "tol": [-1, np.nan],
     "callbacks": [3, [3]],
 }
+USUAL = {"sigma": dict(perplexity=30.0)}
 CASES = [(name, value) for name, values in SETTINGS.items() for value in values]
 NAMES = [f"{name}-{i}" for i, (name, _) in enumerate(CASES)]
 
@@ -39,7 +41,15 @@ NAMES = [f"{name}-{i}" for i, (name, _) in enumerate(CASES)]
 @pytest.mark.parametrize("name, value", CASES, ids=NAMES)
 def test_a_setting_is_refused_by_name(name, value):
     with pytest.raises(icon.InvalidInput, match=f"^{name}: expected "):
-        model(**{name: value}).fit(X)
+        model(**USUAL.get(name, {}) | {name: value}).fit(X)
+
+
+@pytest.mark.parametrize(
+    "other", [dict(perplexity=8), dict(perplexity=[30.0, 8]), dict(affinity="uniform")]
+)
+def test_a_width_beside_another_rule_is_refused(other):
+    with pytest.raises(icon.InvalidInput, match="^sigma: expected one of them"):
+        TSNE(sigma=1.0, **other).fit(X)
 
 
 def test_every_setting_is_documented_in_order():

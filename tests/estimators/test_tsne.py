@@ -155,6 +155,61 @@ def test_several_perplexities_are_the_mean_of_their_affinities():
     assert tsne.perplexity_ == [4, 8]
 
 
+SIGMA = 3.0
+
+
+def at_width(k):
+    """openTSNE's FixedSigma of the k nearest rows, in double precision."""
+    weight = np.exp(-(FAR**2) / (2 * SIGMA**2))
+    np.fill_diagonal(weight, 0)
+    near = np.argsort(np.argsort(-weight, 1), 1) < k
+    weight = np.where(near, weight, 0)
+    weight /= weight.sum(1, keepdims=True)
+    return (weight + weight.T) / 2
+
+
+FORMS = {  # what is fitted, and in which unit
+    "rows": ({}, X, 1),
+    "rows in another unit, far away": ({}, X * 1e6 + 1e8, 1e6),
+    "distances": (dict(metric="precomputed"), FAR * 1e9, 1e9),
+    "sparse distances": (dict(metric="precomputed"), sp.csr_array(FAR), 1),
+    "a metric of one's own": (dict(metric=lambda a, b: 5 * norm(b - a[None])), X, 5),
+}
+
+
+def norm(x):
+    return jnp.sqrt(jnp.sum(x**2, -1))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_width_is_in_the_unit_of_the_distances(form):
+    options, x, unit = FORMS[form]
+    own = dict(sigma=unit * SIGMA, perplexity=30.0, n_neighbors=9, max_iter=0)
+    tsne = model(init=START, **own, **options).fit(x)
+    np.testing.assert_allclose(dense(tsne), at_width(9), rtol=1e-3, atol=1e-7)
+    assert tsne.perplexity_ is None
+
+
+def test_a_width_of_given_neighbors_is_in_their_unit():
+    index = np.argsort(FAR, 1)[:, 1:10]
+    pair = (index, np.take_along_axis(FAR, index, 1) * 1e30)
+    own = dict(sigma=1e30 * SIGMA, perplexity=30.0, max_iter=0)
+    tsne = model(init=START, neighbors=pair, **own).fit(X)
+    np.testing.assert_allclose(dense(tsne), at_width(9), rtol=1e-3, atol=1e-7)
+
+
+def test_angles_have_a_width_without_a_unit():
+    own = dict(sigma=0.2, perplexity=30.0, metric="cosine", max_iter=0, init=START)
+    one, two = (model(**own).fit(x) for x in (X, X * 1e5))
+    np.testing.assert_allclose(dense(two), dense(one), rtol=1e-4, atol=1e-7)
+    unit = X / np.linalg.norm(X, axis=1, keepdims=True)
+    weight = np.exp(-((1 - unit @ unit.T) ** 2) / (2 * 0.2**2))
+    np.fill_diagonal(weight, 0)
+    weight /= weight.sum(1, keepdims=True)  # of 60 rows, all are among the 90 nearest
+    exact = (weight + weight.T) / 2
+    np.testing.assert_allclose(dense(one), exact, rtol=2e-3, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_uniform_neighbors_are_all_alike():
     tsne = model(affinity="uniform", max_iter=0).fit(X)
