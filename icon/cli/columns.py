@@ -32,8 +32,8 @@ def points_of(path: Path, position: Sequence[str]) -> Points:
 
     Their places are two or three columns by their names; by default x and y, or else
     the first three if they are numbered from 0 and no fourth is, or else the first two.
-    Of an .npz they are the array `embedding`, or else the only one of two or three
-    columns, and the arrays of one number or one image a row are what is known of the
+    Of an .npz they are the array `embedding`, or else the only one of two columns, or
+    of three, and the arrays of one number or one image a row are what is known of the
     rows.
     """
     file = _found(check.path("file", path))
@@ -130,20 +130,17 @@ def _of_npy(file: Path, position: Sequence[str]) -> Points:
 
 
 def _placed(x: np.ndarray) -> np.ndarray:
-    good = _is_place(x) and x.dtype.kind in "iuf"
+    good = x.ndim == 2 and x.shape[1] in (2, 3) and x.dtype.kind in "iuf"
     check.require(good, "file", f"{x.dtype} {x.shape}", "points [n, 2] or [n, 3]")
     return x.astype(float)
-
-
-def _is_place(x: np.ndarray) -> bool:
-    return x.ndim == 2 and x.shape[1] in (2, 3)
 
 
 def _of_npz(file: Path, position: Sequence[str]) -> Points:
     with np.load(file, allow_pickle=False) as bundle:
         arrays = {name: bundle[name] for name in bundle.files}
-    places = [name for name, x in arrays.items() if _is_place(x)]
-    named = [*position] or [x for x in ("embedding",) if x in arrays] or places
+    wide = lambda c: [k for k, x in arrays.items() if x.ndim == 2 and x.shape[1] == c]
+    usual = [x for x in ("embedding",) if x in arrays]
+    named = [*position] or usual or wide(2) or wide(3)
     shapes = {name: x.shape for name, x in arrays.items()}
     one = len(named) == 1 and named[0] in arrays
     check.require(one, "position", named, f"the name of one array [n, c] of {shapes}")

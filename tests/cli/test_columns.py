@@ -88,6 +88,11 @@ def test_three_columns_can_be_named_and_arrays_have_three(tmp_path):
         assert found.place.tolist() == [[0, 1, 2], [3, 4, 5]] and found.known == {}
 
 
+def test_an_array_of_two_columns_comes_before_one_of_three(tmp_path):
+    np.savez(tmp_path / "a.npz", color=np.ones((4, 3)), at=np.zeros((4, 2)))
+    assert points_of(tmp_path / "a.npz", ()).place.tolist() == [[0, 0]] * 4
+
+
 def test_an_npy_is_the_places_alone(tmp_path):
     np.save(tmp_path / "a.npy", np.float32([[1, 2], [3, 4]]))
     found = points_of(tmp_path / "a.npy", ())
