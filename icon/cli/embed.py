@@ -1,6 +1,7 @@
 """icon embed: how are the rows of a file laid out?"""
 
 import dataclasses
+import functools as ft
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from icon import TABLE
+from icon import TABLE, Cell
 from icon._base import checks as check
 from icon._base.extras import required
 from icon._table import known
 from icon.cli.second import Second
-from icon.cli.settings import OURS, flags, given, with_flags
+from icon.cli.settings import OURS, flags, given, numbers, with_flags
 from icon.cli.shared import (
     Selection,
     array_of,
@@ -123,11 +124,30 @@ def flags_of(name: str) -> type:
     from icon import estimators, recipes
 
     if named(name) not in METHODS:
-        source = recipes.SOURCES[TABLE[named(name)].learns_from]
-        return flags(source.task, beside=() if source.exact else (Budget,))
+        row = TABLE[named(name)]
+        source = recipes.SOURCES[row.learns_from]
+        beside = () if source.exact else (Budget,)
+        return flags(source.task, beside=(*_parts(row).values(), *beside))
     method = METHODS[named(name)]
     kind = getattr(estimators, method.estimator)
     return flags(kind, (*method.fixed, *method.without))
+
+
+def _parts(row: Cell) -> dict[str, type]:
+    """The numbers of q and of the loss that are not learned."""
+    return {part: numbers(getattr(row, part), row.learned) for part in ("q", "loss")}
+
+
+def row_with(name: str, **given: Any) -> Cell:
+    """A row of the table with these numbers of its p, its q and its loss."""
+    from icon import recipes
+
+    row, changed = TABLE[name], {}
+    for part, kind in _parts(row).items():
+        own = {x.name: given.pop(x.name) for x in dataclasses.fields(kind)}
+        changed |= {part: ft.partial(getattr(row, part), **own)} if own else {}
+    source = recipes.SOURCES[row.learns_from].at(**given)
+    return dataclasses.replace(row, learns_from=source, **changed)
 
 
 # ------------------------------------------------------- icon embed
@@ -152,7 +172,7 @@ def embed(
     learns from labels), LGSimCLR (from neighbours); and every other row that `icon
     cells` prints, such as Isomap, classical MDS, kernel PCA or diffusion maps, trained
     on all rows as `icon train` does; the numbers of its neighbours, kernel or walk are
-    flags too.
+    flags too, and those of its q and its loss.
 
     Writes embedding.csv, embedding.npz (embedding, labels, ids), embedding.npy,
     report.json (settings, scores, versions) and, of two components, embedding.png into
@@ -237,11 +257,9 @@ def _by_row(name: str, how, dataset) -> Callable[[int], Layout]:
     expected = f"a method for {n} rows, as {', '.join(METHODS)}"
     got = f"{name!r}, which takes {MOST} rows at most"
     check.require(n <= MOST, "method", got, expected)
-    numbers = given(how)
-    budget = recipes.spent(recipes.FULL, max(n, 2), numbers.pop("steps", None))
-    row = TABLE[name]
-    source = recipes.SOURCES[row.learns_from].at(**numbers)
-    row = dataclasses.replace(row, learns_from=source)
+    own = given(how)
+    budget = recipes.spent(recipes.FULL, max(n, 2), own.pop("steps", None))
+    row = row_with(name, **own)
 
     def laid_out(seed: int) -> Layout:
         m = recipes.material(dataset, seed, budget).undivided()

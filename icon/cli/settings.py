@@ -45,6 +45,17 @@ def flags(
     )
 
 
+def numbers(of: Callable, but: Collection[str] = ()) -> type:
+    """A dataclass of the floats that a kernel or a loss takes, but for those named."""
+    parameters = inspect.signature(of).parameters.values()
+    floats = [x for x in parameters if isinstance(x.default, float)]
+    fields: Any = [(x.name, float, x.default) for x in floats if x.name not in but]
+    own = of.func if isinstance(of, ft.partial) else of
+    return dataclasses.make_dataclass(
+        own.__name__, fields, frozen=True, namespace={"__doc__": own.__doc__}
+    )
+
+
 def _kind(hint: Any) -> Any:
     """The words and numbers among what a setting may be; several, if it may be."""
     members = typing.get_args(hint) or (hint,)

@@ -162,6 +162,7 @@ REFUSED = {  # what is wrong: the arguments, and the name that the line begins w
     ),
     "no such kernel": (method("kernel PCA", "--kernel", "x"), "kernel"),
     "a kernel of no width": (method("kernel PCA", "--scale", "0"), "scale"),
+    "no degrees of freedom": (method("heavy-tailed t-SNE", "--dof", "0"), "dof"),
     "a walk of no steps": (method("diffusion maps", "--time", "0"), "time"),
     "steps of an exact row": (method("Isomap", "--steps", "9"), "steps"),
     "no steps of a row": (method("class means", "--steps", "0"), "steps"),

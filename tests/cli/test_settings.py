@@ -4,11 +4,12 @@ import dataclasses
 import inspect
 import re
 
+import numpy as np
 import pytest
 
 import icon
 from icon import cli, estimators, recipes
-from icon.cli.embed import METHODS, flags_of
+from icon.cli.embed import METHODS, flags_of, row_with
 from icon.cli.settings import flags, given
 
 
@@ -37,7 +38,12 @@ def test_every_number_of_a_row_is_a_flag_with_its_default_and_its_help(name):
     parameters = inspect.signature(source.task).parameters.values()
     numbers = {x.name: x.default for x in parameters if x.kind is x.KEYWORD_ONLY}
     steps = {} if source.exact else dict(steps=None)
-    assert given(flags_of(name)()) == steps | numbers
+    found = given(flags_of(name)())
+    others = {k: x for k, x in found.items() if k not in {*steps, *numbers}}
+    assert {k: found[k] for k in {*steps, *numbers}} == steps | numbers
+    assert {*others} <= {"scale", "dof", "temperature", "m"} - {
+        *icon.TABLE[name].learned
+    }
     documented = re.findall(r"^ +(\w+): .", source.task.__doc__ or "", re.MULTILINE)
     assert {*numbers} <= {*documented}
 
@@ -48,6 +54,36 @@ def test_the_numbers_of_closed_forms_are_flags():
     assert named("kernel PCA") == {"n_components", "kernel", "scale"}
     assert named("diffusion maps") == {"n_components", "n_neighbors", "time"}
     assert named("classical MDS") == named("slow features") == {"n_components"}
+
+
+OF_Q_AND_LOSS = {
+    "heavy-tailed t-SNE": dict(dof=0.5, scale=1.0),
+    "symmetric SNE": dict(scale=0.5**0.5),
+    "SimCLR": dict(temperature=0.1),
+    "CLIP": {},  # whose temperature is learned
+    "triplet": dict(m=0.2),
+    "Isomap": {},
+}
+
+
+@pytest.mark.parametrize("name", OF_Q_AND_LOSS)
+def test_the_numbers_of_q_and_of_the_loss_are_flags(name):
+    found = given(flags_of(name)())
+    kept = {k: found[k] for k in ("scale", "dof", "temperature", "m") if k in found}
+    assert kept == OF_Q_AND_LOSS[name]
+
+
+def test_a_row_has_the_numbers_it_is_given():
+    z = np.random.default_rng(0).normal(size=(6, 2))
+    at = dict(dof=3.0, scale=2.0, perplexity=7.0)
+    row, usual = row_with("heavy-tailed t-SNE", **at), icon.TABLE["heavy-tailed t-SNE"]
+    exact = icon.dense(icon.student_t(z, dof=3.0, scale=2.0))
+    np.testing.assert_allclose(icon.dense(row.q(z)), exact, rtol=1e-6)
+    assert row.learns_from.task.keywords == dict(perplexity=7.0)
+    assert (row.name, row.p, row.loss) == (usual.name, usual.p, usual.loss)
+    wide = row_with("triplet SupCon", m=2.0, scale=1.0)
+    p, q = icon.same([0, 0, 1, 1]), icon.gaussian(z[:4])
+    assert wide.loss(p, q) == icon.hinge(p, q, m=2.0)
 
 
 def test_clustering_has_every_setting_too():
