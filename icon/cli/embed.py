@@ -1,7 +1,5 @@
 """icon embed: how are the rows of a file laid out?"""
 
-import dataclasses
-import functools as ft
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,12 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from icon import TABLE, Cell
 from icon._base import checks as check
 from icon._base.extras import required
-from icon._table import known
+from icon.cli.methods import METHODS, flags_of, named, row_with
 from icon.cli.second import Second
-from icon.cli.settings import OURS, flags, given, numbers, with_flags
+from icon.cli.settings import OURS, given, with_flags
 from icon.cli.shared import (
     Selection,
     array_of,
@@ -43,114 +40,6 @@ FILES = (
 )
 SCORED = 5000  # rows at most, of which all pairs are compared
 MOST = 10_000  # rows of a method that has no estimator: some hold all pairs
-
-
-# ------------------------------------------------------- which methods there are
-
-
-def _nothing(dataset, method: str) -> None:
-    """What a method learns from besides the rows."""
-
-
-def _labels(dataset, method: str):
-    got, expected = "none", f"a column or array of labels, for {method}"
-    check.require(dataset.labels is not None, "labels", got, expected)
-    return dataset.labels
-
-
-def _second(dataset, method: str):
-    expected = f"a file of the same rows, or an .npz with such an array, for {method}"
-    check.require("second" in dataset.also, "second", "none", expected)
-    return dataset.also["second"].reshape(len(dataset.features), -1)
-
-
-class Method(NamedTuple):
-    """An estimator, what makes it this method, and what of it is reported."""
-
-    estimator: str  # its name in icon.estimators
-    reported: dict[str, str]  # the name in the report: that of the attribute
-    fixed: dict[str, Any] = {}
-    without: tuple[str, ...] = ()  # settings that this method does not look at
-    learns_from: Callable = _nothing  # the y of fit
-
-
-LOSS = dict(loss="loss_")
-DIVERGENCE = dict(kl_divergence="kl_divergence_", perplexity_used="perplexity_")
-PERPLEXITY = dict(perplexity_used="perplexity_")
-SEARCH = ("n_neighbors", "metric")
-WHITENED: Any = dict(map="linear", constraint="whitened")
-EIGENMAPS: Any = dict(p="neighbors", map="free", constraint="whitened")
-ORTHONORMAL: Any = dict(map="linear", constraint="orthonormal")
-
-METHODS = {
-    "t-SNE": Method("TSNE", DIVERGENCE),
-    "SNE": Method("SNE", DIVERGENCE),
-    "UMAP": Method("UMAP", {}),
-    "parametric t-SNE": Method("ParametricTSNE", PERPLEXITY),
-    "SupCon": Method("ContrastiveEncoder", {}, {}, SEARCH, _labels),
-    "LGSimCLR": Method("ContrastiveEncoder", {}),
-    "PCA": Method("SpectralEmbedding", LOSS, ORTHONORMAL | dict(p="items"), SEARCH),
-    "LDA": Method(
-        "SpectralEmbedding", LOSS, WHITENED | dict(p="labels"), SEARCH, _labels
-    ),
-    "LPP": Method("SpectralEmbedding", LOSS, WHITENED | dict(p="neighbors")),
-    "Laplacian eigenmaps": Method("SpectralEmbedding", LOSS, EIGENMAPS),
-    "PLS-SVD": Method(
-        "SpectralEmbedding", LOSS, ORTHONORMAL | dict(p="pairs"), SEARCH, _second
-    ),
-    "CCA": Method(
-        "SpectralEmbedding", LOSS, WHITENED | dict(p="pairs"), SEARCH, _second
-    ),
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """How long a row of the table is trained that has no estimator."""
-
-    steps: int | None = None
-    """Of training; by default 750 of points, 600 of networks."""
-
-
-def named(name: str) -> str:
-    """The name of a method, whatever its letters' case."""
-    names = {**METHODS, **TABLE}
-    cases = {x.casefold(): x for x in names}
-    return known("method", cases.get(name.casefold(), name), names)
-
-
-def flags_of(name: str) -> type:
-    """The settings of a method, or of a row of the table, as flags."""
-    from icon import estimators, recipes
-
-    if named(name) not in METHODS:
-        row = TABLE[named(name)]
-        source = recipes.SOURCES[row.learns_from]
-        beside = () if source.exact else (Budget,)
-        return flags(source.task, beside=(*_parts(row).values(), *beside))
-    method = METHODS[named(name)]
-    kind = getattr(estimators, method.estimator)
-    return flags(kind, (*method.fixed, *method.without))
-
-
-def _parts(row: Cell) -> dict[str, type]:
-    """The numbers of q and of the loss that are not learned."""
-    return {part: numbers(getattr(row, part), row.learned) for part in ("q", "loss")}
-
-
-def row_with(name: str, **given: Any) -> Cell:
-    """A row of the table with these numbers of its p, its q and its loss."""
-    from icon import recipes
-
-    row, changed = TABLE[name], {}
-    for part, kind in _parts(row).items():
-        own = {x.name: given.pop(x.name) for x in dataclasses.fields(kind)}
-        changed |= {part: ft.partial(getattr(row, part), **own)} if own else {}
-    source = recipes.SOURCES[row.learns_from].at(**given)
-    return dataclasses.replace(row, learns_from=source, **changed)
-
-
-# ------------------------------------------------------- icon embed
 
 
 def embed(

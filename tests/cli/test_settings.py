@@ -9,7 +9,7 @@ import pytest
 
 import icon
 from icon import cli, estimators, recipes
-from icon.cli.embed import METHODS, flags_of, row_with
+from icon.cli.methods import METHODS, flags_of, row_with
 from icon.cli.settings import flags, given
 
 
