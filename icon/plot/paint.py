@@ -71,9 +71,14 @@ class Classes(Plain):
         style |= dict(parse_math=False, in_layout=False)
         place: Any = ax.text  # x, y, or x, y, z in space
         halo = [withStroke(linewidth=size / 4, foreground="white")]
+        texts = []
         for c in largest:
             middle: Any = np.median(points[self.group == c], axis=0)
-            place(*middle, names[c], path_effects=halo, **style)
+            texts.append(place(*middle, names[c], path_effects=halo, **style))
+        if points.shape[1] == 2:
+            from icon.plot.names import Apart
+
+            ax.add_artist(Apart(texts))
 
     def key(self, on: Any, axes: Sequence["Axes"], place: Style) -> None:
         if len(self.names) > FEW:

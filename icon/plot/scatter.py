@@ -37,9 +37,10 @@ def embedding(
         point i at z_i, in the color of labels_i
 
     Strings, integers and booleans are classes, in increasing order: up to 20 have a
-    legend, more their names at the medians of their points. Other numbers are on a
-    scale, beside a color bar; NaN is gray. The points are drawn in a shuffled order,
-    the same each time, so that no class covers the others.
+    legend, more their names at the medians of their points. In the plane no name covers
+    that of a larger class: it stands a little beside, or is left out. Other numbers are
+    on a scale, beside a color bar; NaN is gray. The points are drawn in a shuffled
+    order, the same each time, so that no class covers the others.
 
     Args:
         z: the points, one row each; of three columns a picture of space.
