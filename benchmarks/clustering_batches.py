@@ -26,7 +26,6 @@ SETTINGS = {
     "defaults": {},
     "2,000 rows kept": dict(reservoir=2_000),
     "no row kept": dict(reservoir=0),
-    "size decay .5": dict(size_decay=0.5),
     "size decay .9": dict(size_decay=0.9),
     "size decay by rows seen": dict(size_decay=None),
 }
