@@ -21,6 +21,7 @@ SUFFIXES = (
 )  # fmt: skip
 GREY = ("1", "L", "LA")
 COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: the camera lay on its side
 
 
 Size = tuple[int, int]  # width and height
@@ -45,8 +46,8 @@ def read_folder(folder: Path, asked: Asked, size: Size | None) -> Read:
     pixels = np.empty(shape, np.uint8)
     for i, file in enumerate(files):
         with _opened(folder, file) as image:
-            image.draft(None, (width, height))  # a JPEG need not be unpacked in full
-            pixels[i] = np.asarray(image.convert(mode).resize((width, height)))
+            upright = _upright(image, (width, height))
+            pixels[i] = np.asarray(upright.convert(mode).resize((width, height)))
     classes = np.array(["" if f.parent == folder else f.parent.name for f in files])
     words = tuple(_name(folder, file) for file in files)
     where = lambda i: words[i[0]]
@@ -97,7 +98,19 @@ def _head(folder: Path, file: Path) -> tuple[Size, str]:
         known = image.mode in (*GREY, *COLOUR)
         got = f"mode {image.mode} in {_name(folder, file)}"
         check.require(known, "path", got, "images of 8 bits, grey or in colour")
-        return image.size, image.mode
+        return _turned(image, image.size), image.mode
+
+
+def _turned(image: Any, size: Size) -> Size:
+    """A size as seen for one as stored, and the other way round."""
+    return size[::-1] if image.getexif().get(ORIENTATION) in TURNED else size
+
+
+def _upright(image: Any, size: Size) -> Any:
+    """An image as the camera was held; a JPEG is not unpacked finer than is needed."""
+    operations = required("PIL.ImageOps", "data")
+    image.draft(None, _turned(image, size))
+    return operations.exif_transpose(image)
 
 
 def _shown(size: Size) -> str:

@@ -76,6 +76,24 @@ def quarters(height, width):
     return levels.repeat(height // 2, 0).repeat(width // 2, 1)
 
 
+@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+def test_a_photograph_is_seen_as_the_camera_was_held(kind, turned, tmp_path):
+    upright = quarters(8, 12)
+    x, y = upright, upright.T
+    stored = {  # by EXIF's orientation: where the first row and column lie
+        1: x, 2: x[:, ::-1], 3: x[::-1, ::-1], 4: x[::-1],
+        5: y, 6: y[::-1], 7: y[::-1, ::-1], 8: y[:, ::-1],
+    }  # fmt: skip
+    image, exif = Image.fromarray(np.ascontiguousarray(stored[turned])), Image.Exif()
+    exif[0x0112] = turned
+    image.save(tmp_path / f"photograph.{kind}", exif=exif)
+    image = data.load(tmp_path).images[0] * 255
+    assert image.shape == upright.shape
+    corners = np.ix_([0, -1], [0, -1])
+    np.testing.assert_allclose(image[corners], upright[corners], atol=12)
+
+
 SIZES = [(8, 20), (12, 24), (40, 30)]  # height and width: the medians are 12 and 24
 
 
