@@ -196,7 +196,7 @@ SETTINGS = {
     **{f"{r} rounds": dict(rounds=r) for r in (1, 2)},
     **{f"{x} head": dict(head=x) for x in ("linear", "mlp", "free")},
     **{f"linear head, {x}": dict(head="linear", divergence=x) for x in BOUNDED},
-    **{f"{m} labels a class": dict(known=m) for m in (1, 5)},
+    **{f"{m} labels a class": dict(known=m) for m in (2, 5)},
 }
 
 
