@@ -63,6 +63,30 @@ def banking77():
     return both("embedding").astype(np.float32), both("label").astype(int), 77
 
 
+SHARES = (0.38, 0.22, 0.14, 0.1, 0.06, 0.04, 0.03, 0.015, 0.01, 0.005)
+
+
+def cells(n=3_000, genes=2_000):
+    """Simulated counts of ten cell types of three lineages, the rarest one in 200.
+
+    Logarithms of counts at one depth, and their first 50 principal components.
+    """
+    from sklearn.decomposition import PCA
+
+    rng, types = np.random.default_rng(0), len(SHARES)
+    fold = lambda rows, share: np.exp(
+        rng.normal(size=(rows, genes)) * (rng.random((rows, genes)) < share)
+    )
+    lineage = fold(3, 0.1)[np.arange(types) * 3 // types]
+    rate = rng.gamma(0.3, size=genes) * lineage * fold(types, 0.05)
+    y = rng.choice(types, n, p=SHARES)
+    depth = rng.lognormal(np.log(3000), 0.4, (n, 1))
+    mean = rate[y] / rate[y].sum(1, keepdims=True) * depth
+    counts = rng.poisson(mean * rng.gamma(4, 0.25, (n, genes)))
+    x = np.log1p(1e4 * counts / counts.sum(1, keepdims=True))
+    return PCA(50, random_state=0).fit_transform(x).astype(np.float32), y, types
+
+
 def many(n=200_000, d=384, count=100):
     """Normal clouds of unlike sizes, as float16 from a file that is not read whole."""
     path = Path(tempfile.gettempdir()) / f"many-{n}-{d}-{count}.npy"
@@ -81,7 +105,7 @@ def many(n=200_000, d=384, count=100):
     return np.load(path, mmap_mode="r"), y, count
 
 
-DATA = {f.__name__: f for f in (digits, mnist, banking77, many)}
+DATA = {f.__name__: f for f in (digits, mnist, banking77, cells, many)}
 
 
 # ------------------------------------------------------- contenders
