@@ -24,8 +24,7 @@ def style_of(path: Path, stream: TextIO) -> Style:
     if path.suffix.lower() != ".tsv":
         counts = {}
         for candidate in ";\t,":
-            lines = itertools.islice(csv.reader(stream, delimiter=candidate), FIRST)
-            cells = [len(row) for row in lines if row]
+            cells = _lengths(stream, candidate)
             alike = cells.count(cells[0]) if cells and cells[0] > 1 else 0
             counts[candidate] = alike
             stream.seek(0)
@@ -33,6 +32,14 @@ def style_of(path: Path, stream: TextIO) -> Style:
         found = (x for x, count in counts.items() if count == most)
         separator = next(found) if most else ","
     return Style(separator, _continental if separator == ";" else number)
+
+
+def _lengths(stream: TextIO, separator: str) -> list[int]:
+    """How many cells the first lines have; none where a cell is longer than any is."""
+    lines = itertools.islice(csv.reader(stream, delimiter=separator), FIRST)
+    with contextlib.suppress(csv.Error):
+        return [len(row) for row in lines if row]
+    return []
 
 
 def number(cell: str) -> float:

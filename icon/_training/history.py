@@ -23,7 +23,7 @@ class History(NamedTuple):
 
 
 def completed(found):
-    """What a descent has returned; where Ctrl-C ended it, that goes on.
+    """What a descent has returned; a KeyboardInterrupt where Ctrl-C ended it.
 
     For a descent within a computation: a part of it would be taken for the whole.
     """

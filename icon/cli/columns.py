@@ -14,6 +14,7 @@ from icon._base.checks import InvalidInput
 
 
 KEPT = ("embedding.csv", "clusters.csv")  # what `icon embed`, `icon cluster` write
+EXACT = 2**53  # integers that float64 tells from their neighbours are below
 FEW = 50  # integers of so many values or fewer are classes, of more a scale
 
 Columns = dict[str, np.ndarray]
@@ -114,10 +115,13 @@ def _typed(cells: Sequence[str], number: Callable[[str], float]) -> np.ndarray:
         numbers = np.array([number(cell or "nan") for cell in cells])
     except ValueError:
         return np.array(cells, object)
-    whole = all(cell.strip().lstrip("-").isdecimal() for cell in cells)
-    if whole and len(set(cells)) <= FEW:
-        return numbers.astype(np.int64)
-    return numbers
+    digits = [cell.strip().lstrip("-") for cell in cells]
+    if any(x[:1] == "0" and x.isdecimal() and len(x) > 1 for x in digits):
+        return np.array(cells, object)  # codes, as of places
+    whole = all(map(str.isdecimal, digits))
+    if whole and np.abs(numbers).max(initial=0) >= EXACT:
+        return np.array(cells, object)
+    return numbers.astype(np.int64) if whole and len(set(cells)) <= FEW else numbers
 
 
 # ------------------------------------------------------- .npy, .npz

@@ -41,6 +41,7 @@ class On:
         """All of it as a file keeps it, with a digest of every file that it is of."""
         files = digests(*cells, self.data, self.model, self.views, self.metric)
         own = {**dataclasses.asdict(self), **self.columns.asked()}
+        own["size"] = list(self.columns.size)
         del own["columns"]
         return own | {"also": list(self.also), "files": files}
 

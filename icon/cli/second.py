@@ -15,7 +15,7 @@ class Second:
     second: Path | None = None
     """A file of the same rows in the same order in a second modality, read as the first
     is, for methods of pairs: PLS-SVD, CCA, CLIP, ...; by default the array `second` of
-    an .npz."""
+    an .npz. Of a folder of images --size is that of both."""
     second_features: tuple[str, ...] = ()
     """Which of its columns, or which array of an .npz; without a second file, those of
     the first."""
@@ -33,8 +33,10 @@ class Second:
         if source is None:
             return dataset
         names = dict(path="second", features="second_features")
+        features = list(self.second_features) or None
         with check.renamed(**names), printed_warnings():
-            other = datasets.load(source, features=list(self.second_features) or None)
+            size = columns.size if Path(source).is_dir() else None
+            other = datasets.load(source, features=features, size=size or None)
         _require_same_rows(dataset, other)
         rows = other.features if other.images is None else other.images
         also = types.MappingProxyType({**dataset.also, "second": rows})

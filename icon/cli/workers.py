@@ -69,6 +69,7 @@ def attempted(
     try:
         while left or busy:
             while left and len(busy) < count:
+                free = [worker for worker in free if worker.process.is_alive()]
                 worker = free.pop() if free else _Worker(work)
                 worker.begin(left.pop())
                 busy[worker.connection] = worker
@@ -95,13 +96,15 @@ class _Worker:
         self.connection, other = context.Pipe()
         self.process = context.Process(target=_trains, args=(work, keeps, other))
         self.process.daemon = True
-        self.process.start()
+        with _deaf():  # Ctrl-C is for this process
+            self.process.start()
         other.close()
         self.row, self.alive = -1, True
 
     def begin(self, row: int) -> None:
         self.row = row
-        self.connection.send(row)
+        with contextlib.suppress(ConnectionError):  # killed: the result will say so
+            self.connection.send(row)
 
     def result(self, made: Made) -> dict[str, Any]:
         """What came of its row; of a process that was killed, that it was."""
@@ -109,16 +112,25 @@ class _Worker:
 
         try:
             return self.connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionError):
             self.alive = False
             self.process.join()
             why = f"its process ended ({self.process.exitcode}): too little memory?"
             return refused(made.cells[self.row], why)
 
 
+@contextlib.contextmanager
+def _deaf():
+    """Ctrl-C is ignored, and always by a process that begins meanwhile."""
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 def _trains(work: Work, keeps: bool, connection: Connection) -> None:
-    """Row after row. Ctrl-C is for the process that began this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Row after row."""
     threading.Thread(target=_end_together, daemon=True).start()
     if keeps:
         keep_programs()

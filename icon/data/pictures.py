@@ -22,6 +22,7 @@ SUFFIXES = (
 GREY = ("1", "L", "LA")
 COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: the camera lay on its side
+TURNED_ALREADY = ("TIFF",)  # by Pillow
 
 
 Size = tuple[int, int]  # width and height
@@ -66,7 +67,8 @@ def _note(sizes: set[Size], chosen: Size) -> str:
     """What is said of images of several sizes."""
     if len(sizes) == 1:
         return ""
-    least, most = map(_shown, (min(sizes, key=np.prod), max(sizes, key=np.prod)))
+    by_area = sorted(sizes, key=lambda size: (np.prod(size), size))
+    least, most = _shown(by_area[0]), _shown(by_area[-1])
     middle = "the median width and height: --size WIDTH HEIGHT has another"
     return f"images from {least} to {most} are resized to {_shown(chosen)}, {middle}"
 
@@ -101,13 +103,17 @@ def _head(folder: Path, file: Path) -> tuple[Size, str]:
         return _turned(image, image.size), image.mode
 
 
-def _turned(image: Any, size: Size) -> Size:
+def _turned(image: Any, size: Any) -> Size:
     """A size as seen for one as stored, and the other way round."""
+    if image.format in TURNED_ALREADY:
+        return size
     return size[::-1] if image.getexif().get(ORIENTATION) in TURNED else size
 
 
 def _upright(image: Any, size: Size) -> Any:
     """An image as the camera was held; a JPEG is not unpacked finer than is needed."""
+    if image.format in TURNED_ALREADY:
+        return image
     operations = required("PIL.ImageOps", "data")
     image.draft(None, _turned(image, size))
     return operations.exif_transpose(image)

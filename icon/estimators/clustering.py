@@ -13,16 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 
 from icon._base import checks as check
 from icon._search import knn
-from icon.estimators.frames import frame
+from icon.estimators.frames import divided, exponent, frame
 from icon.estimators.input import features
 from icon.estimators.neighbors import nearest, nearest_among
 from icon.estimators.settings import seed_of
-from icon.recipes import affinities, clustering, ensemble, heads, reservoir
+from icon.recipes import affinities, clustering, cut, ensemble, heads, reservoir
 
 
 METRICS = ("cosine", "euclidean")
 ROWS = 2**16  # that are moved and rescaled at once
-UNEVEN = 0.01  # lengths of rows that are taken for one
+UNEVEN = 0.01  # lengths of rows that differ by less count as one length
 BESIDE = 4  # earlier rows for each row of a batch
 
 
@@ -39,9 +39,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     graph are each improved, averaged, and the average improved again. A classifier of
     the features then learns the clusters, most of all where the partitions agree.
 
-    Of two partitions that cut the same edges the loss prefers the more even one. Above
-    25,000 rows the partitions are of a sample of so many; the clusters of the others
-    come from the classifier, and are improved on the graph of all rows.
+    Above 25,000 rows the partitions are of a sample of so many; the clusters of the
+    others come from the classifier, and are improved on the graph of all rows.
 
     Args:
         n_clusters: K, from 1 to the number of rows; of several the most stable one.
@@ -52,7 +51,9 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         metric: "cosine", of rows less their mean; "euclidean"; None: cosine where all
             rows have one length to a hundredth, as embeddings of text have that were
             made so; elsewhere lengths tell something, and it is Euclid's.
-        alpha: the share of q that is uniform, above 0 and below 1.
+        alpha: the share of q that is uniform, above 0 and below 1. Near 1 the loss is
+            that of a normalised cut, to which sizes are indifferent; the further below,
+            the more it prefers even ones.
         swaps: how many clusters of the members may take the place of merged ones in the
             average; each lowers the loss, and more of them fit the errors of the graph.
         head: None: the clusters are the average. "linear", "mlp" or "free": four heads
@@ -67,8 +68,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         size_decay: of `partial_fit`: what cluster sizes that earlier batches had count
             beside those of a batch, from 0, which is nothing, and below 1. None: by how
             many rows both have seen, 1 - B / m in a batch of B, m the rows so far or
-            50 K, whichever is less. It lowers the loss a little from 25 rows of each
-            cluster in a batch on, and raises it where there are 3.
+            50 K, whichever is less. It changes little where a batch has 25 rows of each
+            cluster or more.
         reservoir: of `partial_fit`: how many earlier rows are kept, each as likely. The
             nearest of them, four for each row of a batch, are clustered with it; and
             all of them anew whenever they are twice as many. 0: none, and a batch has
@@ -120,7 +121,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     neighbors: str = "self-tuning"
     walks: int = 0
     metric: str | None = None
-    alpha: float = 0.6
+    alpha: float = 0.97
     swaps: int = 2
     head: str | None = None
     divergence: str = "kl"
@@ -147,10 +148,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         known = None if known is None else _known(known, len(x))
         rows = clustering.Rows(x, [self._view(view, x) for view in views], known)
         settings = settings._replace(search=ft.partial(_search, seed=seed))
-        few = len(x) <= clustering.MANY
-        found = (clustering.clustered if few else clustering.by_sample)(
-            rows, counts, settings, seed
-        )
+        found = clustering.clusters_of(rows, counts, settings, seed)
         self.n_neighbors_ = clustering.neighbor_count(len(x), counts[-1], settings)
         self._keep(found, x, settings)
         used, k = len(np.unique(self.labels_)), self.n_clusters_
@@ -171,7 +169,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
 
         s the `shares_`, of the batch's own rows, δ the `size_decay`. Whenever twice as
         many rows are kept as were clustered last, they are clustered as in `fit`; every
-        cluster keeps its number, by the most rows that it shares. `labels_` and
+        cluster keeps its number, by the most rows that it shares. `fit` itself keeps
+        none of its rows. `labels_` and
         `memberships_` are then those of the batch; what else there is stays that of the
         first.
 
@@ -186,18 +185,20 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
             return self
         settings, x = self._settings(), self._seen(X)
         check.require(len(x) > 1, "X", "n_samples = 1", "two or more")
+        self._kept = self._kept.resized(self.reservoir, seed)
         rows = clustering.Rows(np.concatenate([x, self._kept_near(x)]))
         p = clustering.supervision(rows, settings, self.n_clusters_, seed)
-        self.n_samples_seen_ += len(x)
-        sizes = heads.Sizes(self.shares_, self._decay(len(x)))
+        decay = self._decay(len(x))
+        sizes = heads.Sizes(self.shares_, decay)
         self._classifier = heads.continued(
             self._classifier, p, rows.x, settings.alpha, sizes
         )
-        self.memberships_ = self._classifier.probabilities(x)
-        self.labels_ = self.memberships_.argmax(1)
-        self.shares_ = sizes.after(self.memberships_)
         self._kept = self._kept.after(x, seed)
         self._cluster_kept(settings, seed)
+        self.memberships_ = self._classifier.probabilities(x)
+        self.labels_ = self.memberships_.argmax(1)
+        self.shares_ = heads.Sizes(self.shares_, decay).after(self.memberships_)
+        self.n_samples_seen_ += len(x)
         return self
 
     def predict(self, X) -> Int[np.ndarray, " m"]:
@@ -222,10 +223,11 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         rows, k = clustering.Rows(self._kept.rows), self.n_clusters_
         if len(rows.x) < 2 * self._clustered:
             return
-        found = clustering.clustered(rows, [k], settings, seed)
+        found = clustering.clusters_of(rows, [k], settings, seed)
         before = self._classifier.labels(rows.x)
         same = clustering.matched(before, found.labels, k)
         self._classifier = found.classifier.reordered(same)
+        self.shares_ = self._classifier.probabilities(rows.x).mean(0, dtype=np.float64)
         self._clustered = len(rows.x)
 
     def _kept_near(self, x) -> Float[np.ndarray, "m d"]:
@@ -240,7 +242,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     def _decay(self, rows: int) -> float:
         if self.size_decay is not None:
             return self.size_decay
-        return clustering.decay(rows, self.n_samples_seen_, self.n_clusters_)
+        return clustering.decay(rows, self.n_samples_seen_ + rows, self.n_clusters_)
 
     def _settings(self) -> clustering.Settings:
         if self.metric is not None:
@@ -264,7 +266,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
                 check.one_of("neighbors", self.neighbors, affinities.NEIGHBORS)
             ],
             walks=check.count("walks", self.walks, 0, 8),
-            alpha=self.alpha,
+            alpha=cut.debiasing(self.alpha),
             alpha_p=float(alpha_p),
             swaps=check.size("swaps", self.swaps, 0),
             rounds=check.size("rounds", self.rounds, 0),
@@ -328,12 +330,11 @@ def _slices(n: int) -> list[slice]:
 
 def _have_one_length(x) -> bool:
     """Whether all rows have the same Euclidean length, but for a hundredth."""
-    low, high = np.inf, 0.0
+    low, high, unit = np.inf, 0.0, exponent(x)
     for at in _slices(len(x)):
-        with np.errstate(over="ignore"):
-            length = np.linalg.norm(x[at], axis=1)
+        length = np.linalg.norm(divided(x[at], unit), axis=1)
         low, high = min(low, length.min()), max(high, length.max())
-    return bool(high <= (1 + UNEVEN) * low)
+    return bool(0 < high <= (1 + UNEVEN) * low)
 
 
 def _counts(n_clusters, n: int) -> list[int]:

@@ -29,9 +29,12 @@ class ByPerplexity(Embedding):
         if self.sigma is not None:
             check.scalar("sigma", self.sigma, 0, above=True)
             usual = np.array_equal(self.perplexity, type(self).perplexity)
-            got = f"{self.sigma} beside a perplexity, or affinity='uniform'"
             alone = usual and self.affinity == "perplexity"
-            check.require(alone, "sigma", got, "one of them")
+            alone = alone and self.metric != "affinity"
+            other = (
+                "None, where a perplexity, affinity='uniform' or affinities are given"
+            )
+            check.require(alone, "sigma", self.sigma, other)
         self.perplexity_: Any = None  # of affinities that are given
 
     def _neighbor_count(self, n: int) -> int:

@@ -1,7 +1,6 @@
 """How are features clustered? A p, an average of partitions, heads, a classifier."""
 
 import dataclasses
-import functools as ft
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -153,9 +152,9 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
     """
     p = supervision(rows, settings, max(counts), seed)
     by, choice = cut(p, max(counts), settings.alpha), None
-    layouts = ft.cache(lambda: ensemble.layouts_of(rows.x, p, seed))
+    layouts = ensemble.layouts_of(rows.x, p, seed)
     if len(counts) > 1:
-        choice = chosen(by, layouts(), counts, seed)
+        choice = chosen(by, layouts, counts, seed)
         by = dataclasses.replace(by, count=choice.best)
     members = ensemble.members(rows.x, layouts, by, seed)
     labels = ensemble.best_of(by, members, settings.swaps, seed)
@@ -164,9 +163,15 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
         members = again.all_moved(members, seed)
         labels = ensemble.best_of(by, members, settings.swaps, seed)
     found = _finished(rows.x, p, by, [labels, *members], settings, seed)
-    if layouts():
-        found = found._replace(layout=layouts()[-1], laid_out=np.arange(len(rows.x)))
+    if layouts:
+        found = found._replace(layout=layouts[-1], laid_out=np.arange(len(rows.x)))
     return found._replace(choice=choice)
+
+
+def clusters_of(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
+    """The clusters of rows, of many by a sample; as `clustered` is called."""
+    few = len(rows.x) <= MANY
+    return (clustered if few else by_sample)(rows, counts, settings, seed)
 
 
 def by_sample(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):

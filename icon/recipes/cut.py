@@ -208,6 +208,13 @@ def indicator(labels: Labels, count: int):
     return sp.csr_array((np.ones(n), labels, np.arange(n + 1)), shape=(n, count))
 
 
+def debiasing(alpha) -> float:
+    """A share of q that is uniform: without one a cut edge costs infinitely."""
+    alpha = check.scalar("alpha", alpha, 0)
+    check.require(0 < alpha < 1, "alpha", alpha, "a number above 0 and below 1")
+    return float(alpha)
+
+
 def cut(p: Graph, count: int, alpha: float) -> Cut:
     """The cut of a graph into clusters; an anchor without a neighbour counts nowhere.
 
@@ -232,8 +239,7 @@ def cut(p: Graph, count: int, alpha: float) -> Cut:
     memberships.
     """
     check.require(p.excludes_self, "p", "two sets", "a graph over one set")
-    alpha = check.scalar("alpha", alpha, 0)
-    check.require(0 < alpha < 1, "alpha", alpha, "a number above 0 and below 1")
+    alpha = debiasing(alpha)
     rows = to_sparse(p)
     mass = np.asarray(rows.sum(1)).ravel()
     rows = sp.csr_array(rows / np.where(mass > 0, mass, 1)[:, None])

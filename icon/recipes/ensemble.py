@@ -8,8 +8,7 @@ neighbourhood as well, p̄ = 1/M Σ_m clusters(Φ_m), and its clusters are the c
 import dataclasses
 import functools as ft
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -190,27 +189,19 @@ def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
 
 @limited
 def members(
-    x: Float[np.ndarray, "n d"], layouts: Callable, cut: Cut, seed: int
+    x: Float[np.ndarray, "n d"], every: Sequence, cut: Cut, seed: int
 ) -> list[Partition]:
     """Partitions from starts of three kinds, each improved: what is averaged.
 
     Args:
         x: the features.
-        layouts: () -> those of the graph; may be none. Called in this thread, while
-            another one, which has no use for JAX, clusters what else there is.
+        every: the layouts of the graph; may be none.
         cut: the graph, cut into so many clusters.
         seed: of every start.
     """
-    from threadpoolctl import threadpool_limits
-
-    def others():
-        with threadpool_limits(1):  # each thread has a limit of its own
-            found = by_spectrum(cut.matrix, cut.count, seed)
-            return found + by_features(x, cut.count, seed)
-
-    with ThreadPoolExecutor(1) as beside:
-        later = beside.submit(others)
-        found = by_layouts(layouts(), cut.count, seed) + later.result()
+    found = by_layouts(every, cut.count, seed)
+    found += by_spectrum(cut.matrix, cut.count, seed)
+    found += by_features(x, cut.count, seed)
     return cut.all_moved(found, seed)
 
 

@@ -132,7 +132,9 @@ def _scaled(edges, by: Float[np.ndarray, " n"]):
 
 def _is_diagonal(edges) -> bool:
     """Whether every row has itself alone: PCA's p."""
-    return np.array_equal(edges.indices, np.arange(edges.shape[0]))
+    n = edges.shape[0]
+    alone = np.array_equal(edges.indptr, np.arange(n + 1))
+    return alone and np.array_equal(edges.indices, np.arange(n))
 
 
 def _diagonal(weight) -> Any:

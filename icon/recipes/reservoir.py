@@ -35,6 +35,13 @@ class Reservoir(NamedTuple):
         rows[place[taken]] = late[taken]
         return Reservoir(rows, self.size, seen)
 
+    def resized(self, size: int, seed: int = 0) -> "Reservoir":
+        """The same with another limit: some of its rows, where it has more."""
+        if size >= len(self.rows):
+            return self._replace(size=size)
+        some = np.random.default_rng((seed, size)).permutation(len(self.rows))[:size]
+        return self._replace(rows=self.rows[np.sort(some)], size=size)
+
 
 def nearest_first(index: Int[np.ndarray, "b k"], rows: int, count: int):
     """Of so many rows, those that most of all are neighbours: ids, each once.

@@ -49,6 +49,22 @@ def test_what_is_known_is_names_or_numbers(tmp_path):
     assert known["few"][0] == 7 and np.isnan(known["few"][1:]).all()
 
 
+def test_codes_and_long_numbers_stay_as_they_are(tmp_path):
+    long = [2**53 + i for i in range(60)]
+    lines = [f"0,0,{i:04d},{number},{-i}" for i, number in enumerate(long)]
+    known = points_of(csv(tmp_path / "a.csv", "x,y,code,id,below", *lines), ()).known
+    assert known["code"].tolist() == [f"{i:04d}" for i in range(60)]
+    assert known["id"].tolist() == [*map(str, long)]
+    assert known["below"].tolist() == [-i for i in range(60)]
+
+
+def test_a_line_may_be_long(tmp_path):
+    names = ["x", "y", *(f"gene{k}" for k in range(20_000))]
+    lines = [",".join(["1.25"] * len(names))] * 2
+    known = points_of(csv(tmp_path / "a.csv", ",".join(names), *lines), ()).known
+    assert len(known) == 20_000
+
+
 def test_an_npz_has_an_embedding_and_what_is_known_of_it(tmp_path):
     z, images = np.arange(8.0).reshape(4, 2), np.ones((4, 3, 3), np.uint8)
     other = dict(

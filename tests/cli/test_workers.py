@@ -1,6 +1,7 @@
 """Is a table of several processes that of one, whatever becomes of them?"""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -65,6 +66,21 @@ def with_one_row(tmp_path, **options):
         assert child.poll() is None
         time.sleep(0.05)
     return child
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_waits_is_replaced():
+    on = On("digits", points=60, steps=4, quick=True)
+    work = Work(("LDA",), on, range(1))
+    made, came = work.made(), []
+    for row, result in attempted(work, made, (0, 0, 0), 2):
+        came.append((row, result.get("failed")))
+        if len(came) == 1:  # the first is free now, the other one may be busy
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
+                process.join()
+    assert len(came) == 3 and came[0] == (0, None)
+    assert came[2] == (0, None)  # of the second one nothing is known
 
 
 @pytest.mark.slow

@@ -77,7 +77,7 @@ def quarters(height, width):
 
 
 @pytest.mark.parametrize("turned", range(1, 9))
-@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif"])
 def test_a_photograph_is_seen_as_the_camera_was_held(kind, turned, tmp_path):
     upright = quarters(8, 12)
     x, y = upright, upright.T

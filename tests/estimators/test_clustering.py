@@ -90,7 +90,7 @@ def test_heads_give_the_clusters_of_the_lowest_loss(head):
     assert model.head_losses_.shape == (4,)
     assert ari(TRUTH, model.labels_) > 0.7  # the loss prefers even clusters
     assert (model.predict(X) == model.labels_).mean() > 0.97
-    q = icon.smooth(icon.clusters(model.memberships_), 0.6)
+    q = icon.smooth(icon.clusters(model.memberships_), model.alpha)
     loss = icon.kl(model.affinities_, q)
     assert model.head_losses_.min() == pytest.approx(float(loss), abs=1e-4)
 
@@ -102,7 +102,7 @@ def test_a_head_may_follow_another_divergence_and_debias_p(divergence):
     model = NeighborClustering(4, random_state=0, **settings).fit(X)
     assert ari(TRUTH, model.labels_) > 0.9 and model.samples_ is None
     verb = getattr(icon, divergence)
-    q = icon.smooth(icon.clusters(model.memberships_), 0.6)
+    q = icon.smooth(icon.clusters(model.memberships_), model.alpha)
     loss = verb(icon.smooth(model.affinities_, 0.2), q)
     assert model.head_losses_.min() == pytest.approx(float(loss), abs=1e-4)
 
@@ -201,6 +201,8 @@ def test_rows_of_one_length_are_compared_by_their_direction(lengths, metric):
     assert model.metric_ == metric
     other = dict(cosine="euclidean", euclidean="cosine")[metric]
     assert NeighborClustering(4, metric=other, random_state=0).fit(x).metric_ == other
+    for unit in (1e200, 1e-200):
+        assert NeighborClustering(4, random_state=0).fit(x * unit).metric_ == metric
 
 
 @pytest.mark.parametrize(("scale", "most"), [(1, 1e-6), (0.5, 1e-3)])
@@ -225,6 +227,7 @@ def test_what_is_kept_is_clustered_anew_under_the_same_numbers(seed, first, move
         before = model.predict(x)
         model.partial_fit(x[at : at + 6])
         assert (model.predict(x) != before).mean() < moved
+        assert (model.predict(x[at : at + 6]) == model.labels_).all()
     assert ari(truth, model.predict(x)) == 1
 
 
@@ -319,11 +322,14 @@ def test_bad_labels_and_views_are_refused_by_name(argument, given):
         NeighborClustering(4).fit(X, **given)
 
 
-@pytest.mark.slow
-def test_a_batch_of_one_row_is_refused():
+def test_a_batch_that_is_refused_changes_nothing():
     model = NeighborClustering(4, random_state=0).partial_fit(X)
-    with pytest.raises(icon.InvalidInput, match="^X: "):
-        model.partial_fit(X[:1])
+    before = model.predict_proba(X)
+    refused = (("X", 0.5, X[:1]), ("alpha", 1.0, X), ("alpha", "x", X))
+    for argument, alpha, batch in refused:
+        with pytest.raises(icon.InvalidInput, match=f"^{argument}: "):
+            model.set_params(alpha=alpha).partial_fit(batch)
+    assert (model.predict_proba(X) == before).all() and model.n_samples_seen_ == 100
 
 
 def test_new_rows_of_another_width_are_refused(fitted):

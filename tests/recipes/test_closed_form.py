@@ -426,3 +426,12 @@ def test_a_constant_feature_is_left_out():
     fewer = icon.spectral(icon.same(Y, Y), X, **options)
     np.testing.assert_allclose(found.loss, fewer.loss)
     refused("components: expected at most 4", icon.same(Y, Y), x, components=5)
+
+
+def test_a_graph_of_two_sets_is_not_taken_for_pcas():
+    """Its edges, one after the other, are those of rows that have themselves."""
+    rng, weights = np.random.default_rng(0), np.zeros((6, 6))
+    weights[0, :2] = weights[2, 2:4] = weights[4, 4:] = 1
+    x, p = rng.normal(size=(6, 3)), icon.graph(weights)
+    form = quadratic.quadratic(p)
+    np.testing.assert_allclose(form.between(x), x.T @ form.times(x), atol=1e-12)

@@ -121,6 +121,17 @@ def test_isomap_of_other_numbers_is_that_of_scikit_learn(k, columns):
     near_up_to_signs(z, Isomap(n_neighbors=k, n_components=columns).fit_transform(x))
 
 
+def test_rows_in_one_place_have_no_way_between_them(monkeypatch):
+    twins = np.repeat(np.random.default_rng(0).normal(size=(30, 4)), 2, 0)
+    m = recipes.material(icon.data.dataset("twins", twins)).undivided()
+    found = recipes.SOURCES["geodesics"].at(n_neighbors=12).task(m)
+    z, x = np.asarray(found.solution()["z"]), np.asarray(m.flat, np.float64)
+    near_up_to_signs(z, Isomap(n_neighbors=12, n_components=2).fit_transform(x))
+    m = recipes.material(icon.data.dataset("one", np.ones((20, 4)))).undivided()
+    with pytest.raises(icon.InvalidInput, match="one place"):
+        recipes.SOURCES["geodesics"].task(m).solution()
+
+
 OF_SQUARE = {  # of a squared distance, at a width of 3
     "gaussian": lambda square: np.exp(-square / 18),
     "laplace": lambda square: np.exp(-np.sqrt(square) / 3),

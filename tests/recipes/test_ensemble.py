@@ -61,7 +61,7 @@ def test_members_are_of_three_kinds_and_none_gains_by_a_move():
     p = icon.self_tuning(*icon.knn(X, 8))
     assert ensemble.layouts_of(X, p, 0) == []  # few rows
     every = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
-    found = ensemble.members(X, lambda: every, BY, 0)
+    found = ensemble.members(X, every, BY, 0)
     assert len(found) == 9 + 12 + 8
     again = BY.all_moved(found, 1)
     assert all((a == b).all() for a, b in zip(found, again, strict=True))

@@ -34,6 +34,14 @@ def test_as_long_as_there_is_room_all_are_kept():
     assert filled([x], 0, 0).rows.shape == (0, 1)
 
 
+@pytest.mark.parametrize(("size", "kept"), [(2, 2), (5, 5), (9, 6), (0, 0)])
+def test_another_limit_keeps_some_of_the_rows(size, kept):
+    before = filled([np.arange(6.0)[:, None]], 6, 0)
+    after = before.resized(size)
+    assert len({*after.rows[:, 0]} & {*range(6)}) == len(after.rows) == kept
+    assert (after.size, after.seen) == (size, 6)
+
+
 def test_what_was_kept_before_is_not_changed():
     kept = filled([np.zeros((3, 1))], 3, 0)
     kept.after(np.ones((9, 1)), 1)

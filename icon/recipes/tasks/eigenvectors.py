@@ -52,7 +52,11 @@ def _by_gram(m: Material, gram, n_components: int, summary: str) -> Task:
     from scipy.sparse.linalg import eigsh
 
     count = check.count("n_components", n_components, 1, len(gram) - 1)
-    value, vectors = eigsh(gram, count, which="LA", v0=gram[0])
+    size = np.abs(gram).sum(1)
+    apart = "rows that are not all in one place"
+    check.require(size.max() > 0, "data", "inner products that are 0", apart)
+    start = gram[0] if size[0] else gram[size.argmax()]
+    value, vectors = eigsh(gram, count, which="LA", v0=start)
     task = at_once(m, jnp.asarray(gram, jnp.float32), summary=summary)
     # no column has an inner product with itself below 0
     return _solved(task, (vectors * np.sqrt(np.maximum(value, 0)))[:, ::-1])
@@ -85,13 +89,15 @@ def geodesics(
         n_components: columns of the embedding.
         n_neighbors: how many nearest rows.
     """
+    import scipy.sparse as sp
     from scipy.sparse.csgraph import shortest_path
 
-    n = len(m.train)
     index, distance = map(np.asarray, nearest(m, n_neighbors))
-    table = np.full((n, n), np.inf)
-    np.put_along_axis(table, index, distance, 1)
-    path = shortest_path(np.minimum(table, table.T), directed=False)
+    n, k = index.shape
+    start = np.arange(0, n * k + 1, k)
+    # a stored 0 is an edge between two rows in one place
+    edges = sp.csr_array((distance.ravel(), index.ravel(), start), shape=(n, n))
+    path = shortest_path(edges, directed=False)
     path = np.minimum(path, path[np.isfinite(path)].max())  # between components
     summary = f"shortest paths along {n_neighbors} nearest rows"
     return _by_gram(m, _doubly_centered(-(path**2) / 2), n_components, summary)
