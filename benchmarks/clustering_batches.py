@@ -2,8 +2,8 @@
 
 ICON_DATA=<folder> python benchmarks/clustering_batches.py
     [--data digits mnist banking77] [--sizes 256 1024] [--seeds 3]
-`NeighborClustering.partial_fit` of every row once, shuffled, in batches of a size; the
-first batch has 25 rows for each cluster. Then every row is predicted: accuracy, and the
+`NeighborClustering.partial_fit` of all rows, shuffled, in batches of a size, but for
+those that fill none; the first has 25 rows for each cluster. Then every row is predicted: accuracy, and the
 loss of the labels on the graph of all rows. Means over seeds and their standard errors;
 gains are over the defaults, seed by seed. Prints a row each, adds it to
 benchmarks/results/clustering.json.
@@ -49,7 +49,7 @@ def trials(data: str, size: int, seed: int) -> dict[str, dict[str, float]]:
         begun, before = copy.deepcopy(model), time.perf_counter()
         for at in range(0, len(rest) - size + 1, size):
             model.partial_fit(x[rest[at : at + size]])
-        took = (time.perf_counter() - before) / (len(rest) // size)
+        took = (time.perf_counter() - before) / max(1, len(rest) // size)
         return begun, scores(model) | dict(seconds_a_batch=took)
 
     found = {name: trained(settings) for name, settings in SETTINGS.items()}

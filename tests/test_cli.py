@@ -21,6 +21,8 @@ import icon
 from icon import cli, recipes
 from icon._table import TASKS
 from icon.cli import embed as embedding
+from icon.cli.on import On
+from icon.cli.shared import Selection, as_json
 from icon.recipes import bench
 from icon.recipes.floors import FLOORS, Floor
 
@@ -301,6 +303,12 @@ def test_a_row_that_failed_is_tried_again(attempts, tmp_path):
     assert attempts == ["SNE"]
     kept = json.loads((tmp_path / "table.json").read_text())
     assert [row["name"] for row in kept["rows"]] == ["SNE", "t-SNE"]
+
+
+def test_settings_are_what_a_file_gives_back():
+    columns = Selection(features=("a", "b"), drop=("c",), size=(8, 8))
+    settings = On(columns=columns).settings("PCA")
+    assert json.loads(as_json(settings)) == settings
 
 
 def test_a_resume_without_an_earlier_run_is_a_run(attempts, tmp_path):

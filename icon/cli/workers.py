@@ -22,7 +22,8 @@ from icon.cli.names import find_all
 from icon.cli.on import On
 
 
-MOST, FEW = 8, 8  # processes, of a gigabyte each; rows that are not worth a second one
+MOST = 8  # processes, of a gigabyte each
+FEW = 8  # rows from which more than one process is worth its start
 
 
 class Made(NamedTuple):

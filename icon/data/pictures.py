@@ -22,7 +22,6 @@ SUFFIXES = (
 GREY = ("1", "L", "LA")
 COLOUR = ("P", "PA", "RGB", "RGBA", "CMYK", "YCbCr")
 ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: the camera lay on its side
-TURNED_ALREADY = ("TIFF",)  # by Pillow
 
 
 Size = tuple[int, int]  # width and height
@@ -85,7 +84,8 @@ def _opened(folder: Path, file: Path) -> Iterator[Any]:
     """An image; whatever is wrong with it, as an InvalidInput that names it."""
     image = required("PIL.Image", "data")
     try:
-        with image.open(file, formats=FORMATS) as opened:
+        # a stream: of a name Pillow 13 maps a TIFF, and turns it to no good
+        with file.open("rb") as stream, image.open(stream, formats=FORMATS) as opened:
             yield opened
     except InvalidInput:
         raise
@@ -105,17 +105,15 @@ def _head(folder: Path, file: Path) -> tuple[Size, str]:
 
 def _turned(image: Any, size: Any) -> Size:
     """A size as seen for one as stored, and the other way round."""
-    if image.format in TURNED_ALREADY:
-        return size
-    return size[::-1] if image.getexif().get(ORIENTATION) in TURNED else size
+    aside = image.getexif().get(ORIENTATION) in TURNED
+    return size[::-1] if aside and image.format != "TIFF" else size  # that Pillow turns
 
 
 def _upright(image: Any, size: Size) -> Any:
     """An image as the camera was held; a JPEG is not unpacked finer than is needed."""
-    if image.format in TURNED_ALREADY:
-        return image
     operations = required("PIL.ImageOps", "data")
     image.draft(None, _turned(image, size))
+    image.load()  # which turns a TIFF, once its EXIF has been read
     return operations.exif_transpose(image)
 
 
