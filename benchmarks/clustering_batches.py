@@ -3,10 +3,10 @@
 ICON_DATA=<folder> python benchmarks/clustering_batches.py
     [--data digits mnist banking77] [--sizes 256 1024] [--seeds 3]
 `NeighborClustering.partial_fit` of all rows, shuffled, in batches of a size, but for
-those that fill none; the first has 25 rows for each cluster. Then every row is predicted: accuracy, and the
-loss of the labels on the graph of all rows. Means over seeds and their standard errors;
-gains are over the defaults, seed by seed. Prints a row each, adds it to
-benchmarks/results/clustering.json.
+those that fill none; the first has 25 rows for each cluster. Then every row is
+predicted: accuracy, and the loss of the labels on the graph of all rows. Means over
+seeds and their standard errors; gains are over the defaults, seed by seed. Prints a row
+each, adds it to benchmarks/results/clustering.json.
 """
 
 import argparse
