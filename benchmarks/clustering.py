@@ -211,7 +211,7 @@ NEIGHBORS = ("alike", "mutual", "shared", "within")
 BOUNDED = ("tv", "jsd", "hellinger")
 SETTINGS = {
     "default": {},
-    **{f"alpha {a}": dict(alpha=a) for a in (0.05, 0.2, 0.4, 0.6, 0.8, 0.9)},
+    **{f"alpha {a}": dict(alpha=a) for a in (0.05, 0.2, 0.4, 0.6, 0.8, 0.97)},
     **{f"{k} neighbours": dict(n_neighbors=k) for k in (10, 15, 30, 40)},
     **{f"{s} swaps": dict(swaps=s) for s in (0, 1, 4, 20)},
     **{metric: dict(metric=metric) for metric in ("cosine", "euclidean")},

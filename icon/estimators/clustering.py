@@ -121,7 +121,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     neighbors: str = "self-tuning"
     walks: int = 0
     metric: str | None = None
-    alpha: float = 0.97
+    alpha: float = 0.9
     swaps: int = 2
     head: str | None = None
     divergence: str = "kl"

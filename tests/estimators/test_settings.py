@@ -48,7 +48,7 @@ def test_a_setting_is_refused_by_name(name, value):
     "other", [dict(perplexity=8), dict(perplexity=[30.0, 8]), dict(affinity="uniform")]
 )
 def test_a_width_beside_another_rule_is_refused(other):
-    with pytest.raises(icon.InvalidInput, match="^sigma: expected one of them"):
+    with pytest.raises(icon.InvalidInput, match="^sigma: expected None, where"):
         TSNE(sigma=1.0, **other).fit(X)
 
 
