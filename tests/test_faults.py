@@ -461,7 +461,7 @@ CALLS = {  # argument: calls, values
     ),
     "path": (
         [data.load, *(lambda v, f=f: f([FIGURE], v) for f in (plot.page, plot.table))],
-        (*PATHS, "/dev/null", "/tmp", "/no folder/x.csv"),
+        (*PATHS, "/dev/null", os.path.dirname(icon.__file__), "/no folder/x.csv"),
     ),
     "folder": ([data.mnist], (*PATHS[:1], *PATHS[2:])),
     "features": (
