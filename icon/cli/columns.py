@@ -101,7 +101,7 @@ def _of_columns(found: Columns, position: Sequence[str]) -> Points:
 
 
 def _axes(names: list[str]) -> list[str]:
-    """The columns that say where points are, where nobody says which."""
+    """The columns that are places by default."""
     if {"x", "y"} <= {*names}:
         return ["x", "y"]
     stem = "".join(names[:1]).removesuffix("0")

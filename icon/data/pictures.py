@@ -63,7 +63,7 @@ def _middle(sizes: Sequence[Size]) -> Size:
 
 
 def _note(sizes: set[Size], chosen: Size) -> str:
-    """What is said of images of several sizes."""
+    """The note about images of several sizes."""
     if len(sizes) == 1:
         return ""
     by_area = sorted(sizes, key=lambda size: (np.prod(size), size))
@@ -84,7 +84,7 @@ def _opened(folder: Path, file: Path) -> Iterator[Any]:
     """An image; whatever is wrong with it, as an InvalidInput that names it."""
     image = required("PIL.Image", "data")
     try:
-        # a stream: of a name Pillow 13 maps a TIFF, and turns it to no good
+        # opened by its name, a TIFF is mapped, and Pillow 13 garbles one that is turned
         with file.open("rb") as stream, image.open(stream, formats=FORMATS) as opened:
             yield opened
     except InvalidInput:
@@ -105,15 +105,20 @@ def _head(folder: Path, file: Path) -> tuple[Size, str]:
 
 def _turned(image: Any, size: Any) -> Size:
     """A size as seen for one as stored, and the other way round."""
-    aside = image.getexif().get(ORIENTATION) in TURNED
-    return size[::-1] if aside and image.format != "TIFF" else size  # that Pillow turns
+    if image.format == "TIFF":  # Pillow has turned it
+        return size
+    # a PNG without EXIF before its pixels would be unpacked to look for it behind them
+    known = image.format != "PNG" or "exif" in image.info
+    aside = known and image.getexif().get(ORIENTATION) in TURNED
+    return size[::-1] if aside else size
 
 
 def _upright(image: Any, size: Size) -> Any:
     """An image as the camera was held; a JPEG is not unpacked finer than is needed."""
     operations = required("PIL.ImageOps", "data")
     image.draft(None, _turned(image, size))
-    image.load()  # which turns a TIFF, once its EXIF has been read
+    image.getexif()  # before `load`, which turns a TIFF by it
+    image.load()
     return operations.exif_transpose(image)
 
 

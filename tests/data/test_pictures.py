@@ -5,9 +5,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from icon import data
 from icon._base.checks import InvalidInput
+from icon.data import pictures
 
 
 RNG = np.random.default_rng(0)
@@ -92,6 +94,21 @@ def test_a_photograph_is_seen_as_the_camera_was_held(kind, turned, tmp_path):
     assert image.shape == upright.shape
     corners = np.ix_([0, -1], [0, -1])
     np.testing.assert_allclose(image[corners], upright[corners], atol=12)
+
+
+def test_no_image_is_unpacked_before_all_are_bounded(tmp_path, monkeypatch):
+    put(tmp_path, GREY)
+    unpacked = []
+    load = PngImageFile.load
+    monkeypatch.setattr(
+        PngImageFile, "load", lambda image: (unpacked.append(image), load(image))[1]
+    )
+
+    def bounded(size):
+        assert not unpacked
+
+    monkeypatch.setattr(pictures, "bounded", bounded)
+    assert len(data.load(tmp_path).features) == 4 and unpacked
 
 
 SIZES = [(8, 20), (12, 24), (40, 30)]  # height and width: the medians are 12 and 24

@@ -53,8 +53,8 @@ def _by_gram(m: Material, gram, n_components: int, summary: str) -> Task:
 
     count = check.count("n_components", n_components, 1, len(gram) - 1)
     size = np.abs(gram).sum(1)
-    apart = "rows that are not all in one place"
-    check.require(size.max() > 0, "data", "inner products that are 0", apart)
+    several = "rows that are not all in one place"
+    check.require(size.max() > 0, "data", "inner products that are 0", several)
     start = gram[0] if size[0] else gram[size.argmax()]
     value, vectors = eigsh(gram, count, which="LA", v0=start)
     task = at_once(m, jnp.asarray(gram, jnp.float32), summary=summary)
