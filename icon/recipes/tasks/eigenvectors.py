@@ -139,6 +139,13 @@ def _weighed(m: Material, n_neighbors: int) -> tuple[Any, Graph, np.ndarray]:
     return weights, graph(weights), np.asarray(weights.sum(1), np.float32)
 
 
+def _under_degrees(m: Material, weights, degree, n_neighbors: int) -> Task:
+    return at_once(
+        m, weights, summary=f"{name_of(m, n_neighbors)}, whitened under the degrees",
+        degree=jnp.asarray(degree),
+    )  # fmt: skip
+
+
 def with_degrees(
     m: Material, *, n_components: int = PLANE, n_neighbors: int = NEAR
 ) -> Task:
@@ -150,11 +157,7 @@ def with_degrees(
     """
     weights, p, degree = _weighed(m, n_neighbors)
     found = _found(p, n_components=n_components, constraint=whitened, weight=degree)
-    task = at_once(
-        m, weights, summary=f"{name_of(m, n_neighbors)}, whitened under the degrees",
-        degree=jnp.asarray(degree),
-    )  # fmt: skip
-    return _solved(task, found.embedding)
+    return _solved(_under_degrees(m, weights, degree, n_neighbors), found.embedding)
 
 
 def rows_with_degrees(
@@ -166,10 +169,10 @@ def rows_with_degrees(
         n_components: columns of the embedding.
         n_neighbors: how many nearest rows, where the data have no graph.
     """
-    _, p, degree = _weighed(m, n_neighbors)
+    weights, p, degree = _weighed(m, n_neighbors)
     how: Any = dict(n_components=n_components, constraint=whitened, weight=degree)
     found = _found(p, m.flat[m.train], **how)
-    return _solved(with_degrees(m, n_neighbors=n_neighbors), found.map)
+    return _solved(_under_degrees(m, weights, degree, n_neighbors), found.map)
 
 
 def diffusion(
