@@ -115,6 +115,7 @@ def _found(model, dataset) -> dict[str, Any]:
         size_entropy=evaluate.cluster_entropy(model.labels_),
         typical_rows=[rows[rows >= 0].tolist() for rows in model.typical_],
         n_neighbors_used=model.n_neighbors_,
+        alpha_used=model.alpha_,
         samples_used=model.samples_,
         rows_laid_out=0 if drawn is None else len(drawn),
     )

@@ -34,10 +34,13 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
       q_{ij} = (1 - \alpha) \sum_c \varphi_{ic} \varphi_{jc} / n_c + \alpha / n$$
 
     p is a graph of nearest neighbours with self-tuning weights. Its minimum has many
-    neighbours that are nearly as good, and the graph errs where features do; so 38
+    neighbours that are nearly as good, and the graph errs where features do; so 28
     partitions from k-means of the features, of eigenvectors and of t-SNE layouts of the
-    graph are each improved, averaged, and the average improved again. A classifier of
-    the features then learns the clusters, most of all where the partitions agree.
+    graph are each improved, averaged, and the average improved again. Where clusters
+    are of very different sizes, partitions into twice and three times as many are made
+    instead, merged by how often rows are together in them, and these are averaged. A
+    classifier of the features then learns the clusters, most of all where the
+    partitions agree.
 
     Above 25,000 rows the partitions are of a sample of so many; the clusters of the
     others come from the classifier, and are improved on the graph of all rows.
@@ -53,9 +56,12 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
             made so; elsewhere lengths tell something, and it is Euclid's.
         alpha: the share of q that is uniform, above 0 and below 1. Near 1 the loss is
             that of a normalised cut, to which sizes are indifferent; the further below,
-            the more it prefers even ones.
+            the more it prefers even ones. None: .9; but of up to 50 clusters, with 15
+            rows for each of them or more, .99 where the merged ones are uneven: where
+            the entropy of their sizes is less than .945 of its maximum.
         swaps: how many clusters of the members may take the place of merged ones in the
-            average; each lowers the loss, and more of them fit the errors of the graph.
+            average of even clusters; each lowers the loss, and more of them fit the
+            errors of the graph.
         head: None: the clusters are the average. "linear", "mlp" or "free": four heads
             start from it and from the best partitions, follow the gradient of the loss,
             and the clusters are those of the head with the lowest.
@@ -85,6 +91,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         shares_: of every cluster, the share of rows, float64 [K]; of batches a running
             mean.
         n_samples_seen_: rows so far, of all batches.
+        alpha_: which was used.
         loss_: KL's cross-entropy at these labels.
         member_losses_: those of the partitions that were averaged.
         head_losses_: of every head, the divergence it reached; None without.
@@ -121,7 +128,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     neighbors: str = "self-tuning"
     walks: int = 0
     metric: str | None = None
-    alpha: float = 0.9
+    alpha: float | None = None
     swaps: int = 2
     head: str | None = None
     divergence: str = "kl"
@@ -191,7 +198,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         decay = self._decay(len(x))
         sizes = heads.Sizes(self.shares_, decay)
         self._classifier = heads.continued(
-            self._classifier, p, rows.x, settings.alpha, sizes
+            self._classifier, p, rows.x, self.alpha_, sizes
         )
         self._kept = self._kept.after(x, seed)
         self._cluster_kept(settings, seed)
@@ -226,7 +233,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         found = clustering.clusters_of(rows, [k], settings, seed)
         before = self._classifier.labels(rows.x)
         same = clustering.matched(before, found.labels, k)
-        self._classifier = found.classifier.reordered(same)
+        self._classifier, self.alpha_ = found.classifier.reordered(same), found.alpha
         self.shares_ = self._classifier.probabilities(rows.x).mean(0, dtype=np.float64)
         self._clustered = len(rows.x)
 
@@ -266,7 +273,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
                 check.one_of("neighbors", self.neighbors, affinities.NEIGHBORS)
             ],
             walks=check.count("walks", self.walks, 0, 8),
-            alpha=cut.debiasing(self.alpha),
+            alpha=None if self.alpha is None else cut.debiasing(self.alpha),
             alpha_p=float(alpha_p),
             swaps=check.size("swaps", self.swaps, 0),
             rounds=check.size("rounds", self.rounds, 0),
@@ -308,6 +315,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         none = np.empty((0, x.shape[1]), x.dtype)
         self._kept = reservoir.Reservoir(none, self.reservoir, 0)
         self.loss_, self.member_losses_ = found.loss, found.member_losses
+        self.alpha_ = found.alpha
         self.head_losses_ = found.head_losses
         self.affinities_ = found.p
         self.embedding_, self.embedding_rows_ = found.layout, found.laid_out

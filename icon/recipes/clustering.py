@@ -1,6 +1,7 @@
 """How are features clustered? A p, an average of partitions, heads, a classifier."""
 
 import dataclasses
+import functools as ft
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -10,12 +11,13 @@ from jaxtyping import Float, Int
 
 from icon._loss import kl
 from icon._neighborhoods import Graph
-from icon.recipes import affinities, ensemble, heads
+from icon.recipes import affinities, ensemble, heads, uneven
 from icon.recipes.counts import Choice, chosen
 from icon.recipes.cut import Cut, Labels, cut, indicator
 
 
 FEWEST, MOST = 5, 20  # neighbours
+EVEN, UNEVEN = 0.9, 0.99  # alpha, where clusters are of about one size and elsewhere
 MANY = 25_000  # rows whose partitions are averaged; beyond, so many are drawn
 KNOWN = 0.9  # what a known label counts, and 1 - it the neighbours of its row
 PAIRS, DRAWN = 2**34, 64  # n² K up to which all pairs count; draws per anchor beyond
@@ -44,7 +46,7 @@ class Settings(NamedTuple):
     n_neighbors: int | None = None
     neighbors: Callable = affinities.self_tuning
     walks: int = 0
-    alpha: float = 0.6
+    alpha: float | None = None
     alpha_p: float = 0.0
     swaps: int = 2
     rounds: int = 0
@@ -62,6 +64,7 @@ class Found(NamedTuple):
     member_losses: Float[np.ndarray, " m"]
     head_losses: Float[np.ndarray, " h"] | None
     classifier: heads.Classifier
+    alpha: float
     layout: Float[np.ndarray, "s 2"] | None = None
     laid_out: Int[np.ndarray, " s"] | None = None  # which rows the layout has
     choice: Choice | None = None
@@ -105,10 +108,11 @@ def decay(rows: int, seen: int, count: int) -> float:
 
 
 def by_heads(
-    settings: Settings, x, p: Graph, starts: Sequence[Labels], count: int, seed: int
+    settings: Settings, x, p: Graph, starts: Sequence[Labels], by: Cut, seed: int
 ):
     """The head of the lowest loss, and the losses of all of them."""
     name, rng = settings.head or "linear", np.random.default_rng(seed)
+    count = by.count
     kind = heads.HEADS[name]
     objective = heads.Objective(
         kind.logits,
@@ -121,7 +125,7 @@ def by_heads(
         [kind.start(x, labels, count, rng) for labels in starts],
         p.prepared(),
         jnp.asarray(x),
-        heads.Debiasing(settings.alpha, settings.alpha_p),
+        heads.Debiasing(by.alpha, settings.alpha_p),
         steps=STEPS,
         rate=kind.rate,
         seed=seed,
@@ -151,21 +155,42 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
         [0, 0, 1, 1]
     """
     p = supervision(rows, settings, max(counts), seed)
-    by, choice = cut(p, max(counts), settings.alpha), None
+    by, choice = cut(p, max(counts), settings.alpha or EVEN), None
     layouts = ensemble.layouts_of(rows.x, p, seed)
     if len(counts) > 1:
         choice = chosen(by, layouts, counts, seed)
         by = dataclasses.replace(by, count=choice.best)
-    members = ensemble.members(rows.x, layouts, by, seed)
-    labels = ensemble.best_of(by, members, settings.swaps, seed)
+    spectra = ensemble.spectra(by.matrix, by.count, seed)
+    places = ensemble.Places(rows.x, layouts, spectra)
+    by, members, average = averaging(places, by, settings, seed)
+    labels = average(by, members, seed=seed)
     for _ in range(settings.rounds):
-        again = cut(affinities.agreed(p, members), by.count, settings.alpha)
+        again = cut(affinities.agreed(p, members), by.count, by.alpha)
         members = again.all_moved(members, seed)
-        labels = ensemble.best_of(by, members, settings.swaps, seed)
+        labels = average(by, members, seed=seed)
     found = _finished(rows.x, p, by, [labels, *members], settings, seed)
     if layouts:
         found = found._replace(layout=layouts[-1], laid_out=np.arange(len(rows.x)))
     return found._replace(choice=choice)
+
+
+def averaging(places: ensemble.Places, by: Cut, settings: Settings, seed: int):
+    """The cut, the partitions that are averaged, and how.
+
+    Where alpha is not set, finer partitions that are merged tell whether clusters are
+    of about one size. Where they are not, these are averaged, and alpha is near 1.
+    """
+    can_tell = 1 < by.count <= uneven.MOST and by.n >= uneven.ROWS * by.count
+    if settings.alpha is None and can_tell:
+        finer = uneven.finer(places, by, seed)
+        members = uneven.from_every_ground(finer, by.count)
+        if not uneven.are_even(members, by.count):
+            ground = uneven.best_ground(by, finer)
+            by = dataclasses.replace(by, alpha=UNEVEN)
+            average = ft.partial(uneven.average, ground=ground)
+            return by, by.all_moved(members, seed), average
+    average = ft.partial(ensemble.best_of, swaps=settings.swaps)
+    return by, ensemble.members(places, by, seed), average
 
 
 def clusters_of(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
@@ -184,7 +209,7 @@ def by_sample(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
     sample = clustered(rows.only(drawn), counts, few, seed)
     count = sample.memberships.shape[1]
     p = supervision(rows, settings, count, seed)
-    by = cut(p, count, settings.alpha)
+    by = cut(p, count, sample.alpha)
     labels = sample.classifier.labels(rows.x)
     labels = by.moved(labels, np.random.default_rng(seed))
     return _finished(rows.x, p, by, [labels], settings, seed)._replace(
@@ -206,7 +231,7 @@ def _finished(x, p: Graph, by: Cut, found: Sequence[Labels], settings: Settings,
         classifier = heads.taught(x, labels, agreement, by.count, seed)
     else:
         starts = [labels, *sorted(members, key=by.loss)[: HEADS - 1]]
-        classifier, losses = by_heads(settings, x, p, starts, by.count, seed)
+        classifier, losses = by_heads(settings, x, p, starts, by, seed)
         memberships = classifier.probabilities(x)
         order = by_size(memberships.argmax(1), by.count)
         memberships, classifier = memberships[:, order], classifier.reordered(order)
@@ -214,8 +239,9 @@ def _finished(x, p: Graph, by: Cut, found: Sequence[Labels], settings: Settings,
         if settings.head == "free":
             classifier = heads.taught(x, labels, memberships.max(1), by.count, seed)
     member_losses = np.array([by.loss(member) for member in members])
+    loss = by.loss(labels)
     return Found(
-        *(labels, memberships, p, by.loss(labels), member_losses, losses, classifier)
+        *(labels, memberships, p, loss, member_losses, losses, classifier, by.alpha)
     )
 
 

@@ -9,7 +9,7 @@ import dataclasses
 import functools as ft
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -21,7 +21,7 @@ from icon.recipes import layout
 from icon.recipes.cut import Cut, Labels, indicator
 
 
-FEATURES, SPECTRAL, BY_LAYOUT = 8, 12, 3  # members; the last of every layout
+FEATURES, SPECTRAL, BY_LAYOUT = 4, 2, 3  # starts; the last two of every set of points
 SEEN, EACH = 2_000, 30  # rows that k-means of features sees: so many, or per cluster
 WIDTHS = (0.75, 1.0, 1.25)  # eigenvectors per cluster
 SMALL = 300  # rows up to which eigenvectors are those of a dense matrix
@@ -42,13 +42,13 @@ def limited(function):
     """
 
     @ft.wraps(function)
-    def alone(*args):
+    def alone(*args, **named):
         from sklearn.exceptions import ConvergenceWarning
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return function(*args)
+            return function(*args, **named)
 
     return alone
 
@@ -70,7 +70,20 @@ def k_means(
     return np.asarray(method.fit(x).labels_)
 
 
-def by_features(x, count: int, seed: int) -> list[Partition]:
+class Places(NamedTuple):
+    """Where the rows lie, in three ways."""
+
+    features: Float[np.ndarray, "n d"]
+    layouts: Sequence[Float[np.ndarray, "n 2"]]  # of few rows none
+    spectra: Sequence[Float[np.ndarray, "n c"]]
+
+
+def by_points(every: Sequence, count: int, seed: int, starts: int) -> list[Partition]:
+    """Some starts of k-means of each of several sets of points."""
+    return [k_means(x, count, seed + m) for x in every for m in range(starts)]
+
+
+def by_features(x, count: int, seed: int, starts: int) -> list[Partition]:
     """Each from a sample of its own: moves will mend what a sample gets wrong."""
     from sklearn.cluster import KMeans
 
@@ -82,7 +95,7 @@ def by_features(x, count: int, seed: int) -> list[Partition]:
         model = KMeans(count, random_state=seed % SEEDS, **options).fit(x[some])
         return np.asarray(model.predict(x))
 
-    return [of_sample(seed + m) for m in range(FEATURES)]
+    return [of_sample(seed + m) for m in range(starts)]
 
 
 def eigenvectors(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
@@ -121,15 +134,12 @@ def _filtered(matrix, vectors, low: float, degree: int):
     return now
 
 
-def by_spectrum(matrix, count: int, seed: int) -> list[Partition]:
-    """Of .75, 1 and 1.25 eigenvectors per cluster, in rows of length one."""
+@limited
+def spectra(matrix, count: int, seed: int) -> list[Float[np.ndarray, "n c"]]:
+    """.75, 1 and 1.25 eigenvectors per cluster, in rows of length one."""
     most = min(matrix.shape[0], int(np.ceil(WIDTHS[-1] * count)))
     vectors = eigenvectors(matrix, most, seed)
-    widths = [max(1, int(w * count)) for w in WIDTHS] * (SPECTRAL // len(WIDTHS))
-    return [
-        k_means(unit(vectors[:, :width]), count, seed + m)
-        for m, width in enumerate(widths)
-    ]
+    return [unit(vectors[:, : max(1, int(width * count))]) for width in WIDTHS]
 
 
 # ------------------------------------------------------- layouts
@@ -171,10 +181,6 @@ def layouts(p: Graph, start: layout.Start) -> list[Float[np.ndarray, "n 2"]]:
     return kept
 
 
-def by_layouts(every: Sequence, count: int, seed: int) -> list[Partition]:
-    return [k_means(z, count, seed + m) for z in every for m in range(BY_LAYOUT)]
-
-
 def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
     """The layouts of a graph, from principal components and from noise.
 
@@ -188,20 +194,17 @@ def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
 
 
 @limited
-def members(
-    x: Float[np.ndarray, "n d"], every: Sequence, cut: Cut, seed: int
-) -> list[Partition]:
+def members(places: Places, cut: Cut, seed: int) -> list[Partition]:
     """Partitions from starts of three kinds, each improved: what is averaged.
 
     Args:
-        x: the features.
-        every: the layouts of the graph; may be none.
+        places: where the rows lie.
         cut: the graph, cut into so many clusters.
         seed: of every start.
     """
-    found = by_layouts(every, cut.count, seed)
-    found += by_spectrum(cut.matrix, cut.count, seed)
-    found += by_features(x, cut.count, seed)
+    found = by_points(places.layouts, cut.count, seed, BY_LAYOUT)
+    found += by_points(places.spectra, cut.count, seed, SPECTRAL)
+    found += by_features(places.features, cut.count, seed, FEATURES)
     return cut.all_moved(found, seed)
 
 
@@ -214,9 +217,10 @@ def unit(x):
     return x / np.where(length > 0, length, 1)
 
 
-def stacked(members: Sequence[Partition], count: int):
-    """The clusters of all members as one sparse matrix [n, M · count]."""
-    return sp.csc_array(sp.hstack([indicator(labels, count) for labels in members]))
+def stacked(members: Sequence[Partition]):
+    """The clusters of all members as one sparse matrix, zeros and ones [n, Σ_m C_m]."""
+    every = [indicator(labels, labels.max() + 1) for labels in members]
+    return sp.csc_array(sp.hstack(every))
 
 
 def consensus(members: Sequence[Partition], count: int, seed: int) -> Partition:
@@ -228,7 +232,7 @@ def consensus(members: Sequence[Partition], count: int, seed: int) -> Partition:
     """
     from scipy.sparse.linalg import svds
 
-    of: Any = stacked(members, count)
+    of: Any = stacked(members)
     size = np.asarray(of.sum(0)).ravel()
     of = of / np.sqrt(np.where(size > 0, size, 1))
     least = min(of.shape)
@@ -241,16 +245,16 @@ def consensus(members: Sequence[Partition], count: int, seed: int) -> Partition:
 
 
 def memberships(members: Sequence[Partition], labels: Partition, count: int):
-    """How often an item is with the items of each cluster [n, count]; rows sum to 1.
+    r"""The share of each cluster among the rows that a row is with [n, count].
 
-    Σ_m |Φ_m(i) ∩ c| / n_c, normalised: an item that the members disagree about is
-    shared.
+    $$\varphi_{ic} = \sum_{j \in c} \bar p_{ij}$$
+
+    An item that the members disagree about is shared.
     """
-    of, final = stacked(members, count), indicator(labels, count)
-    size = np.maximum(1, final.sum(0))
-    often = sp.csr_array(of @ (of.T @ (final / size)))
-    often.data /= np.repeat(often.sum(1), np.diff(often.indptr))
-    return often.astype(np.float32).toarray()
+    of, final = stacked(members), indicator(labels, count)
+    inside: Any = sp.csr_array(of.T @ final)
+    inside.data /= np.repeat(inside.sum(1), np.diff(inside.indptr))
+    return (of @ inside / len(members)).astype(np.float32).toarray()
 
 
 @limited
@@ -258,4 +262,4 @@ def best_of(cut: Cut, members: Sequence[Partition], swaps: int, seed: int) -> Pa
     """The consensus, with the clusters split that averaging merged."""
     rng = np.random.default_rng(seed)
     start = cut.moved(consensus(members, cut.count, seed), rng)
-    return cut.exchanged(start, stacked(members, cut.count), rng, swaps)
+    return cut.exchanged(start, stacked(members), rng, swaps)

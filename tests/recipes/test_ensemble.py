@@ -31,11 +31,15 @@ def test_eigenvectors_are_those_of_the_normalised_graph(apart, count, monkeypatc
         np.testing.assert_allclose(rayleigh, value, atol=2e-3)
 
 
-@pytest.mark.parametrize("kind", [ensemble.by_spectrum, ensemble.by_features])
+@pytest.mark.parametrize("kind", ["spectra", "features"])
 def test_clear_clusters_are_found_from_every_start(kind):
-    of = BY.matrix if kind is ensemble.by_spectrum else X
-    every = kind(of, C, 0)
-    assert len(every) == {"by_spectrum": 12, "by_features": 8}[kind.__name__]
+    if kind == "spectra":
+        spectra = ensemble.spectra(BY.matrix, C, 0)
+        assert [z.shape for z in spectra] == [(N, 2), (N, 3), (N, 3)]
+        every = ensemble.by_points(spectra, C, 0, 4)
+    else:
+        every = ensemble.by_features(X, C, 0, 12)
+    assert len(every) == 12
     scores = [icon.evaluate.ari(TRUTH, labels) for labels in every]
     assert np.mean(np.array(scores) == 1) >= 0.5
 
@@ -53,7 +57,7 @@ def test_a_layout_is_kept_at_the_end_of_every_stage():
     kept = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
     assert [z.shape for z in kept] == [(N, 2)] * 3
     assert np.ptp(kept[-1]) > np.ptp(kept[0])  # less attraction, more room
-    members = ensemble.by_layouts(kept, C, 0)
+    members = ensemble.by_points(kept, C, 0, 3)
     assert len(members) == 9 and icon.evaluate.ari(TRUTH, members[-1]) == 1
 
 
@@ -61,8 +65,9 @@ def test_members_are_of_three_kinds_and_none_gains_by_a_move():
     p = icon.self_tuning(*icon.knn(X, 8))
     assert ensemble.layouts_of(X, p, 0) == []  # few rows
     every = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
-    found = ensemble.members(X, every, BY, 0)
-    assert len(found) == 9 + 12 + 8
+    places = ensemble.Places(X, every, ensemble.spectra(BY.matrix, C, 0))
+    found = ensemble.members(places, BY, 0)
+    assert len(found) == 9 + 6 + 4
     again = BY.all_moved(found, 1)
     assert all((a == b).all() for a, b in zip(found, again, strict=True))
 
@@ -79,14 +84,13 @@ def test_the_majority_decides():
     assert icon.evaluate.ari(TRUTH, found) > 0.9
 
 
-def test_memberships_are_how_often_items_are_together():
-    members = [RNG.integers(C, size=N) for _ in range(5)]
+def test_memberships_are_the_shares_of_clusters_among_the_rows_one_is_with():
+    members = [RNG.integers(c, size=N) for c in (C, C, 2 * C, 5)]
     expected = np.zeros((N, C))
     for i in range(N):
-        for c in range(C):
-            final = np.flatnonzero(TRUTH == c)
-            expected[i, c] = sum((m[final] == m[i]).sum() for m in members) / len(final)
-    expected /= expected.sum(1, keepdims=True)
+        for m in members:
+            beside = TRUTH[m == m[i]]
+            expected[i] += np.bincount(beside, minlength=C) / len(beside) / len(members)
     found = ensemble.memberships(members, TRUTH, C)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
