@@ -4,7 +4,8 @@ ICON_DATA=<folder> python benchmarks/clustering.py [--only peers ablation] [--se
     [--data digits mnist banking77]
 python benchmarks/clustering.py --only million [--quick]
 Banking77: all 13,083 sentence embeddings, 77 intents; MNIST: the 10,000 test images,
-PCA to 50; scikit-learn's digits; by name only `many`, 200,000 x 384 of 100 clouds. Each
+PCA to 50; scikit-learn's digits; by name only `cells`, simulated, `uneven`, of MNIST,
+`pbmc`, of blood, all of uneven sizes, and `many`, 200,000 x 384 of 100 clouds. Each
 fit is a process of its own, timed from start to its labels, imports and compilation
 included; its largest memory is the operating system's figure. No method sees a label.
 `million`: 1,280,000 x 1024 float16 of 1000 clouds from a mapped file, on a GPU: seconds
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -105,7 +107,38 @@ def many(n=200_000, d=384, count=100):
     return np.load(path, mmap_mode="r"), y, count
 
 
-DATA = {f.__name__: f for f in (digits, mnist, banking77, cells, many)}
+def uneven():
+    """Those images of `mnist` of which each digit has .7 of the one before."""
+    x, y, count = mnist()
+    rng = np.random.default_rng(0)
+    digits = rng.permutation(count)
+    most = np.bincount(y)[digits[0]]
+    wanted = (most * 0.7 ** np.arange(count)).astype(int)
+    every = [
+        rng.permutation(np.flatnonzero(y == digit))[:some]
+        for digit, some in zip(digits, wanted, strict=True)
+    ]
+    rows = rng.permutation(np.concatenate(every))
+    return x[rows], y[rows], count
+
+
+def pbmc():
+    """700 blood cells of ten types, in 50 components, from a file within scanpy.
+
+    `pip install --no-deps scanpy; pip install h5py` is enough.
+    """
+    import h5py
+
+    found = find_spec("scanpy")
+    if found is None or found.origin is None:
+        raise ImportError("pbmc is a file of scanpy: pip install --no-deps scanpy")
+    path = Path(found.origin).parent / "datasets/10x_pbmc68k_reduced.h5ad"
+    with h5py.File(path) as file:
+        x = np.asarray(file["obsm"][:]["X_pca"], np.float32)
+        return x, file["obs"][:]["bulk_labels"].astype(int), 10
+
+
+DATA = {f.__name__: f for f in (digits, mnist, banking77, cells, uneven, pbmc, many)}
 
 
 # ------------------------------------------------------- contenders
@@ -266,7 +299,7 @@ def largest() -> dict[str, float]:
 def parts() -> list[Part]:
     """What the estimator is made of."""
     from icon.estimators import clustering as estimator
-    from icon.recipes import clustering, ensemble, heads
+    from icon.recipes import clustering, ensemble, heads, uneven
     from icon.recipes.cut import Cut
 
     first = lambda x, *_: len(x)
@@ -275,9 +308,9 @@ def parts() -> list[Part]:
         Part(estimator.NeighborClustering, "_framed", lambda _, x: len(x)),
         Part(clustering, "supervision", lambda rows, *_: len(rows.x)),
         Part(ensemble, "layouts_of", first),
-        Part(ensemble, "by_layouts", lambda every, *_: len(every[0])),
-        Part(ensemble, "by_spectrum", lambda matrix, *_: matrix.shape[0]),
-        Part(ensemble, "by_features", first),
+        Part(ensemble, "spectra", lambda matrix, *_: matrix.shape[0]),
+        Part(uneven, "finer", lambda places, *_: len(places.features)),
+        Part(ensemble, "members", lambda places, *_: len(places.features)),
         Part(ensemble, "best_of", lambda cut, *_: cut.n),
         Part(ensemble, "memberships", lambda members, *_: len(members[0])),
         Part(Cut, "all_moved", lambda cut, *_: cut.n),
