@@ -245,8 +245,11 @@ function search() {
 
 function csv(rows) {
   const quoted = text => /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-  const head = ["row", ...columns.map(column => column.name)];
-  const cells = row => [String(row), ...columns.map(column => column.text(row))];
+  // a name that a spreadsheet would run as a formula has an apostrophe before it
+  const plain = text => /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+  const cell = (column, row) => column.names ? plain(column.text(row)) : column.text(row);
+  const head = ["row", ...columns.map(column => plain(column.name))];
+  const cells = row => [String(row), ...columns.map(column => cell(column, row))];
   return [head, ...rows.map(cells)].map(line => line.map(quoted).join(",") + "\n").join("");
 }
 

@@ -31,7 +31,7 @@ COLUMNS = {
     "animal": np.array(["cat", EVIL, "emu"])[GROUP],
     "age": np.where(np.arange(N) % 10 == 0, np.nan, np.arange(N) / 7),
     "big": np.arange(N) + 2.0**40,
-    "text": np.array([f'row "{i}", the {i}th' for i in range(N)]),
+    "text": np.array([f'={i} "rows", the {i}th' for i in range(N)]),
     EVIL: GROUP == 1,
 }
 IMAGES = RNG.integers(0, 255, (N, 8, 8)).astype(np.uint8)
@@ -313,7 +313,8 @@ def test_a_lasso_chooses_rows_and_they_are_saved(tab, tmp_path):
     assert head == ["row", *COLUMNS] and len(lines) == 40
     assert lines[0][:2] == ["1", EVIL]
     assert np.float32(lines[0][2]) == np.float32(1 / 7)
-    assert lines[0][3:] == [str(2**40 + 1), COLUMNS["text"][1], "True"]
+    # a spreadsheet would run a text that begins with "="
+    assert lines[0][3:] == [str(2**40 + 1), "'" + COLUMNS["text"][1], "True"]
 
 
 @headless

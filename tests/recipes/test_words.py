@@ -96,3 +96,14 @@ def test_hidden_words_are_not_seen():
     assert other[0] != truth[0] and (other[1:] == truth[1:]).all()
     assert len(hidden[0]) == 1  # the eight words of a sentence are all unlike
     np.testing.assert_array_equal(z, again)
+
+
+@pytest.mark.parametrize("task", [words.words, words.masked_words])
+def test_sentences_of_one_word_are_refused(task):
+    with pytest.raises(icon.InvalidInput, match="^data: .*two words.*rows of 1 word"):
+        task(material(np.arange(6)[:, None], 4))
+    four = icon.data.dataset(
+        "four columns", np.random.default_rng(0).normal(size=(60, 4)), None
+    )
+    with pytest.raises(icon.InvalidInput, match="^data: .*4 numbers each"):
+        task(recipes.material(four))

@@ -9,6 +9,7 @@ import jax.random as jr
 import numpy as np
 
 from icon import data as datasets
+from icon._base import checks as check
 from icon.recipes.material import Material
 from icon.recipes.networks import applied, started
 from icon.recipes.task import Task
@@ -28,10 +29,15 @@ def _sentences(m: Material) -> tuple[np.ndarray, int]:
     The tokens of the data; else patches of images, by the nearest of 32 patches of the
     training rows.
     """
-    if "tokens" in m.also:
+    given, count = "tokens" in m.also, WORDS
+    if given:
         tokens = np.asarray(m.also["tokens"])
-        return tokens, int(tokens.max()) + 1
-    return datasets.tokens(m.x, WORDS, m.seed, among=m.x[m.train]), WORDS
+        count = int(tokens.max()) + 1
+    else:
+        tokens = datasets.tokens(m.x, count, m.seed, among=m.x[m.train])
+    got = f"rows of {tokens.shape[1]} word" + ("" if given else ", 4 numbers each")
+    check.require(tokens.shape[1] > 1, "data", got, "rows of two words or more")
+    return tokens, count
 
 
 def _windows(sentences: np.ndarray, count: int, rng) -> np.ndarray:
