@@ -742,7 +742,27 @@ def test_a_training_that_is_killed_goes_on_to_the_same_bits(tmp_path):
     assert learned(tmp_path / "parts") == learned(tmp_path / "whole")
 
 
+def test_the_numbers_of_a_row_are_flags_of_its_training(tmp_path):
+    few = *SHORT, 3
+    train(tmp_path / "usual", "SimCLR", *few)
+    train(tmp_path / "hot", *few, "--temperature", 0.7, "SimCLR")
+    reports = [
+        json.loads((tmp_path / name / "report.json").read_text())
+        for name in ("usual", "hot")
+    ]
+    assert [r["settings"]["temperature"] for r in reports] == [0.1, 0.7]
+    m = recipes.material(icon.data.digits(), 2, recipes.spent(recipes.FULL, 60, 3))
+    trained = recipes.train(icon.TABLE["SimCLR"], m)
+    usual, hot = (
+        np.loadtxt(tmp_path / name / "loss.csv", delimiter=",", skiprows=1)[:, 1]
+        for name in ("usual", "hot")
+    )
+    assert np.array_equal(usual.astype(np.float32), trained.loss)
+    assert abs(hot - usual).min() > 0.01
+
+
 OTHER_TRAININGS = {
+    "temperature": ["SupCon", *SHORT, 6, "--temperature", 0.2],
     "seed": ["SupCon", *SHORT, 6, "--seed", 3],
     "cell": ["SimCLR", *SHORT, 6],
     "steps": ["SupCon", *SHORT, 7],
@@ -752,7 +772,7 @@ OTHER_TRAININGS = {
 @pytest.mark.parametrize("name", OTHER_TRAININGS)
 def test_a_folder_of_another_training_is_refused(name, tmp_path, capsys):
     before = dict(cell="SupCon", seed=2, steps=6, points=60, data="digits", quick=False)
-    usual = cli.on.On().settings() | before
+    usual = cli.on.On().settings() | before | dict(temperature=0.1)
     (tmp_path / "settings.json").write_text(json.dumps(usual))
     with pytest.raises(SystemExit) as stopped:
         train(tmp_path, *OTHER_TRAININGS[name])

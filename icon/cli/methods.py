@@ -86,6 +86,17 @@ def _parts(row: Cell) -> dict[str, type]:
     return {part: numbers(getattr(row, part), row.learned) for part in ("q", "loss")}
 
 
+def numbers_of(name: str | None, beside: tuple[type, ...] = ()) -> type:
+    """The numbers of a row's p, q and loss as flags; of any other cell none."""
+    from icon import recipes
+
+    if name not in TABLE:
+        return dataclasses.make_dataclass("Numbers", [], bases=beside, frozen=True)
+    row = TABLE[name]
+    task = recipes.SOURCES[row.learns_from].task
+    return flags(task, beside=(*_parts(row).values(), *beside))
+
+
 def row_with(name: str, **values: Any) -> Cell:
     """A row of the table with these numbers of its p, its q and its loss."""
     from icon import recipes
@@ -113,10 +124,8 @@ def flags_of(name: str) -> type:
     from icon import estimators, recipes
 
     if named(name) not in METHODS:
-        row = TABLE[named(name)]
-        source = recipes.SOURCES[row.learns_from]
-        beside = () if source.exact else (Budget,)
-        return flags(source.task, beside=(*_parts(row).values(), *beside))
+        exact = recipes.SOURCES[TABLE[named(name)].learns_from].exact
+        return numbers_of(named(name), () if exact else (Budget,))
     method = METHODS[named(name)]
     kind = getattr(estimators, method.estimator)
     return flags(kind, (*method.fixed, *method.without))

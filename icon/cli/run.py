@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from icon import DivergenceError, InvalidInput
+from icon import TABLE, DivergenceError, InvalidInput
 from icon._base import checks as check
 from icon._base.extras import required
 from icon.cli.cache import keep_programs
@@ -22,7 +22,7 @@ from icon.cli.cluster import cluster, cluster_by
 from icon.cli.embed import embed, embed_by
 from icon.cli.explore import explore
 from icon.cli.table import cells, table
-from icon.cli.train import train
+from icon.cli.train import train, train_by
 
 
 COMMANDS: dict[str, Callable] = {
@@ -33,9 +33,10 @@ COMMANDS: dict[str, Callable] = {
     "train": train,
     "cells": cells,
 }
-FLAGGED: dict[str, Callable] = {  # by its arguments, with the flags of an estimator
+FLAGGED: dict[str, Callable] = {  # by its arguments, with the flags of what they name
     "embed": lambda args: embed_by(_value(args, "--method") or "t-SNE"),
     "cluster": lambda args: cluster_by(),
+    "train": lambda args: train_by(_row(args)),
 }
 
 
@@ -166,12 +167,18 @@ def _value(args: Sequence[str], flag: str) -> str | None:
     return values[-1] if values else None
 
 
+def _row(args: Sequence[str]) -> str | None:
+    """The row of the table that is named first, if one is."""
+    return next((arg for arg in args if arg in TABLE), None)
+
+
 def _help(args: Sequence[str]) -> str:
     """Where the flags of a command are explained."""
     command = [arg for arg in args[:1] if arg in COMMANDS]
     method = _value(args, "--method") if command == ["embed"] else None
-    words = [*command, *(["--method", shlex.quote(method)] if method else [])]
-    return " ".join(["icon", *words, "--help"])
+    row = _row(args) if command == ["train"] else None
+    named = [*(["--method", method] if method else []), *([row] if row else [])]
+    return " ".join(["icon", *command, *map(shlex.quote, named), "--help"])
 
 
 def _commands(args: Sequence[str]) -> dict[str, Callable]:

@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import numpy as np
 from icon._base import checks as check
 from icon._base.extras import required
 from icon._base.files import replace
+from icon.cli.methods import numbers_of, row_with
 from icon.cli.names import find
 from icon.cli.on import On
+from icon.cli.settings import given, with_flags
 from icon.cli.shared import (
     array_of,
     arrays_of,
@@ -40,6 +43,7 @@ def train(
     cell: str,
     /,
     on: On = On(),  # noqa: B008
+    how: Any = None,
     out: Path = Path("icon-train"),
     force: bool = False,
 ) -> None:
@@ -51,9 +55,13 @@ def train(
     training on batches keeps checkpoints there: the same command goes on where one was
     stopped or killed, to the same bits.
 
+    The numbers of a row of the table, of its neighbours, its q and its loss, are flags
+    too: `icon train SimCLR --help` has those of SimCLR.
+
     Args:
         cell: a name that `icon cells` prints, or FILE.py:NAME.
         on: what it is trained on.
+        how: the numbers of the row.
         out: the folder to write to.
         force: begin anew where another training was.
     """
@@ -61,8 +69,9 @@ def train(
 
     required("matplotlib", "plot")
     required("orbax.checkpoint", "train")
-    row, bench = find(cell, "cell"), on.bench()
-    settings = on.settings(cell) | dict(cell=cell)
+    row, bench, numbers = find(cell, "cell"), on.bench(), given(how) if how else {}
+    row = row_with(cell, **numbers) if numbers else row
+    settings = on.settings(cell) | dict(cell=cell) | numbers
     folder = _own_folder(out, settings, force)
     m = bench.material(row, on.seed)
     trained = recipes.train(
@@ -72,6 +81,11 @@ def train(
     replaced(folder, FILES, _contents(trained, m, shown, settings))
     for name, value in shown["scores"].items():
         print(f"{name} {value:.3f}")
+
+
+def train_by(cell: str | None) -> Callable:
+    """icon train, with the numbers of a row of the table as flags."""
+    return with_flags(train, how=numbers_of(cell))
 
 
 def _contents(trained, m, shown, settings: dict[str, Any]) -> dict[str, bytes]:

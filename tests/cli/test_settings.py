@@ -9,8 +9,11 @@ import pytest
 
 import icon
 from icon import cli, estimators, recipes
-from icon.cli.methods import METHODS, flags_of, row_with
+from icon.cli.methods import METHODS, flags_of, numbers_of, row_with
+from icon.cli.on import On
 from icon.cli.settings import flags, given
+from icon.cli.shared import Selection
+from icon.cli.train import train_by
 
 
 NOT_OURS = {"callbacks", "verbose", "random_state"}
@@ -54,6 +57,19 @@ def test_the_numbers_of_closed_forms_are_flags():
     assert named("kernel PCA") == {"n_components", "kernel", "scale"}
     assert named("diffusion maps") == {"n_components", "n_neighbors", "time"}
     assert named("classical MDS") == named("slow features") == {"n_components"}
+
+
+@pytest.mark.parametrize("name", icon.TABLE)
+def test_no_number_of_a_row_has_the_name_of_another_flag_of_a_training(name):
+    parameters = inspect.signature(train_by(name)).parameters
+    assert given(parameters["how"].default) == given(numbers_of(name)())
+    nested = dataclasses.fields(On), dataclasses.fields(Selection)
+    others = {*parameters} | {x.name for fields in nested for x in fields}
+    assert not others & {x.name for x in dataclasses.fields(numbers_of(name))}
+
+
+def test_a_cell_of_ones_own_has_no_numbers():
+    assert given(numbers_of("mine.py:cell")()) == given(numbers_of(None)()) == {}
 
 
 OF_Q_AND_LOSS = {
