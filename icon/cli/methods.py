@@ -90,7 +90,7 @@ def numbers_of(name: str | None, beside: tuple[type, ...] = ()) -> type:
     """The numbers of a row's p, q and loss as flags; of any other cell none."""
     from icon import recipes
 
-    if name not in TABLE:
+    if name is None or name not in TABLE:
         return dataclasses.make_dataclass("Numbers", [], bases=beside, frozen=True)
     row = TABLE[name]
     task = recipes.SOURCES[row.learns_from].task

@@ -69,8 +69,8 @@ def train(
 
     required("matplotlib", "plot")
     required("orbax.checkpoint", "train")
-    row, bench, numbers = find(cell, "cell"), on.bench(), given(how) if how else {}
-    row = row_with(cell, **numbers) if numbers else row
+    bench, numbers = on.bench(), given(how) if how else {}
+    row = row_with(cell, **numbers) if numbers else find(cell, "cell")
     settings = on.settings(cell) | dict(cell=cell) | numbers
     folder = _own_folder(out, settings, force)
     m = bench.material(row, on.seed)
