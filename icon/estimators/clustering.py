@@ -36,11 +36,11 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     p is a graph of nearest neighbours with self-tuning weights. Its minimum has many
     neighbours that are nearly as good, and the graph errs where features do; so 28
     partitions from k-means of the features, of eigenvectors and of t-SNE layouts of the
-    graph are each improved, averaged, and the average improved again. Where clusters
-    are of very different sizes, partitions into twice and three times as many are made
-    instead, merged by how often rows are together in them, and these are averaged. A
-    classifier of the features then learns the clusters, most of all where the
-    partitions agree.
+    graph are each improved, averaged, and the average improved again. Unless alpha is
+    set, partitions into twice and three times as many clusters are made before, and
+    merged by how often rows are together in them: where the merged ones are of very
+    different sizes, these are averaged instead. A classifier of the features then
+    learns the clusters, most of all where the partitions agree.
 
     Above 25,000 rows the partitions are of a sample of so many; the clusters of the
     others come from the classifier, and are improved on the graph of all rows.
@@ -56,9 +56,10 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
             made so; elsewhere lengths tell something, and it is Euclid's.
         alpha: the share of q that is uniform, above 0 and below 1. Near 1 the loss is
             that of a normalised cut, to which sizes are indifferent; the further below,
-            the more it prefers even ones. None: .9; but of up to 50 clusters, with 15
-            rows for each of them or more, .99 where the merged ones are uneven: where
-            the entropy of their sizes is less than .945 of its maximum.
+            the more it prefers even ones. None: .99, of merged partitions, where these
+            are uneven: where the entropy of their sizes is below .945 of its maximum;
+            .9 else, and above 50 clusters, and with fewer than 15 rows for each. A
+            number never averages merged ones.
         swaps: how many clusters of the members may take the place of merged ones in the
             average of even clusters; each lowers the loss, and more of them fit the
             errors of the graph.
@@ -85,9 +86,10 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
     Attributes:
         labels_: the cluster of every row, 0 the largest.
         n_clusters_: K, the one that was chosen.
-        choice_: loss and stability of every K; None where one was given.
-        memberships_: how often each row is with each cluster, float32 [n, K]; with a
-            head, φ.
+        choice_: loss, at alpha .9 unless it is set, and stability of every K; None
+            where one was given.
+        memberships_: the share of each cluster among the rows that a row is with in
+            the partitions, float32 [n, K]; with a head, φ.
         shares_: of every cluster, the share of rows, float64 [K]; of batches a running
             mean.
         n_samples_seen_: rows so far, of all batches.
@@ -177,8 +179,8 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         s the `shares_`, of the batch's own rows, δ the `size_decay`. Whenever twice as
         many rows are kept as were clustered last, they are clustered as in `fit`; every
         cluster keeps its number, by the most rows that it shares. `fit` itself keeps
-        none of its rows. `labels_` and
-        `memberships_` are then those of the batch; what else there is stays that of the
+        none of its rows. `labels_` and `memberships_` are then those of the batch,
+        `alpha_` that of what was clustered last; what else there is stays that of the
         first.
 
         Args:
@@ -198,7 +200,7 @@ class NeighborClustering(ClusterMixin, BaseEstimator):
         decay = self._decay(len(x))
         sizes = heads.Sizes(self.shares_, decay)
         self._classifier = heads.continued(
-            self._classifier, p, rows.x, self.alpha_, sizes
+            self._classifier, p, rows.x, settings.alpha or self.alpha_, sizes
         )
         self._kept = self._kept.after(x, seed)
         self._cluster_kept(settings, seed)

@@ -17,7 +17,7 @@ from icon.recipes.cut import Cut, Labels, cut, indicator
 
 
 FEWEST, MOST = 5, 20  # neighbours
-EVEN, UNEVEN = 0.9, 0.99  # alpha, where clusters are of about one size and elsewhere
+ALPHA, OF_UNEVEN = 0.9, 0.99  # where it is not set: usually, and of uneven clusters
 MANY = 25_000  # rows whose partitions are averaged; beyond, so many are drawn
 KNOWN = 0.9  # what a known label counts, and 1 - it the neighbours of its row
 PAIRS, DRAWN = 2**34, 64  # n² K up to which all pairs count; draws per anchor beyond
@@ -155,14 +155,15 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
         [0, 0, 1, 1]
     """
     p = supervision(rows, settings, max(counts), seed)
-    by, choice = cut(p, max(counts), settings.alpha or EVEN), None
+    alpha = ALPHA if settings.alpha is None else settings.alpha
+    by, choice = cut(p, max(counts), alpha), None
     layouts = ensemble.layouts_of(rows.x, p, seed)
     if len(counts) > 1:
         choice = chosen(by, layouts, counts, seed)
         by = dataclasses.replace(by, count=choice.best)
     spectra = ensemble.spectra(by.matrix, by.count, seed)
-    places = ensemble.Places(rows.x, layouts, spectra)
-    by, members, average = averaging(places, by, settings, seed)
+    spaces = ensemble.Spaces(rows.x, layouts, spectra)
+    by, members, average = averaging(spaces, by, settings, seed)
     labels = average(by, members, seed=seed)
     for _ in range(settings.rounds):
         again = cut(affinities.agreed(p, members), by.count, by.alpha)
@@ -174,23 +175,24 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
     return found._replace(choice=choice)
 
 
-def averaging(places: ensemble.Places, by: Cut, settings: Settings, seed: int):
+def averaging(spaces: ensemble.Spaces, by: Cut, settings: Settings, seed: int):
     """The cut, the partitions that are averaged, and how.
 
     Where alpha is not set, finer partitions that are merged tell whether clusters are
     of about one size. Where they are not, these are averaged, and alpha is near 1.
     """
-    can_tell = 1 < by.count <= uneven.MOST and by.n >= uneven.ROWS * by.count
-    if settings.alpha is None and can_tell:
-        finer = uneven.finer(places, by, seed)
+    few = 1 < by.count <= uneven.CLUSTERS and by.n >= uneven.ROWS * by.count
+    if settings.alpha is None and few:
+        finer = uneven.finer(spaces, by, seed)
         members = uneven.from_every_ground(finer, by.count)
-        if not uneven.are_even(members, by.count):
-            ground = uneven.best_ground(by, finer)
-            by = dataclasses.replace(by, alpha=UNEVEN)
+        told = uneven.can_tell(finer, by.count)
+        if told and not uneven.are_even(members, by.count):
+            ground = uneven.best_ground(by, finer)  # by the loss that made them
+            by = dataclasses.replace(by, alpha=OF_UNEVEN)
             average = ft.partial(uneven.average, ground=ground)
             return by, by.all_moved(members, seed), average
     average = ft.partial(ensemble.best_of, swaps=settings.swaps)
-    return by, ensemble.members(places, by, seed), average
+    return by, ensemble.members(spaces, by, seed), average
 
 
 def clusters_of(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):

@@ -11,6 +11,9 @@ from icon.recipes import ensemble
 from icon.recipes.cut import Cut, Labels
 
 
+STARTS = 4  # of each k-means, of few rows: a bad one would pass for an unstable K
+
+
 class Choice(NamedTuple):
     """What each number of clusters gives, and the most stable of them."""
 
@@ -61,12 +64,15 @@ def chosen(by: Cut, layouts: Sequence, counts: Sequence[int], seed: int) -> Choi
     """
     widest = min(by.n, int(np.ceil(ensemble.WIDTHS[-1] * max(counts))))
     vectors = ensemble.eigenvectors(by.matrix, widest, seed)
+    tries = STARTS if by.n < ensemble.LARGE else 1
 
     def tried(count):
         cut = dataclasses.replace(by, count=count)
         widths = [max(1, int(w * count)) for w in ensemble.WIDTHS]
         points = [*(ensemble.unit(vectors[:, :width]) for width in widths), *layouts]
-        starts = [ensemble.k_means(x, count, seed + m) for m, x in enumerate(points)]
+        starts = [
+            ensemble.k_means(x, count, seed + m, tries) for m, x in enumerate(points)
+        ]
         found = cut.all_moved(starts, seed)
         return min(map(cut.loss, found)), stability(found)
 

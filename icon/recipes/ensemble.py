@@ -70,8 +70,8 @@ def k_means(
     return np.asarray(method.fit(x).labels_)
 
 
-class Places(NamedTuple):
-    """Where the rows lie, in three ways."""
+class Spaces(NamedTuple):
+    """The rows in spaces of three kinds."""
 
     features: Float[np.ndarray, "n d"]
     layouts: Sequence[Float[np.ndarray, "n 2"]]  # of few rows none
@@ -194,17 +194,17 @@ def layouts_of(x, p: Graph, seed: int) -> list[Float[np.ndarray, "n 2"]]:
 
 
 @limited
-def members(places: Places, cut: Cut, seed: int) -> list[Partition]:
+def members(spaces: Spaces, cut: Cut, seed: int) -> list[Partition]:
     """Partitions from starts of three kinds, each improved: what is averaged.
 
     Args:
-        places: where the rows lie.
+        spaces: what k-means sees of the rows.
         cut: the graph, cut into so many clusters.
         seed: of every start.
     """
-    found = by_points(places.layouts, cut.count, seed, BY_LAYOUT)
-    found += by_points(places.spectra, cut.count, seed, SPECTRAL)
-    found += by_features(places.features, cut.count, seed, FEATURES)
+    found = by_points(spaces.layouts, cut.count, seed, BY_LAYOUT)
+    found += by_points(spaces.spectra, cut.count, seed, SPECTRAL)
+    found += by_features(spaces.features, cut.count, seed, FEATURES)
     return cut.all_moved(found, seed)
 
 

@@ -1,9 +1,9 @@
-"""Which clusters are there where sizes count nothing? Finer ones, merged as they agree.
+"""How are clusters of unlike sizes found? Finer ones, merged as they agree.
 
 Partitions into K clusters cut a large cluster before they find a small one. Into twice
 and three times as many they cut it as well, but each elsewhere, so that its pieces are
-together more often than they are with others:
-p̄, the average of the partitions, tells which of them belong together.
+together more often than they are with others: p̄, the average of the partitions, tells
+which of them belong together.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ import scipy.sparse as sp
 from icon.recipes.cut import Cut, indicator
 from icon.recipes.ensemble import (
     Partition,
-    Places,
+    Spaces,
     by_features,
     by_points,
     limited,
@@ -25,19 +25,21 @@ from icon.recipes.ensemble import (
 
 
 FINER = (2, 3)  # clusters for each that is wanted
-FEATURES = 3  # starts from features, and one from each other set of points
-ROWS = 15  # for each cluster: 5 for each of the finest, or these are noise
-MOST = 50  # clusters: of more, either average is as good
-EVEN = 0.945  # ten clusters that fall from five times to once the smallest: .95
+SAMPLES = 3  # starts from features, and one from every other space
+ROWS = 15  # for each cluster, which are 5 for each of the finest
+CLUSTERS = 50  # at most: of 77, merged ones are worse if even, and no better if not
+# The least evenness of even clusters: that of two with shares of .63 and .37, or of ten
+# that fall evenly, the largest five times the smallest.
+EVENNESS = 0.945
 
 
 @limited
-def finer(places: Places, cut: Cut, seed: int) -> list[Partition]:
+def finer(spaces: Spaces, cut: Cut, seed: int) -> list[Partition]:
     """Partitions into twice and three times as many clusters, each improved."""
     found = []
     for count in (times * cut.count for times in FINER):
-        found += by_points([*places.layouts, *places.spectra], count, seed, 1)
-        found += by_features(places.features, count, seed, FEATURES)
+        found += by_points([*spaces.layouts, *spaces.spectra], count, seed, 1)
+        found += by_features(spaces.features, count, seed, SAMPLES)
     return widest(cut, found).all_moved(found, seed)
 
 
@@ -55,7 +57,7 @@ def merged(ground: Partition, members: Sequence[Partition], count: int) -> Parti
     Source: Fred & Jain, Combining multiple clusterings using evidence accumulation,
     2005.
     """
-    from scipy.cluster.hierarchy import fcluster, linkage
+    from scipy.cluster.hierarchy import cut_tree, linkage
     from scipy.spatial.distance import squareform
 
     pieces, piece = np.unique(ground, return_inverse=True)
@@ -63,9 +65,9 @@ def merged(ground: Partition, members: Sequence[Partition], count: int) -> Parti
         return piece
     of = indicator(piece, len(pieces))
     shares: Any = sp.csr_array(of.T @ stacked(members)) / of.sum(0)[:, None]
-    apart = 1 - (shares @ shares.T).toarray() / len(members)
-    tree = linkage(squareform(np.maximum(apart, 0), checks=False), "average")
-    return fcluster(tree, count, "maxclust")[piece] - 1
+    distance = 1 - (shares @ shares.T).toarray() / len(members)
+    tree = linkage(squareform(np.maximum(distance, 0), checks=False), "average")
+    return cut_tree(tree, count)[piece, 0]
 
 
 def evenness(labels: Partition, count: int) -> float:
@@ -89,10 +91,11 @@ def evenness(labels: Partition, count: int) -> float:
 
 def grounds(members: Sequence[Partition]) -> Sequence[Partition]:
     """The finest of the partitions that `finer` makes: each can be what is merged."""
-    return members[len(members) // len(FINER) :]
+    return members[-(len(members) // len(FINER)) :]
 
 
 def best_ground(cut: Cut, members: Sequence[Partition]) -> Partition:
+    """The one of the lowest loss."""
     return min(grounds(members), key=widest(cut, members).loss)
 
 
@@ -100,9 +103,29 @@ def from_every_ground(members: Sequence[Partition], count: int) -> list[Partitio
     return [merged(ground, members, count) for ground in grounds(members)]
 
 
+def components(members: Sequence[Partition]) -> int:
+    """How many sets of rows there are that no partition joins."""
+    from scipy.sparse.csgraph import connected_components
+
+    of = stacked(members)
+    used = of[:, of.sum(0) > 0]
+    return connected_components(used.T @ used, directed=False)[0]
+
+
+def can_tell(finer: Sequence[Partition], count: int) -> bool:
+    """Whether sizes of what is merged into so many clusters say something of the rows.
+
+    Not where k-means found only so many unlike rows, as in few eigenvectors of a graph
+    in pieces, nor where rows are merged that no partition joins.
+    """
+    fewest = min(len(np.unique(labels)) for labels in finer)
+    return fewest > count >= components(finer)
+
+
 def are_even(partitions: Sequence[Partition], count: int) -> bool:
     """Whether clusters are of about one size, in the mean over some partitions."""
-    return bool(np.mean([evenness(labels, count) for labels in partitions]) >= EVEN)
+    found = [evenness(labels, count) for labels in partitions]
+    return bool(np.mean(found) >= EVENNESS)
 
 
 def average(

@@ -29,8 +29,8 @@ def test_clear_clusters_are_found_the_largest_first(fitted):
     assert (fitted.labels_ == TRUTH).all()
     assert fitted.memberships_.shape == (100, 4) and fitted.n_neighbors_ == 6
     np.testing.assert_allclose(fitted.memberships_.sum(1), 1, rtol=1e-5)
-    assert fitted.member_losses_.shape == (6,) and fitted.head_losses_ is None
-    assert fitted.alpha_ == 0.99  # four sizes from 40 to 10 are uneven
+    assert fitted.member_losses_.shape == (10,) and fitted.head_losses_ is None
+    assert fitted.alpha_ == 0.9  # the graph is in four pieces: of finer ones none tells
     assert fitted.n_clusters_ == 4 and fitted.choice_ is None
     assert fitted.loss_ <= np.median(fitted.member_losses_) + 1e-6
     assert fitted.embedding_ is None  # too few rows to lay out
@@ -57,8 +57,18 @@ def test_a_large_cluster_is_not_cut_for_a_small_one():
     x = CENTERS[truth] + np.random.default_rng(6).normal(size=(len(truth), 3))
     model = NeighborClustering(4, random_state=0).fit(x)
     assert ari(truth, model.labels_) > 0.95
-    even = NeighborClustering(4, alpha=0.6, random_state=0).fit(x)
+    even = NeighborClustering(4, alpha=0.9, random_state=0).fit(x)
     assert ari(truth, even.labels_) < ari(truth, model.labels_) - 0.1
+
+
+@pytest.mark.parametrize(("clouds", "count"), [(8, 5), (6, 3)])
+def test_more_clouds_than_clusters_are_merged_into_as_many(clouds, count):
+    truth = np.repeat(np.arange(clouds), 40)
+    centers = 20 * np.random.default_rng(7).normal(size=(clouds, 6))
+    x = centers[truth] + np.random.default_rng(8).normal(size=(len(truth), 6))
+    model = NeighborClustering(count, random_state=0).fit(x)
+    assert (np.bincount(model.labels_, minlength=count) >= 40).all()
+    assert model.alpha_ == 0.9  # which clouds are merged says nothing of their sizes
 
 
 def test_new_rows_are_assigned(fitted):

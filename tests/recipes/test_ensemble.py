@@ -65,8 +65,8 @@ def test_members_are_of_three_kinds_and_none_gains_by_a_move():
     p = icon.self_tuning(*icon.knn(X, 8))
     assert ensemble.layouts_of(X, p, 0) == []  # few rows
     every = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
-    places = ensemble.Places(X, every, ensemble.spectra(BY.matrix, C, 0))
-    found = ensemble.members(places, BY, 0)
+    spaces = ensemble.Spaces(X, every, ensemble.spectra(BY.matrix, C, 0))
+    found = ensemble.members(spaces, BY, 0)
     assert len(found) == 9 + 6 + 4
     again = BY.all_moved(found, 1)
     assert all((a == b).all() for a, b in zip(found, again, strict=True))
