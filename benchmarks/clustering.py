@@ -308,7 +308,7 @@ def parts() -> list[Part]:
         Part(estimator.NeighborClustering, "_framed", lambda _, x: len(x)),
         Part(clustering, "supervision", lambda rows, *_: len(rows.x)),
         Part(ensemble, "layouts_of", first),
-        Part(ensemble, "spectra", lambda matrix, *_: matrix.shape[0]),
+        Part(ensemble, "spectrum", lambda matrix, *_: matrix.shape[0]),
         Part(uneven, "finer", lambda spaces, *_: len(spaces.features)),
         Part(ensemble, "members", lambda spaces, *_: len(spaces.features)),
         Part(ensemble, "best_of", lambda cut, *_: cut.n),

@@ -29,12 +29,10 @@ class ByPerplexity(Embedding):
         if self.sigma is not None:
             check.scalar("sigma", self.sigma, 0, above=True)
             usual = np.array_equal(self.perplexity, type(self).perplexity)
-            alone = usual and self.affinity == "perplexity"
-            alone = alone and self.metric != "affinity"
-            other = (
-                "None, where a perplexity, affinity='uniform' or affinities are given"
-            )
-            check.require(alone, "sigma", self.sigma, other)
+            searched = self.affinity == "perplexity" and self.metric != "affinity"
+            others = "a perplexity, affinity='uniform' or affinities"
+            expected = f"None, where {others} are given"
+            check.require(usual and searched, "sigma", self.sigma, expected)
         self.perplexity_: Any = None  # of affinities that are given
 
     def _neighbor_count(self, n: int) -> int:

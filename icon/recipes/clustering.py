@@ -158,11 +158,11 @@ def clustered(rows: Rows, counts: Sequence[int], settings: Settings, seed: int):
     alpha = ALPHA if settings.alpha is None else settings.alpha
     by, choice = cut(p, max(counts), alpha), None
     layouts = ensemble.layouts_of(rows.x, p, seed)
+    vectors = ensemble.spectrum(by.matrix, by.count, seed)
     if len(counts) > 1:
-        choice = chosen(by, layouts, counts, seed)
+        choice = chosen(by, vectors, layouts, counts, seed)
         by = dataclasses.replace(by, count=choice.best)
-    spectra = ensemble.spectra(by.matrix, by.count, seed)
-    spaces = ensemble.Spaces(rows.x, layouts, spectra)
+    spaces = ensemble.Spaces(rows.x, layouts, ensemble.spectra(vectors, by.count))
     by, members, average = averaging(spaces, by, settings, seed)
     labels = average(by, members, seed=seed)
     for _ in range(settings.rounds):
@@ -185,8 +185,8 @@ def averaging(spaces: ensemble.Spaces, by: Cut, settings: Settings, seed: int):
     if settings.alpha is None and few:
         finer = uneven.finer(spaces, by, seed)
         members = uneven.from_every_ground(finer, by.count)
-        told = uneven.can_tell(finer, by.count)
-        if told and not uneven.are_even(members, by.count):
+        can_tell = uneven.can_tell(finer, by.count)
+        if can_tell and not uneven.are_even(members, by.count):
             ground = uneven.best_ground(by, finer)  # by the loss that made them
             by = dataclasses.replace(by, alpha=OF_UNEVEN)
             average = ft.partial(uneven.average, ground=ground)

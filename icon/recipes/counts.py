@@ -47,7 +47,9 @@ def stability(members: Sequence[Labels]) -> float:
 
 
 @ensemble.limited
-def chosen(by: Cut, layouts: Sequence, counts: Sequence[int], seed: int) -> Choice:
+def chosen(
+    by: Cut, vectors, layouts: Sequence, counts: Sequence[int], seed: int
+) -> Choice:
     """The choice among some numbers of clusters.
 
     Partitions are made from the graph's eigenvectors, .75 to 1.25 for every cluster,
@@ -55,6 +57,7 @@ def chosen(by: Cut, layouts: Sequence, counts: Sequence[int], seed: int) -> Choi
 
     Args:
         by: the graph that is cut, into any number of clusters.
+        vectors: the graph's eigenvectors, 1.25 for every cluster of the most.
         layouts: of the graph; may be none.
         counts: the numbers of clusters, rising.
         seed: of every start.
@@ -62,14 +65,11 @@ def chosen(by: Cut, layouts: Sequence, counts: Sequence[int], seed: int) -> Choi
     Returns:
         a Choice; of equally stable ones the most clusters, which say more.
     """
-    widest = min(by.n, int(np.ceil(ensemble.WIDTHS[-1] * max(counts))))
-    vectors = ensemble.eigenvectors(by.matrix, widest, seed)
     tries = STARTS if by.n < ensemble.LARGE else 1
 
     def tried(count):
         cut = dataclasses.replace(by, count=count)
-        widths = [max(1, int(w * count)) for w in ensemble.WIDTHS]
-        points = [*(ensemble.unit(vectors[:, :width]) for width in widths), *layouts]
+        points = [*ensemble.spectra(vectors, count), *layouts]
         starts = [
             ensemble.k_means(x, count, seed + m, tries) for m, x in enumerate(points)
         ]

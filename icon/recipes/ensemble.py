@@ -36,8 +36,8 @@ Partition = Labels
 def limited(function):
     """A function whose linear algebra and k-means have one thread each, and no warning.
 
-    So short are their calls that a second one gains nothing; where another program
-    runs, the two would wait for each other. And the bits do not depend on the cores.
+    Their calls are so short that a second thread gains nothing, and waits where another
+    program runs. And the bits do not depend on the number of cores.
     k-means warns of fewer places than clusters, of which the estimator tells.
     """
 
@@ -135,10 +135,14 @@ def _filtered(matrix, vectors, low: float, degree: int):
 
 
 @limited
-def spectra(matrix, count: int, seed: int) -> list[Float[np.ndarray, "n c"]]:
-    """.75, 1 and 1.25 eigenvectors per cluster, in rows of length one."""
+def spectrum(matrix, count: int, seed: int) -> Float[np.ndarray, "n c"]:
+    """As many eigenvectors as the widest of `spectra` has."""
     most = min(matrix.shape[0], int(np.ceil(WIDTHS[-1] * count)))
-    vectors = eigenvectors(matrix, most, seed)
+    return eigenvectors(matrix, most, seed)
+
+
+def spectra(vectors, count: int) -> list[Float[np.ndarray, "n c"]]:
+    """.75, 1 and 1.25 eigenvectors per cluster, in rows of length one."""
     return [unit(vectors[:, : max(1, int(width * count))]) for width in WIDTHS]
 
 

@@ -7,12 +7,14 @@ which of them belong together.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 
+from icon import evaluate
 from icon.recipes.cut import Cut, indicator
 from icon.recipes.ensemble import (
     Partition,
@@ -84,9 +86,7 @@ def evenness(labels: Partition, count: int) -> float:
     Source: Pielou, The measurement of diversity in different types of biological
     collections, 1966.
     """
-    share = np.bincount(labels) / len(labels)
-    share = share[share > 0]
-    return float(-(share * np.log(share)).sum() / np.log(count))
+    return evaluate.cluster_entropy(labels) / math.log(count)
 
 
 def grounds(members: Sequence[Partition]) -> Sequence[Partition]:
@@ -112,14 +112,14 @@ def components(members: Sequence[Partition]) -> int:
     return connected_components(used.T @ used, directed=False)[0]
 
 
-def can_tell(finer: Sequence[Partition], count: int) -> bool:
+def can_tell(members: Sequence[Partition], count: int) -> bool:
     """Whether sizes of what is merged into so many clusters say something of the rows.
 
     Not where k-means found only so many unlike rows, as in few eigenvectors of a graph
     in pieces, nor where rows are merged that no partition joins.
     """
-    fewest = min(len(np.unique(labels)) for labels in finer)
-    return fewest > count >= components(finer)
+    fewest = min(len(np.unique(labels)) for labels in members)
+    return fewest > count >= components(members)
 
 
 def are_even(partitions: Sequence[Partition], count: int) -> bool:

@@ -6,7 +6,7 @@ from cases import slow
 from sklearn.metrics import adjusted_rand_score
 
 import icon
-from icon.recipes import counts
+from icon.recipes import counts, ensemble
 from icon.recipes.cut import cut
 
 
@@ -33,7 +33,8 @@ def test_stability_is_the_mean_agreement_of_all_pairs():
 @pytest.mark.parametrize("count", [3, slow(5)])
 def test_the_number_of_clear_clusters_is_chosen(count):
     by, x = blobs(count)
-    found = counts.chosen(by, [x[:, :count]], [2, 3, 4, 5, 6, 8], 0)
+    vectors = ensemble.spectrum(by.matrix, 8, 0)
+    found = counts.chosen(by, vectors, [x[:, :count]], [2, 3, 4, 5, 6, 8], 0)
     assert found.best == count
     assert found.stability[list(found.counts).index(count)] > 0.9
     assert (np.diff(found.loss) < 0).all()  # which alone would choose the most
@@ -41,5 +42,8 @@ def test_the_number_of_clear_clusters_is_chosen(count):
 
 def test_the_choice_is_the_same_every_time():
     by, x = blobs(3)
-    one, two = (counts.chosen(by, [x[:, :3]], [2, 3, 4], 0) for _ in range(2))
+    one, two = (
+        counts.chosen(by, ensemble.spectrum(by.matrix, 4, 0), [x[:, :3]], [2, 3, 4], 0)
+        for _ in range(2)
+    )
     assert (one.stability == two.stability).all() and (one.loss == two.loss).all()

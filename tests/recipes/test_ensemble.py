@@ -34,7 +34,7 @@ def test_eigenvectors_are_those_of_the_normalised_graph(apart, count, monkeypatc
 @pytest.mark.parametrize("kind", ["spectra", "features"])
 def test_clear_clusters_are_found_from_every_start(kind):
     if kind == "spectra":
-        spectra = ensemble.spectra(BY.matrix, C, 0)
+        spectra = ensemble.spectra(ensemble.spectrum(BY.matrix, C, 0), C)
         assert [z.shape for z in spectra] == [(N, 2), (N, 3), (N, 3)]
         every = ensemble.by_points(spectra, C, 0, 4)
     else:
@@ -65,7 +65,9 @@ def test_members_are_of_three_kinds_and_none_gains_by_a_move():
     p = icon.self_tuning(*icon.knn(X, 8))
     assert ensemble.layouts_of(X, p, 0) == []  # few rows
     every = ensemble.layouts(p, layout.principal(X, 2, np.random.default_rng(0)))
-    spaces = ensemble.Spaces(X, every, ensemble.spectra(BY.matrix, C, 0))
+    spaces = ensemble.Spaces(
+        X, every, ensemble.spectra(ensemble.spectrum(BY.matrix, C, 0), C)
+    )
     found = ensemble.members(spaces, BY, 0)
     assert len(found) == 9 + 6 + 4
     again = BY.all_moved(found, 1)

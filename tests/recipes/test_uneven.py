@@ -20,7 +20,8 @@ def drawn(sizes, seed=0, apart=5.0):
 
 def finer_of(x, count):
     by = cut(icon.self_tuning(*icon.knn(x, 8)), count, 0.9)
-    spaces = ensemble.Spaces(x, [], ensemble.spectra(by.matrix, count, 0))
+    vectors = ensemble.spectrum(by.matrix, count, 0)
+    spaces = ensemble.Spaces(x, [], ensemble.spectra(vectors, count))
     return by, uneven.finer(spaces, by, 0)
 
 
